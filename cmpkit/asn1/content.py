@@ -1,0 +1,169 @@
+"""What the bodies hold: statuses, responses, confirmation, revocation, polling, information (RFC 9810 section 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit.asn1.algorithms import AlgorithmIdentifier
+from cmpkit.asn1.codec import TLV, BitString, Explicit, NonEmpty, OpenSequence, Size, Variant, sequence, value_set
+from cmpkit.asn1.crmf import CertId, CertTemplate
+from cmpkit.asn1.x509 import Extension
+from cmpkit.enums import PKIFailureInfo, PKIStatus
+
+__all__ = [
+    "CertRepMessage",
+    "CertResponse",
+    "CertStatus",
+    "CertifiedKeyPair",
+    "ErrorMsgContent",
+    "InfoTypeAndValue",
+    "PKIStatusInfo",
+    "PollRep",
+    "PollReq",
+    "RevDetails",
+    "RevRepContent",
+]
+
+value_set(int)(PKIStatus)
+
+
+class InfoTypeAndValue(OpenSequence):
+    """An information type and its value, in genm, genp and generalInfo (RFC 9810 section 5.3.19)."""
+
+    __slots__ = ()
+
+    @property
+    def info_type(self) -> ObjectIdentifier:
+        """The id-it."""
+        return self.oid
+
+    @property
+    def info_value(self) -> TLV | None:
+        """The value as one unread element, or ``None`` if it is absent."""
+        return self.value
+
+
+@sequence
+class PKIStatusInfo:
+    """Status, text and reasons (RFC 9810 section 5.2.3). :attr:`failures` reads ``fail_info`` as flags."""
+
+    status: PKIStatus
+    status_string: Annotated[list[str] | None, NonEmpty] = None
+    fail_info: BitString | None = None
+
+    @classmethod
+    def of(
+        cls, status: PKIStatus, texts: Sequence[str] = (), failures: PKIFailureInfo = PKIFailureInfo(0)
+    ) -> PKIStatusInfo:
+        """A status from plain values.
+
+        :param texts: the lines of the statusString; none leaves it out.
+        :param failures: the failInfo bits; none leaves the field out.
+        """
+        return cls(status=status, status_string=list(texts) or None, fail_info=_failure_bits(failures))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The statusString, empty if there is none."""
+        return tuple(self.status_string or ())
+
+    @property
+    def failures(self) -> PKIFailureInfo:
+        """The failInfo bits; bits that have no name are left out."""
+        if self.fail_info is None:
+            return PKIFailureInfo(0)
+        octets = self.fail_info.as_bytes()
+        value = int(f"{int.from_bytes(octets, 'big'):0{len(octets) * 8}b}"[:27][::-1] or "0", 2) if octets else 0
+        return PKIFailureInfo(value)
+
+
+def _failure_bits(failures: PKIFailureInfo) -> BitString | None:
+    """The BIT STRING of named bits, bit 0 first, trailing zero bits dropped (X.690 section 11.2.2)."""
+    if not failures:
+        return None
+    bits = f"{int(failures):b}"[::-1]
+    padding = -len(bits) % 8
+    return BitString(int(bits + "0" * padding, 2).to_bytes((len(bits) + padding) // 8, "big"), padding)
+
+
+@sequence
+class CertifiedKeyPair:
+    """A certificate, in clear as DER octets or encrypted (RFC 9810 section 5.3.4)."""
+
+    cert_or_enc_cert: (
+        Annotated[Variant[TLV, Literal["certificate"]], Explicit(0)]
+        | Annotated[Variant[TLV, Literal["encrypted_cert"]], Explicit(1)]
+    )
+
+
+@sequence
+class CertResponse:
+    """The answer to one certificate request (RFC 9810 section 5.3.4)."""
+
+    cert_req_id: int
+    status: PKIStatusInfo
+    certified_key_pair: CertifiedKeyPair | None = None
+    rsp_info: bytes | None = None
+
+
+@sequence
+class CertRepMessage:
+    """The content of ip, cp and kup (RFC 9810 section 5.3.4)."""
+
+    ca_pubs: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
+    response: list[CertResponse]
+
+
+@sequence
+class CertStatus:
+    """Whether one certificate is accepted; absent ``status_info`` means yes (RFC 9810 section 5.3.18)."""
+
+    cert_hash: bytes
+    cert_req_id: int
+    status_info: PKIStatusInfo | None = None
+    hash_alg: Annotated[AlgorithmIdentifier | None, Explicit(0)] = None
+
+
+@sequence
+class RevDetails:
+    """One certificate to revoke; the reason is an entry extension (RFC 9810 section 5.3.9)."""
+
+    cert_details: CertTemplate
+    crl_entry_details: Annotated[list[Extension] | None, NonEmpty] = None
+
+
+@sequence
+class RevRepContent:
+    """The content of rp, in the order of the request (RFC 9810 section 5.3.10)."""
+
+    status: Annotated[list[PKIStatusInfo], Size(1, None)]
+    rev_certs: Annotated[list[CertId] | None, Explicit(0), NonEmpty] = None
+    crls: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
+
+
+@sequence
+class PollReq:
+    """Asks for one answer that was announced as waiting (RFC 9810 section 5.3.22)."""
+
+    cert_req_id: int
+
+
+@sequence
+class PollRep:
+    """Says when to ask again, in seconds from now (RFC 9810 section 5.3.22)."""
+
+    cert_req_id: int
+    check_after: int
+    reason: Annotated[list[str] | None, NonEmpty] = None
+
+
+@sequence
+class ErrorMsgContent:
+    """The content of error (RFC 9810 section 5.3.21)."""
+
+    pki_status_info: PKIStatusInfo
+    error_code: int | None = None
+    error_details: Annotated[list[str] | None, NonEmpty] = None

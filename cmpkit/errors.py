@@ -1,0 +1,139 @@
+"""What may go wrong, in the peer's terms and in the operator's."""
+
+from __future__ import annotations
+
+from cmpkit.enums import PKIFailureInfo, PKIStatus
+
+__all__ = [
+    "CMPError",
+    "ConfigurationError",
+    "ConflictError",
+    "PeerRefusal",
+    "TransportError",
+    "TrustError",
+]
+
+
+class CMPError(Exception):
+    """A fault in a message, or a refusal of it: what the peer may know, and what the operator needs.
+
+    It is not a finished reply: how an error is protected depends on what was authenticated.
+
+    :param detail: for the operator: what was wrong. Never a secret.
+    :param fail_info: for the peer: which PKIFailureInfo bits the answer carries (RFC 9810 section 5.2.3).
+    :param rule: the rule that was broken, as an RFC section, e.g. ``"RFC 9483 section 3.5"``.
+    :param hint: for the operator: what to try.
+    :param status_text: for the peer: the statusString; without it the peer gets one generic text per failInfo.
+    """
+
+    status = PKIStatus.REJECTION
+
+    def __init__(
+        self,
+        detail: str,
+        fail_info: PKIFailureInfo = PKIFailureInfo.BAD_REQUEST,
+        *,
+        rule: str = "",
+        hint: str = "",
+        status_text: str = "",
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fail_info = fail_info
+        self.rule = rule
+        self.hint = hint
+        self._status_text = status_text
+
+    @property
+    def status_text(self) -> str:
+        """The text for the peer: the one given, or the generic text of the first failInfo bit."""
+        return self._status_text or generic_status_text(self.fail_info)
+
+    def __str__(self) -> str:
+        text = self.detail
+        if self.rule:
+            text += f" ({self.rule})"
+        if self.hint:
+            text += f"; {self.hint}"
+        return text
+
+
+class TransportError(CMPError):
+    """No CMP answer came back: the road failed, or brought something else (HTTP status, media type, start of body)."""
+
+    def __init__(self, detail: str, *, hint: str = "", tls: bool = False, retryable: bool = False) -> None:
+        super().__init__(detail, PKIFailureInfo.SYSTEM_UNAVAIL, hint=hint)
+        self.tls = tls
+        self.retryable = retryable
+
+
+class TrustError(CMPError):
+    """An answer that must not be believed: its protection, its signer, its certificate or its correlation is wrong."""
+
+
+class PeerRefusal(CMPError):
+    """The peer refused, in an answer that is to be believed.
+
+    :param status: the PKIStatus of the answer.
+    :param texts: its statusString, as received.
+    """
+
+    def __init__(
+        self,
+        fail_info: PKIFailureInfo,
+        *,
+        status: PKIStatus = PKIStatus.REJECTION,
+        texts: tuple[str, ...] = (),
+        body: str = "error",
+        hint: str = "",
+    ) -> None:
+        names = ", ".join(fail_info.wire_names) or "no failInfo"
+        said = "; ".join(texts) or "no text"
+        super().__init__(f"the peer answered {body}: {status.wire_name}, {names}: {said}", fail_info, hint=hint)
+        self.status = status
+        self.texts = texts
+        self.body = body
+
+
+class ConfigurationError(CMPError):
+    """The configuration or the call is wrong: names the key, option or plugin."""
+
+
+class ConflictError(CMPError):
+    """A unit of work met a newer version of what it changes; nothing of it was stored. Load again and repeat."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, PKIFailureInfo.SYSTEM_UNAVAIL)
+
+
+def generic_status_text(fail_info: PKIFailureInfo) -> str:
+    """One text per failInfo, the same whatever the details, for peers that are not authenticated.
+
+    :param fail_info: the bits of the answer; the lowest one chooses the text.
+    """
+    names = fail_info.wire_names
+    return _GENERIC_TEXTS.get(names[0] if names else "", "the request was refused")
+
+
+_GENERIC_TEXTS = {
+    "badAlg": "an algorithm of the message is not supported or not accepted",
+    "badMessageCheck": "the protection of the message could not be verified",
+    "badRequest": "the message is not permitted in this place",
+    "badTime": "messageTime is too far from the time of this server",
+    "badCertId": "no such certificate",
+    "badDataFormat": "the message could not be read",
+    "badPOP": "the proof of possession failed",
+    "certRevoked": "the certificate is revoked or expired",
+    "certConfirmed": "the certificate was already confirmed or rejected",
+    "wrongIntegrity": "the message needs another kind of protection",
+    "badRecipientNonce": "recipNonce is missing or wrong",
+    "badSenderNonce": "senderNonce is missing, too short or used before",
+    "badCertTemplate": "the certificate template is not acceptable",
+    "signerNotTrusted": "the signer of the message is not trusted",
+    "transactionIdInUse": "the transactionID is in use",
+    "unsupportedVersion": "the protocol version is not supported",
+    "notAuthorized": "the request is not authorised",
+    "systemUnavail": "the service is not available now, try later",
+    "systemFailure": "the service failed, try later",
+    "addInfoNotAvailable": "the requested information is not available",
+}

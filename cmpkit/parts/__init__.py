@@ -1,0 +1,118 @@
+"""The contract of every kind of part, and the values that pass between parts and the core.
+
+A part is any object with the attributes and methods of its Protocol here; nothing is inherited. Plugins register parts
+under an id (:mod:`cmpkit.hookspecs`), objects decide. Everything that may take time or live elsewhere is ``async``.
+Every value is immutable. Times are aware datetimes in UTC; durations are seconds; sizes are octets.
+"""
+
+from cmpkit.parts.identity import (
+    Authenticated,
+    CertificateRecord,
+    CertificateState,
+    Credential,
+    Grant,
+    SecretRecord,
+    SecretSource,
+)
+from cmpkit.parts.info import (
+    Event,
+    InfoContext,
+    InfoType,
+    Observer,
+)
+from cmpkit.parts.issuing import (
+    CertificateChange,
+    CertificateProfile,
+    CertificateRequest,
+    Issued,
+    Issuer,
+    IssuerFactory,
+    OpenContext,
+    Pending,
+    Policy,
+    PolicyFactory,
+    Rejected,
+    RevocationRequest,
+    Revoked,
+    SecretSourceFactory,
+)
+from cmpkit.parts.keys import (
+    KeyAlgorithm,
+    KeyProvider,
+    NeedsExchange,
+    PrivateKey,
+    Protection,
+    ProtectionKind,
+    SharedSecret,
+)
+from cmpkit.parts.store import (
+    AuditEntry,
+    Intent,
+    Store,
+    StoredAnswer,
+    StoreFactory,
+    Transaction,
+    TransactionState,
+    UnitOfWork,
+)
+from cmpkit.parts.transports import (
+    Answer,
+    ClientTransport,
+    ClientTransportFactory,
+    Disposition,
+    Handler,
+    Peer,
+    ServerTransport,
+    TransportOptions,
+)
+
+__all__ = [
+    "Answer",
+    "AuditEntry",
+    "Authenticated",
+    "CertificateChange",
+    "CertificateProfile",
+    "CertificateRecord",
+    "CertificateRequest",
+    "CertificateState",
+    "ClientTransport",
+    "ClientTransportFactory",
+    "Credential",
+    "Disposition",
+    "Event",
+    "Grant",
+    "Handler",
+    "InfoContext",
+    "InfoType",
+    "Intent",
+    "Issued",
+    "Issuer",
+    "IssuerFactory",
+    "KeyAlgorithm",
+    "KeyProvider",
+    "NeedsExchange",
+    "Observer",
+    "OpenContext",
+    "Peer",
+    "Pending",
+    "Policy",
+    "PolicyFactory",
+    "PrivateKey",
+    "Protection",
+    "ProtectionKind",
+    "Rejected",
+    "RevocationRequest",
+    "Revoked",
+    "SecretRecord",
+    "SecretSource",
+    "SecretSourceFactory",
+    "ServerTransport",
+    "SharedSecret",
+    "Store",
+    "StoreFactory",
+    "StoredAnswer",
+    "Transaction",
+    "TransactionState",
+    "TransportOptions",
+    "UnitOfWork",
+]

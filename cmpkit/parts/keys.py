@@ -1,0 +1,175 @@
+"""Keys, shared secrets, and what protects messages with them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit.asn1 import AlgorithmIdentifier
+
+__all__ = [
+    "KeyAlgorithm",
+    "KeyProvider",
+    "NeedsExchange",
+    "PrivateKey",
+    "Protection",
+    "ProtectionKind",
+    "SharedSecret",
+]
+
+
+class ProtectionKind(enum.Enum):
+    """By what a message is protected (RFC 9810 section 5.1.3)."""
+
+    MAC = "MAC"
+    SIGNATURE = "signature"
+    KEM = "KEM"
+
+
+def _octets(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class SharedSecret:
+    """A secret that two sides share, with its reference number.
+
+    :param reference: what the senderKID holds; text is taken as UTF-8.
+    :param value: the secret; text is taken as UTF-8. It is in no repr.
+    """
+
+    reference: bytes
+    value: bytes
+
+    def __init__(self, reference: str | bytes, value: str | bytes) -> None:
+        object.__setattr__(self, "reference", _octets(reference))
+        object.__setattr__(self, "value", _octets(value))
+
+    def __repr__(self) -> str:
+        return f"SharedSecret({self.reference!r}, …)"
+
+
+class PrivateKey(Protocol):
+    """A private key, in memory or somewhere that signs for us."""
+
+    @property
+    def key_type(self) -> str:
+        """The name that ``--newkey-type`` knows, e.g. ``p256`` or ``rsa3072``."""
+
+    @property
+    def public_key_info(self) -> bytes:
+        """DER of the SubjectPublicKeyInfo."""
+
+    @property
+    def signature_algorithm(self) -> AlgorithmIdentifier:
+        """What :meth:`sign` uses unless it is told otherwise."""
+
+    async def sign(self, data: bytes, algorithm: AlgorithmIdentifier | None = None) -> bytes:
+        """The signature over ``data``.
+
+        :raises CMPError: badAlg if this key cannot sign by that algorithm.
+        """
+
+    def to_pkcs8(self, password: bytes | None = None) -> bytes:
+        """DER of PKCS#8, encrypted if there is a password.
+
+        :raises CMPError: if the key cannot leave the place where it is.
+        """
+
+
+class KeyAlgorithm(Protocol):
+    """One family of keys: for certificates, messages, proofs and path checks alike.
+
+    ``key_oids`` are those of SubjectPublicKeyInfo, ``signature_oids`` those that it verifies, ``key_types`` the names that
+    :meth:`generate` takes (and ``--newkey-type`` shows).
+    """
+
+    name: str
+    key_oids: tuple[ObjectIdentifier, ...]
+    signature_oids: tuple[ObjectIdentifier, ...]
+    key_types: tuple[str, ...]
+
+    def generate(self, key_type: str) -> PrivateKey:
+        """A new key."""
+
+    def load_private_key(self, pkcs8: bytes) -> PrivateKey:
+        """A key from unencrypted DER PKCS#8.
+
+        :raises CMPError: badDataFormat if it cannot be read.
+        """
+
+    def key_type(self, public_key_info: bytes) -> str:
+        """The name of this public key's type, in the words of ``key_types`` (other sizes are named alike: ``rsa2560``).
+
+        :raises CMPError: badAlg for a key that is too weak or too large, badCertTemplate for one that cannot be read.
+        """
+
+    def verify(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, data: bytes, signature: bytes) -> bool:
+        """Whether the signature fits.
+
+        :raises CMPError: badAlg if the key cannot verify by that algorithm.
+        """
+
+    def cert_hash(self, algorithm: AlgorithmIdentifier) -> str | None:
+        """The hash (a hashlib name) for the certHash of a certificate signed by ``algorithm``; ``None``: certConf must name one.
+
+        RFC 9810 section 5.3.18, RFC 9481 section 3.
+        """
+
+
+class KeyProvider(Protocol):
+    """Finds private keys by URI."""
+
+    schemes: tuple[str, ...]
+
+    async def load(self, uri: str, password: bytes | None, algorithms: Sequence[KeyAlgorithm]) -> PrivateKey:
+        """The key behind ``uri``.
+
+        :raises ConfigurationError: if there is none, or the password is wrong.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsExchange:
+    """A protection cannot be verified before something else was exchanged (KEM, RFC 9810 appendix E)."""
+
+    reason: str
+
+
+class Protection(Protocol):
+    """One way to protect messages, found by the OID of protectionAlg.
+
+    :attr:`kind` says which credential it needs: for ``MAC`` a :class:`SharedSecret` on both sides; for ``SIGNATURE`` the
+    signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect.
+    """
+
+    kind: ProtectionKind
+    oids: tuple[ObjectIdentifier, ...]
+
+    async def verify(
+        self,
+        protected_part: bytes,
+        algorithm: AlgorithmIdentifier,
+        protection: bytes,
+        credential: Any,
+        *,
+        tolerances: frozenset[str] = frozenset(),
+    ) -> NeedsExchange | None:
+        """Check the protection; limits are checked before work is done.
+
+        :param tolerances: names of what the operator allows beyond the default.
+        :raises CMPError: badAlg for parameters that are not accepted, badMessageCheck if it does not fit.
+        """
+
+    def algorithm(self, credential: Any, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+        """The protectionAlg to put into a header.
+
+        :param like: what the peer used, to answer in kind (parameters stay constant through a transaction).
+        """
+
+    async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: Any) -> bytes:
+        """The protection octets over DER of ProtectedPart."""

@@ -1,0 +1,213 @@
+"""The store: what is kept, and the one unit in which it changes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from cmpkit.enums import BodyType
+from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, SecretRecord
+from cmpkit.parts.issuing import CertificateChange
+
+__all__ = [
+    "AuditEntry",
+    "Intent",
+    "Store",
+    "StoreFactory",
+    "StoredAnswer",
+    "Transaction",
+    "TransactionState",
+    "UnitOfWork",
+]
+
+
+class TransactionState(enum.Enum):
+    """Where a server's transaction stands (the states of a CA, RFC 9810 section 5.3)."""
+
+    PENDING = "pending"
+    ISSUED = "issued"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A server's transaction: one operation of one credential.
+
+    :param transaction_id: the transactionID; another credential may use the same one for its own.
+    :param credential: :attr:`Credential.id` of who opened it.
+    :param version: of the stored value; 0 before it was stored.
+    :param opened_by: the body type that opened it.
+    :param implicit_confirm: whether certConf is dispensed with.
+    :param sender_nonce: senderNonce of our last message: the next recipNonce.
+    :param peer_nonces: every senderNonce that the peer used in it.
+    :param request: what is pending: the digest of the request that opened it.
+    :param certificates: ``(certReqId, issuer_key, serial_number)`` of what was issued.
+    :param expires: when an unconfirmed certificate counts as rejected, a pending request as given up.
+    """
+
+    transaction_id: bytes
+    credential: str
+    opened_by: BodyType
+    state: TransactionState
+    version: int = 0
+    implicit_confirm: bool = False
+    sender_nonce: bytes = b""
+    peer_nonces: tuple[bytes, ...] = ()
+    request: bytes = b""
+    certificates: tuple[tuple[int, str, int], ...] = ()
+    extra_certs: tuple[bytes, ...] = ()
+    expires: datetime | None = None
+
+    def with_state(self, state: TransactionState, **changes: Any) -> Transaction:
+        """The same transaction in another state."""
+        return replace(self, state=state, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer to a request, to be given again if the same octets come again from the same credential.
+
+    :param digest: SHA-256 over the request.
+    :param credential: who it is for.
+    :param der: the answer.
+    :param keep_until: until when the request would still be accepted; ``None`` means for ever.
+    """
+
+    digest: bytes
+    credential: str
+    transaction_id: bytes
+    der: bytes
+    keep_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """That an operation of a part that is not local is about to begin."""
+
+    idempotency_key: str
+    transaction_id: bytes
+    credential: str
+    operation: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit.
+
+    :param event: what happened: ``issued``, ``confirmed``, ``rejected``, ``revoked``, ``refused`` ...
+    :param actor: :attr:`Credential.id`, or the peer's address where nothing was authenticated.
+    :param details: plain values, no secrets.
+    """
+
+    at: datetime
+    event: str
+    actor: str
+    transaction_id: bytes | None = None
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOfWork:
+    """Everything that one message changes; it is stored whole or not at all.
+
+    :param transaction: stored if the stored version is still ``transaction.version`` (0: if there is none).
+    :param spent: references of shared secrets of which a use is taken; one without a use left makes a conflict.
+    :param confirmed: changes of certificates; one that is not in its expected state makes a conflict.
+    """
+
+    transaction: Transaction | None = None
+    answer: StoredAnswer | None = None
+    certificates: tuple[CertificateRecord, ...] = ()
+    changes: tuple[CertificateChange, ...] = ()
+    spent: tuple[bytes, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    finished_intents: tuple[str, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
+
+
+class Store(Protocol):
+    """Keeps everything that matters. What :meth:`commit` returned from survives ``kill -9``."""
+
+    async def load(
+        self, transaction_id: bytes, digest: bytes
+    ) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
+        """The transactions with that ID, of whatever credential, and the answers to the request with that digest."""
+
+    async def commit(self, unit: UnitOfWork) -> None:
+        """Store all of it, durably, before returning.
+
+        :raises ConflictError: if a condition of the unit does not hold; nothing was stored then.
+        """
+
+    async def certificate(self, issuer_key: str, serial_number: int) -> CertificateRecord | None:
+        """The record of one certificate."""
+
+    async def certificate_by_fingerprint(self, fingerprint: bytes) -> CertificateRecord | None:
+        """The record of the certificate with that SHA-256."""
+
+    async def certificates(
+        self, *, subject: str | None = None, states: Sequence[CertificateState] = (), limit: int = 1000
+    ) -> tuple[CertificateRecord, ...]:
+        """Records, newest first.
+
+        :param subject: RFC 4514 text, exactly.
+        :param states: only these; none means any.
+        """
+
+    async def revoked(self, issuer_key: str) -> tuple[CertificateRecord, ...]:
+        """All that a CRL of this issuer must list: revoked or on hold, and not expired before the CRL could say so."""
+
+    async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
+        """Transactions whose ``expires`` has passed and which are not done."""
+
+    async def next_crl_number(self, issuer_key: str) -> int:
+        """A number that is greater than each one given before (RFC 5280 section 5.2.3)."""
+
+    async def add_secret(self, record: SecretRecord) -> None:
+        """Keep a shared secret, encrypted.
+
+        :raises ConfigurationError: if the reference exists.
+        """
+
+    async def find_secret(self, reference: bytes) -> SecretRecord | None:
+        """The secret with that reference, or ``None``."""
+
+    async def secrets(self) -> tuple[tuple[bytes, Grant, bool], ...]:
+        """Reference, grant and whether it is revoked, of every secret; not the secrets."""
+
+    async def revoke_secret(self, reference: bytes) -> bool:
+        """Make a secret useless; whether there was one."""
+
+    async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
+        """The newest entries, newest first."""
+
+    async def prune(self, now: datetime) -> int:
+        """Forget answers whose requests would no longer be accepted; how many."""
+
+    async def check(self) -> None:
+        """Whether the store can be used.
+
+        :raises ConfigurationError: if it cannot be reached, or its schema is of another version.
+        """
+
+    async def aclose(self) -> None:
+        """Give up connections."""
+
+
+class StoreFactory(Protocol):
+    """Opens stores for some URL schemes."""
+
+    schemes: tuple[str, ...]
+
+    def open(self, url: str, *, sealing_key: bytes) -> Store:
+        """A store at ``url``, ready for use once :meth:`Store.check` or :meth:`create` returned.
+
+        :param sealing_key: 32 octets; secrets at rest are encrypted with it.
+        """
+
+    async def create(self, url: str) -> None:
+        """Make the schema, or bring it to this version."""
