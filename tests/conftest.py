@@ -16,8 +16,8 @@ hypothesis.settings.load_profile("cmpkit")
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Each async test runs once per backend.
 
-    Written out, because anyio's own fixture covers what happens to be installed. Of session scope, so that fixtures of any
-    scope may be async, and hypothesis may call a test many times.
+    Written out, because anyio's own fixture covers what happens to be installed. Of session scope, so that fixtures of
+    any scope may be async, and hypothesis may call a test many times.
     """
     backend: str = request.param
     return backend
