@@ -78,3 +78,5 @@ EXTENSION_REQUEST: Final = _Oid("1.2.840.113549.1.9.14")
 KP_CMC_CA: Final = _Oid("1.3.6.1.5.5.7.3.27")
 KP_CMC_RA: Final = _Oid("1.3.6.1.5.5.7.3.28")
 KP_CM_KGA: Final = _Oid("1.3.6.1.5.5.7.3.32")
+
+__all__ = [name for name in dir() if name.isupper()]
