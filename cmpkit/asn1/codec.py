@@ -245,7 +245,7 @@ def decode(kind: type[T], der: bytes) -> T:
     """
     try:
         if issubclass(kind, OpenSequence):
-            return typing.cast(T, kind.from_elements(_asn1.decode_der(_Elements, der).elements))
+            return typing.cast(T, kind.from_elements(_asn1.decode_der(_Elements, der_wrap(0x30, der)).elements))
         return _asn1.decode_der(kind, der)
     except (ValueError, TypeError, OverflowError) as error:
         raise _bad_format(kind, error) from error
