@@ -1,0 +1,337 @@
+"""Certificates and certificate lists: read, built from wire types, and told apart (RFC 5280).
+
+They are built from wire types because cryptography's builders know only its own kinds of keys, and take quadratic time
+for long certificate lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    TLV,
+    AlgorithmIdentifier,
+    BitString,
+    CertificateList,
+    CertificateWire,
+    Default,
+    Explicit,
+    Extension,
+    GeneralizedTime,
+    Implicit,
+    RevokedCertificate,
+    SubjectPublicKeyInfo,
+    TBSCertificate,
+    TBSCertList,
+    Time,
+    UTCTime,
+    Validity,
+    decode,
+    encode,
+    parse_tlv,
+    sequence,
+    to_tlv,
+)
+from cmpkit.enums import CRLReason, PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import PrivateKey
+from cmpkit.plugins import Plugins
+
+__all__ = [
+    "CertificateContent",
+    "CertificateOutline",
+    "build_certificate",
+    "build_crl",
+    "cert_hash",
+    "certificate_public_key_info",
+    "extension",
+    "fingerprint",
+    "issuer_key_id",
+    "key_identifier",
+    "load_certificates",
+    "outline",
+    "random_serial",
+    "to_pem",
+]
+
+_VERSION_3 = 2
+_CRL_VERSION_2 = 1
+_FIRST_GENERALIZED_YEAR = 2050
+_PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
+_HASHES = {
+    oids.SHA224: "sha224",
+    oids.SHA256: "sha256",
+    oids.SHA384: "sha384",
+    oids.SHA512: "sha512",
+}
+CERT_HASH_RULE = "RFC 9810 section 5.3.18"
+
+
+@sequence
+class CertificateOutline:
+    """The signed part of a certificate, with everything that is seldom needed left unread."""
+
+    version: Annotated[int, Explicit(0), Default(0)] = 0
+    serial_number: int
+    signature: TLV
+    issuer: TLV
+    validity: TLV
+    subject: TLV
+    subject_public_key_info: TLV
+    issuer_unique_id: Annotated[BitString | None, Implicit(1)] = None
+    subject_unique_id: Annotated[BitString | None, Implicit(2)] = None
+    extensions: Annotated[list[TLV] | None, Explicit(3)] = None
+
+    def extension(self, oid: ObjectIdentifier) -> bytes | None:
+        """The DER of the first extension with that OID, or ``None``.
+
+        :raises CMPError: badDataFormat if the extensions cannot be read.
+        """
+        for element in self.extensions or ():
+            found = parse_tlv(element, Extension)
+            if found.extn_id == oid:
+                return found.extn_value
+        return None
+
+    @property
+    def validity_period(self) -> tuple[datetime, datetime]:
+        """notBefore and notAfter.
+
+        :raises CMPError: badDataFormat if they cannot be read.
+        """
+        validity = parse_tlv(self.validity, Validity)
+        return validity.not_before.as_datetime(), validity.not_after.as_datetime()
+
+
+@sequence
+class _OutlinedCertificate:
+    tbs_certificate: CertificateOutline
+    signature_algorithm: TLV
+    signature_value: BitString
+
+
+@lru_cache(maxsize=256)
+def outline(der: bytes) -> CertificateOutline:
+    """The signed part of a certificate, read as far as names, key and extensions as elements.
+
+    The same few certificates are looked at several times while one message is checked, so the last ones are kept.
+
+    :raises CMPError: badDataFormat if it is no certificate.
+    """
+    return decode(_OutlinedCertificate, der).tbs_certificate
+
+
+def certificate_public_key_info(der: bytes) -> bytes:
+    """DER of the SubjectPublicKeyInfo, the octets that are in the certificate.
+
+    :raises CMPError: badDataFormat if it is no certificate.
+    """
+    return encode(outline(der).subject_public_key_info)
+
+
+def key_identifier(public_key_info: bytes) -> bytes:
+    """SHA-1 over the BIT STRING of the key, 20 octets (RFC 5280 section 4.2.1.2, method 1).
+
+    :param public_key_info: DER of the SubjectPublicKeyInfo.
+    :raises CMPError: badDataFormat if it is none.
+    """
+    key = decode(SubjectPublicKeyInfo, public_key_info).subject_public_key
+    return hashlib.sha1(key.as_bytes(), usedforsecurity=False).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateContent:
+    """What a certificate says.
+
+    :param issuer: DER of the issuer's subject, octet for octet as in its certificate.
+    :param not_before: aware; fractions of a second are cut off.
+    :param public_key_info: DER of the SubjectPublicKeyInfo.
+    """
+
+    serial_number: int
+    issuer: bytes
+    subject: x509.Name
+    not_before: datetime
+    not_after: datetime
+    public_key_info: bytes
+    extensions: tuple[Extension, ...] = ()
+
+
+async def build_certificate(content: CertificateContent, issuer_key: PrivateKey) -> bytes:
+    """DER of a version 3 certificate, signed with the issuer's key.
+
+    :raises CMPError: if a field holds what its type does not allow.
+    """
+    algorithm = issuer_key.signature_algorithm
+    tbs = encode(
+        TBSCertificate(
+            version=_VERSION_3,
+            serial_number=content.serial_number,
+            signature=algorithm,
+            issuer=to_tlv(content.issuer),
+            validity=Validity(not_before=_time(content.not_before), not_after=_time(content.not_after)),
+            subject=to_tlv(content.subject),
+            subject_public_key_info=to_tlv(content.public_key_info),
+            extensions=list(content.extensions) or None,
+        )
+    )
+    signature = await issuer_key.sign(tbs)
+    return encode(
+        CertificateWire(
+            tbs_certificate=to_tlv(tbs), signature_algorithm=algorithm, signature_value=BitString(signature, 0)
+        )
+    )
+
+
+def _time(moment: datetime) -> Time:
+    """UTCTime through 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5)."""
+    moment = moment.astimezone(UTC).replace(microsecond=0)
+    return UTCTime(moment) if moment.year < _FIRST_GENERALIZED_YEAR else GeneralizedTime(moment)
+
+
+async def build_crl(
+    *,
+    issuer: bytes,
+    issuer_key: PrivateKey,
+    this_update: datetime,
+    next_update: datetime,
+    number: int,
+    entries: Iterable[tuple[int, datetime, CRLReason | None]],
+    authority_key_identifier: bytes,
+) -> bytes:
+    """DER of a version 2 certificate list, signed with the issuer's key (RFC 5280 section 5).
+
+    :param issuer: DER of the issuer's subject, octet for octet as in its certificate.
+    :param number: the CRL number.
+    :param entries: serial number, date and reason of each revoked certificate; a reason that is unspecified is left out
+        (RFC 5280 section 5.3.1).
+    :param authority_key_identifier: the issuer's key identifier.
+    :raises CMPError: if a field holds what its type does not allow.
+    """
+    algorithm = issuer_key.signature_algorithm
+    reasons = {reason: _reason_extensions(reason) for reason in (None, *CRLReason)}
+    revoked = [
+        RevokedCertificate(
+            user_certificate=serial_number, revocation_date=_time(date), crl_entry_extensions=reasons[reason]
+        )
+        for serial_number, date, reason in entries
+    ]
+    tbs = encode(
+        TBSCertList(
+            version=_CRL_VERSION_2,
+            signature=algorithm,
+            issuer=decode(x509.Name, issuer),
+            this_update=_time(this_update),
+            next_update=_time(next_update),
+            revoked_certificates=revoked or None,
+            crl_extensions=[
+                extension(x509.AuthorityKeyIdentifier(authority_key_identifier, None, None)),
+                extension(x509.CRLNumber(number)),
+            ],
+        )
+    )
+    signature = await issuer_key.sign(tbs)
+    return encode(
+        CertificateList(
+            tbs_cert_list=to_tlv(tbs), signature_algorithm=algorithm, signature_value=BitString(signature, 0)
+        )
+    )
+
+
+def _reason_extensions(reason: CRLReason | None) -> list[Extension] | None:
+    if reason is None or reason is CRLReason.UNSPECIFIED:
+        return None
+    flag = next(flag for flag in x509.ReasonFlags if flag.value == reason.wire_name)
+    return [extension(x509.CRLReason(flag))]
+
+
+def extension(ext: x509.ExtensionType, *, critical: bool = False) -> Extension:
+    """A wire extension from one of cryptography's extension types.
+
+    :param critical: whether who does not know it must refuse the certificate.
+    """
+    return Extension(extn_id=ext.oid, critical=critical, extn_value=ext.public_bytes())
+
+
+def load_certificates(data: bytes) -> tuple[bytes, ...]:
+    """The certificates of a PEM bundle, or the one of a DER file, as DER octets in their order.
+
+    Text around and between the certificates of a bundle is skipped.
+
+    :raises ConfigurationError: if there is none, or one cannot be read.
+    """
+    found = [match.group(1) for match in _PEM.finditer(data)]
+    try:
+        ders = tuple(base64.b64decode(b"".join(body.split()), validate=True) for body in found) or (data,)
+    except binascii.Error as error:
+        raise ConfigurationError(f"a PEM certificate is not Base64: {error}") from error
+    for number, der in enumerate(ders, 1):
+        try:
+            outline(der)
+        except CMPError as error:
+            what = f"certificate {number} of the file" if found else "the file, which has no PEM certificate,"
+            raise ConfigurationError(
+                f"{what} cannot be read: {error.detail}", hint="give certificates in PEM, or one in DER"
+            ) from error
+    return ders
+
+
+def to_pem(*ders: bytes) -> bytes:
+    """A PEM bundle of certificates."""
+    return "".join(map(ssl.DER_cert_to_PEM_cert, ders)).encode()
+
+
+def fingerprint(der: bytes) -> bytes:
+    """SHA-256 over a certificate, 32 octets."""
+    return hashlib.sha256(der).digest()
+
+
+def issuer_key_id(public_key_info: bytes) -> str:
+    """Hex SHA-256 over a SubjectPublicKeyInfo: names the key of an issuer (:attr:`CertificateRecord.issuer_key`)."""
+    return hashlib.sha256(public_key_info).hexdigest()
+
+
+def cert_hash(der: bytes, plugins: Plugins, hash_algorithm: AlgorithmIdentifier | None = None) -> bytes:
+    """The certHash of a certificate for certConf (RFC 9810 section 5.3.18).
+
+    :param hash_algorithm: the hashAlg of the CertStatus; without it the certificate's signature names the hash.
+    :raises CMPError: badAlg for a hash that is weak or unknown, and where a hashAlg is needed and there is none.
+    """
+    if hash_algorithm is not None:
+        name = _HASHES.get(hash_algorithm.algorithm) if hash_algorithm.has_null_or_no_parameters else None
+        if name is None:
+            raise CMPError(
+                f"hashAlg {hash_algorithm.algorithm.dotted_string} is weak or unknown",
+                PKIFailureInfo.BAD_ALG,
+                rule=CERT_HASH_RULE,
+                hint="use SHA-256, SHA-384 or SHA-512",
+            )
+        return hashlib.new(name, der).digest()
+    algorithm = decode(CertificateWire, der).signature_algorithm
+    name = plugins.key_algorithm(algorithm.algorithm).cert_hash(algorithm)
+    if name is None:
+        raise CMPError(
+            f"the signature algorithm {algorithm.algorithm.dotted_string} of the certificate names no hash",
+            PKIFailureInfo.BAD_ALG,
+            rule=CERT_HASH_RULE,
+            hint="send hashAlg in certConf, with pvno 3",
+        )
+    return hashlib.new(name, der).digest()
+
+
+def random_serial() -> int:
+    """A serial number: positive, 159 bits from the system's random generator (RFC 5280 section 4.1.2.2)."""
+    return x509.random_serial_number()
