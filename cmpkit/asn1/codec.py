@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from cryptography.x509 import ObjectIdentifier
@@ -60,8 +60,10 @@ __all__ = [
     "UTCTime",
     "Variant",
     "decode",
+    "decode_list",
     "der_wrap",
     "encode",
+    "encode_list",
     "parse_tlv",
     "sequence",
     "to_tlv",
@@ -125,6 +127,13 @@ class OpenSequence(list[TLV]):
                 f"{type(self).__name__} {self.oid.dotted_string} has no value", PKIFailureInfo.BAD_DATA_FORMAT
             )
         return parse_tlv(self.value, kind)
+
+    def parse_list(self, kind: type[T]) -> list[T]:
+        """Read the value as ``SEQUENCE OF kind``.
+
+        :raises CMPError: badDataFormat if there is none, or it does not fit.
+        """
+        return decode_list(kind, encode(self.parse(TLV)))
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and [_asn1.encode_der(e) for e in self] == [_asn1.encode_der(e) for e in other]
@@ -256,6 +265,15 @@ class _Elements:
     elements: list[TLV]
 
 
+def decode_list(kind: type[T], der: bytes) -> list[T]:
+    """Read strict DER as ``SEQUENCE OF kind``.
+
+    :raises CMPError: badDataFormat on anything else.
+    """
+    elements = decode(_Elements, der_wrap(0x30, der)).elements
+    return [parse_tlv(element, kind) for element in elements]
+
+
 def parse_tlv(tlv: TLV, kind: type[T]) -> T:
     """Read an element that was left unread.
 
@@ -285,6 +303,14 @@ def encode(value: Any) -> bytes:
         return _asn1.encode_der(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise CMPError(f"cannot encode {type(value).__name__}: {error}", PKIFailureInfo.SYSTEM_FAILURE) from error
+
+
+def encode_list(values: Iterable[Any]) -> bytes:
+    """DER of a ``SEQUENCE OF`` the values; octets are taken as DER.
+
+    :raises CMPError: systemFailure if a field holds what its type does not allow.
+    """
+    return der_wrap(0x30, b"".join(value if isinstance(value, bytes) else encode(value) for value in values))
 
 
 def to_tlv(value: Any) -> TLV:

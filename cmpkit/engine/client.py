@@ -1,0 +1,305 @@
+"""The client's side of an operation as a value and pure functions over it.
+
+:class:`ClientTransaction` is everything that must survive: saved before the first octet is sent and after each answer, it
+goes on in another process a week later. :func:`receive` says what to do next: :class:`Send`, :class:`Wait`,
+:class:`Decide` or :class:`Finished`. Protection, trust and files lie outside (:mod:`cmpkit.endpoints`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    CertRepMessage,
+    CertResponse,
+    CertStatus,
+    PKIBody,
+    PKIMessage,
+    PKIStatusInfo,
+    PollRep,
+    PollReq,
+    RevRepContent,
+    encode,
+)
+from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
+from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, ClientState
+from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import CMPError, PeerRefusal, TrustError
+
+__all__ = [
+    "ClientTransaction",
+    "Decide",
+    "Finished",
+    "Send",
+    "Step",
+    "Wait",
+    "begin",
+    "decide",
+    "poll",
+    "receive",
+    "sent",
+]
+
+WHOLE_MESSAGE = -1
+"""The certReqId of a pollReq for a whole message, and of the answer to a p10cr (RFC 9810 section 5.3.22)."""
+MAX_CHECK_AFTER = timedelta(days=1)
+"""The longest that a client waits before it asks again, whatever checkAfter says (R-112)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTransaction:
+    """One operation of a client.
+
+    :param operation: the body that opens it.
+    :param implicit_confirm: whether implicit confirmation was asked for.
+    :param cert_req_id: that of the request; -1 for p10cr.
+    :param message: DER of the message that was sent last; it is what is sent again.
+    :param sender_nonce: its senderNonce.
+    :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
+    :param recip_nonce: senderNonce of the last answer.
+    :param poll_at: when the next pollReq is due.
+    :param certificate: DER of the certificate that came.
+    :param chain: DER of the extraCerts that came with it.
+    :param ca_pubs: DER of its caPubs; they are no trust anchors by themselves (R-048).
+    :param rejection: why the certificate was refused by us, empty if it was not.
+    :param context: what the caller needs to go on in another process, as plain text: no secrets.
+    """
+
+    operation: BodyType
+    transaction_id: bytes
+    state: ClientState = ClientState.SENT
+    pvno: int = PVNO.CMP2000
+    implicit_confirm: bool = False
+    cert_req_id: int = 0
+    message: bytes = b""
+    sender_nonce: bytes = b""
+    awaited_nonce: bytes = b""
+    recip_nonce: bytes = b""
+    poll_at: datetime | None = None
+    certificate: bytes = b""
+    chain: tuple[bytes, ...] = ()
+    ca_pubs: tuple[bytes, ...] = ()
+    rejection: str = ""
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def correlation(self) -> Correlation:
+        """What the next answer must fit."""
+        nonces = (self.sender_nonce, self.awaited_nonce) if self.awaited_nonce else (self.sender_nonce,)
+        return Correlation(self.pvno, self.transaction_id, nonces)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Protect and send this body, then give the answer to :func:`receive`."""
+
+    transaction: ClientTransaction
+    body: PKIBody
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The server needs time: call :func:`poll` at ``transaction.poll_at``."""
+
+    transaction: ClientTransaction
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A certificate came: examine it, then call :func:`decide`.
+
+    :param granted_with_mods: whether the server says that it differs from what was asked.
+    :param confirmed: whether the server granted implicit confirmation.
+    """
+
+    transaction: ClientTransaction
+    granted_with_mods: bool
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The operation is over.
+
+    :param content: of genp or rp; ``None`` for certificates, which are in the transaction.
+    """
+
+    transaction: ClientTransaction
+    content: Any = None
+
+
+Step: TypeAlias = Send | Wait | Decide | Finished
+"""What a client does next."""
+
+
+def begin(
+    operation: BodyType,
+    *,
+    cert_req_id: int = 0,
+    implicit_confirm: bool = False,
+    context: Mapping[str, str] | None = None,
+) -> ClientTransaction:
+    """A new transaction under a fresh transactionID; nothing was sent yet."""
+    return ClientTransaction(
+        operation=operation,
+        transaction_id=secrets.token_bytes(NONCE_SIZE),
+        cert_req_id=WHOLE_MESSAGE if operation is BodyType.P10CR else cert_req_id,
+        implicit_confirm=implicit_confirm,
+        context=dict(context or {}),
+    )
+
+
+def sent(transaction: ClientTransaction, message: PKIMessage) -> ClientTransaction:
+    """The transaction with a message that is about to be sent; save it before the first octet leaves."""
+    return replace(transaction, message=message.raw, sender_nonce=message.header.sender_nonce or b"")
+
+
+def receive(transaction: ClientTransaction, message: PKIMessage, *, authentic: bool, now: datetime) -> Step:
+    """What an answer means.
+
+    :param message: the answer, its protection judged by the caller.
+    :param authentic: whether it is protected and verified; otherwise only refusals are looked at.
+    :raises PeerRefusal: if the peer refuses.
+    :raises TrustError: if the answer does not belong to the request, or breaks a rule.
+    """
+    if authentic or message.header.transaction_id is not None:
+        check_response_header(message, transaction.correlation)
+    moved = replace(transaction, recip_nonce=message.header.sender_nonce or b"")
+    body = message.body
+    if body.type is BodyType.ERROR:
+        return _error(moved, body.content.pki_status_info, now, authentic)
+    if body.type is BodyType.POLL_REP and transaction.state is ClientState.POLLING:
+        return _poll_rep(moved, body.content, now)
+    confirming = transaction.certificate != b""
+    if confirming and body.type is BodyType.PKICONF:
+        return Finished(replace(moved, state=ClientState.DONE))
+    if not confirming and body.type is ANSWERS[transaction.operation]:
+        return _ANSWERED[transaction.operation](moved, message, now)
+    expected = "pkiconf" if confirming else ANSWERS[transaction.operation].wire_name
+    raise _broken(f"{body.type.wire_name} where {expected} is due", "RFC 9810 section 5.3")
+
+
+def _broken(detail: str, rule: str) -> TrustError:
+    return TrustError(f"the answer breaks a rule: {detail}", PKIFailureInfo.BAD_REQUEST, rule=rule)
+
+
+def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime, authentic: bool) -> Step:
+    if status.status is PKIStatus.WAITING and authentic:
+        return _wait(transaction, WHOLE_MESSAGE, now, "; ".join(status.texts))
+    raise PeerRefusal(status.failures, status=status.status, texts=status.texts, hint=_HINTS.get(status.failures, ""))
+
+
+_HINTS = {
+    PKIFailureInfo.BAD_TIME: "the clocks differ, or the message is too old to be sent again",
+    PKIFailureInfo.TRANSACTION_ID_IN_USE: "try again: the next attempt has a new transactionID",
+    PKIFailureInfo.BAD_MESSAGE_CHECK: "check the reference and the secret, or the certificate and key",
+    PKIFailureInfo.SYSTEM_UNAVAIL: "try again later",
+}
+
+
+def _wait(transaction: ClientTransaction, cert_req_id: int, at: datetime, reason: str) -> Wait:
+    awaited = transaction.awaited_nonce or transaction.sender_nonce
+    known = transaction.cert_req_id if transaction.certificate else cert_req_id
+    waiting = replace(transaction, state=ClientState.POLL_WAIT, awaited_nonce=awaited, poll_at=at, cert_req_id=known)
+    return Wait(waiting, reason)
+
+
+def _poll_rep(transaction: ClientTransaction, content: list[PollRep], now: datetime) -> Step:
+    if len(content) != 1 or content[0].check_after < 0:
+        raise _broken("a pollRep needs one entry with checkAfter >= 0", "RFC 9810 section 5.3.22")
+    delay = min(timedelta(seconds=min(content[0].check_after, 1 << 20)), MAX_CHECK_AFTER)
+    waiting = replace(transaction, state=ClientState.POLL_WAIT, poll_at=now + delay)
+    return Wait(waiting, "; ".join(content[0].reason or ()))
+
+
+def poll(transaction: ClientTransaction) -> Send:
+    """The pollReq that is due (RFC 9810 section 5.3.22)."""
+    request = PollReq(cert_req_id=WHOLE_MESSAGE if transaction.certificate else transaction.cert_req_id)
+    polling = replace(transaction, state=ClientState.POLLING, poll_at=None)
+    return Send(polling, PKIBody(BodyType.POLL_REQ, [request]))
+
+
+def _certificates(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
+    content: CertRepMessage = message.body.content
+    response = _own_response(transaction, content)
+    status = response.status
+    if status.status is PKIStatus.WAITING:
+        return _wait(transaction, response.cert_req_id, now, "; ".join(status.texts))
+    if status.status is PKIStatus.REJECTION:
+        body = message.body.type.wire_name
+        raise PeerRefusal(status.failures, texts=status.texts, body=body, hint=_HINTS.get(status.failures, ""))
+    pair = response.certified_key_pair
+    if pair is None or status.failures:
+        raise _broken(
+            f"status {status.status.wire_name} without certificate, or with failInfo", "RFC 9810 section 5.3.4"
+        )
+    if pair.cert_or_enc_cert.tag != "certificate":
+        raise _broken("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
+    came = replace(
+        transaction,
+        certificate=encode(pair.cert_or_enc_cert.value),
+        chain=message.extra_certs,
+        ca_pubs=tuple(encode(certificate) for certificate in content.ca_pubs or ()),
+        cert_req_id=response.cert_req_id,
+        awaited_nonce=b"",
+    )
+    granted = message.header.info(oids.IMPLICIT_CONFIRM) is not None
+    return Decide(came, status.status is PKIStatus.GRANTED_WITH_MODS, granted and transaction.implicit_confirm)
+
+
+def _own_response(transaction: ClientTransaction, content: CertRepMessage) -> CertResponse:
+    """The one response, for the certReqId that was sent (R-081); servers answer p10cr with -1 or, older ones, 0."""
+    allowed = {WHOLE_MESSAGE, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id, 0}
+    if len(content.response) != 1 or content.response[0].cert_req_id not in allowed:
+        ids = [response.cert_req_id for response in content.response]
+        raise _broken(f"it has responses for certReqIds {ids}", "RFC 9810 section 5.3.4")
+    return content.response[0]
+
+
+def _revocation(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
+    content: RevRepContent = message.body.content
+    if len(content.status) != 1:
+        raise _broken(f"rp has {len(content.status)} statuses for one certificate", "RFC 9810 section 5.3.10")
+    status = content.status[0]
+    if status.status is PKIStatus.WAITING:
+        return _wait(transaction, WHOLE_MESSAGE, now, "; ".join(status.texts))
+    if status.status is PKIStatus.REJECTION:
+        raise PeerRefusal(status.failures, texts=status.texts, body="rp", hint=_HINTS.get(status.failures, ""))
+    return Finished(replace(transaction, state=ClientState.DONE), content)
+
+
+def _information(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
+    return Finished(replace(transaction, state=ClientState.DONE), message.body.content)
+
+
+_ANSWERED: dict[BodyType, Callable[[ClientTransaction, PKIMessage, datetime], Step]] = {
+    **dict.fromkeys(CERTIFICATE_REQUESTS, _certificates),
+    BodyType.RR: _revocation,
+    BodyType.GENM: _information,
+}
+
+
+def decide(
+    step: Decide, *, cert_hash: bytes, hash_alg: AlgorithmIdentifier | None = None, fault: CMPError | None = None
+) -> Step:
+    """Accept or refuse the certificate that came (R-084, R-090 to R-093).
+
+    :param cert_hash: over the certificate.
+    :param hash_alg: the hash, where the certificate's signature does not name one; needs pvno 3.
+    :param fault: why it is not acceptable, or ``None``.
+    """
+    transaction = replace(step.transaction, rejection="" if fault is None else str(fault))
+    if step.confirmed:
+        return Finished(replace(transaction, state=ClientState.DONE))
+    info = None if fault is None else PKIStatusInfo.of(PKIStatus.REJECTION, [fault.detail], fault.fail_info)
+    status = CertStatus(cert_hash=cert_hash, cert_req_id=transaction.cert_req_id, status_info=info, hash_alg=hash_alg)
+    pvno = PVNO.CMP2021 if hash_alg is not None else transaction.pvno
+    confirming = replace(transaction, state=ClientState.CONF_SENT, pvno=pvno)
+    return Send(confirming, PKIBody(BodyType.CERT_CONF, [status]))

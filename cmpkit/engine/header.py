@@ -1,0 +1,203 @@
+"""Headers: what a server checks before and after authentication, what a client checks, and how both write theirs.
+
+RFC 9810 section 5.1.1, RFC 9483 sections 3.1 and 3.5.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    GeneralizedTime,
+    InfoTypeAndValue,
+    PKIHeader,
+    PKIMessage,
+    directory_name,
+)
+from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
+from cmpkit.errors import CMPError, TrustError
+
+__all__ = [
+    "MAX_IDENTIFIER_SIZE",
+    "NONCE_SIZE",
+    "Correlation",
+    "check_message_time",
+    "check_request_header",
+    "check_response_header",
+    "request_header",
+    "response_header",
+    "whole_seconds",
+]
+
+NONCE_SIZE = 16
+"""Octets of a transactionID or nonce that we make, and the fewest that a senderNonce may have (RFC 9483 section 3.1)."""
+MAX_IDENTIFIER_SIZE = 128
+"""Octets that a transactionID, nonce or key identifier may have at most; a bound on memory, not in an RFC."""
+
+_SUPPORTED_VERSIONS = range(PVNO.CMP2000, PVNO.CMP2021 + 1)
+_RULE = "RFC 9483 section 3.5"
+
+
+def check_request_header(message: PKIMessage) -> None:
+    """What can be checked of a request without keys, cheap checks first.
+
+    :raises CMPError: unsupportedVersion, badDataFormat, badSenderNonce, wrongIntegrity.
+    """
+    header = message.header
+    if header.pvno not in _SUPPORTED_VERSIONS:
+        raise CMPError(
+            f"pvno {header.pvno} is not supported, versions 2 and 3 are",
+            PKIFailureInfo.UNSUPPORTED_VERSION,
+            rule="RFC 9810 section 7",
+        )
+    if (header.protection_alg is None) != (message.protection is None):
+        raise _bad_format("protectionAlg and protection must be present together", "RFC 9810 section 5.1.1")
+    if header.transaction_id is None:
+        raise _bad_format("transactionID is missing", _RULE)
+    for name in ("transaction_id", "sender_nonce", "recip_nonce", "sender_kid", "recip_kid"):
+        if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
+            raise _bad_format(f"{name} has more than {MAX_IDENTIFIER_SIZE} octets", "a limit of this server")
+    if len(header.sender_nonce or b"") < NONCE_SIZE:
+        raise CMPError(
+            f"senderNonce has {len(header.sender_nonce or b'')} octets, at least {NONCE_SIZE} are needed",
+            PKIFailureInfo.BAD_SENDER_NONCE,
+            rule=_RULE,
+        )
+    if message.protection is None:
+        raise CMPError(
+            f"the {message.body.type.wire_name} is not protected",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.2",
+            hint="the client must protect its messages by a shared secret or a certificate",
+        )
+
+
+def _bad_format(detail: str, rule: str) -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_DATA_FORMAT, rule=rule)
+
+
+def check_message_time(message: PKIMessage, now: datetime, window: timedelta | None) -> None:
+    """Whether messageTime is near enough; absent is fine.
+
+    :param window: how far it may be off, either way; ``None`` does not check.
+    :raises CMPError: badTime.
+    """
+    time = message.header.time
+    if window is None or time is None or abs(now - time) <= window:
+        return
+    raise CMPError(
+        f"messageTime {time.isoformat()} is {abs((now - time).total_seconds()):.0f} s from the time of this server, "
+        f"{window.total_seconds():.0f} s are allowed",
+        PKIFailureInfo.BAD_TIME,
+        rule=_RULE,
+        hint="set the clocks right, or raise message_time_window",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """What an answer must fit.
+
+    :param nonces: senderNonces any of which the answer's recipNonce may repeat (R-024: RFC 9483 sections 3.1 and 4.4
+        want that of the original request after polling, others that of the last pollReq).
+    """
+
+    pvno: int
+    transaction_id: bytes
+    nonces: tuple[bytes, ...]
+
+
+def check_response_header(message: PKIMessage, expected: Correlation) -> None:
+    """Whether an answer belongs to our request.
+
+    :raises TrustError: naming what does not fit.
+    """
+    header = message.header
+    if header.transaction_id != expected.transaction_id:
+        raise _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST)
+    if header.recip_nonce not in expected.nonces:
+        raise _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
+    if len(header.sender_nonce or b"") < NONCE_SIZE:
+        raise _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
+    # R-010: OpenSSL answers a certConf of version 3 with a pkiconf of version 2.
+    lower_allowed = message.body.type in (BodyType.ERROR, BodyType.PKICONF)
+    if header.pvno != expected.pvno and not (lower_allowed and header.pvno < expected.pvno):
+        raise _foreign(f"pvno {header.pvno} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION)
+
+
+def _foreign(what: str, fail_info: PKIFailureInfo) -> TrustError:
+    return TrustError(f"the answer has {what}", fail_info, rule=_RULE, hint="it may be replayed, or another request's")
+
+
+def request_header(
+    *,
+    pvno: int,
+    sender: x509.Name,
+    recipient: x509.Name,
+    sender_kid: bytes | None,
+    protection_alg: AlgorithmIdentifier | None,
+    transaction_id: bytes,
+    recip_nonce: bytes | None,
+    now: datetime,
+    general_info: Sequence[InfoTypeAndValue] = (),
+) -> PKIHeader:
+    """The header of a client's message, with a fresh senderNonce."""
+    return PKIHeader(
+        pvno=pvno,
+        sender=directory_name(sender),
+        recipient=directory_name(recipient),
+        message_time=whole_seconds(now),
+        protection_alg=protection_alg,
+        sender_kid=sender_kid,
+        transaction_id=transaction_id,
+        sender_nonce=secrets.token_bytes(NONCE_SIZE),
+        recip_nonce=recip_nonce,
+        general_info=list(general_info) or None,
+    )
+
+
+def response_header(
+    request: PKIHeader | None,
+    *,
+    sender: x509.Name,
+    sender_kid: bytes | None,
+    protection_alg: AlgorithmIdentifier | None,
+    recip_nonce: bytes | None,
+    now: datetime,
+    general_info: Sequence[InfoTypeAndValue] = (),
+) -> PKIHeader:
+    """The header of a server's message: the request's sender and transactionID come back (RFC 9483 section 5.1).
+
+    :param request: ``None`` if the request could not be read.
+    :param recip_nonce: the senderNonce that is answered.
+    """
+    return PKIHeader(
+        pvno=_answer_version(request),
+        sender=directory_name(sender),
+        recipient=request.sender if request else directory_name(x509.Name([])),
+        message_time=whole_seconds(now),
+        protection_alg=protection_alg,
+        sender_kid=sender_kid,
+        transaction_id=request.transaction_id if request else None,
+        sender_nonce=secrets.token_bytes(NONCE_SIZE),
+        recip_nonce=recip_nonce,
+        general_info=list(general_info) or None,
+    )
+
+
+def _answer_version(request: PKIHeader | None) -> int:
+    """The version that came, or the nearest supported one (RFC 9810 section 7)."""
+    if request is None:
+        return PVNO.CMP2000
+    return min(max(request.pvno, _SUPPORTED_VERSIONS[0]), _SUPPORTED_VERSIONS[-1])
+
+
+def whole_seconds(time: datetime) -> GeneralizedTime:
+    """GeneralizedTime without a fraction (RFC 9810 section 5.2.9, RFC 5280 section 4.1.2.5)."""
+    return GeneralizedTime(time.replace(microsecond=0))

@@ -1,0 +1,95 @@
+"""What the responder asks for: everything that signs, stores, decides or may take time lies outside the engine.
+
+Each need is a value; whoever drives the engine (:mod:`cmpkit.endpoints`) answers it with the result named here, or throws
+the :class:`~cmpkit.errors.CMPError` that came of it into the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cmpkit.asn1 import AlgorithmIdentifier, CertificationRequest, CertReqMsg, GeneralName, InfoTypeAndValue
+from cmpkit.enums import BodyType
+from cmpkit.parts import CertificateRecord, CertificateRequest, RevocationRequest
+
+__all__ = [
+    "Authorize",
+    "CheckProof",
+    "Confirm",
+    "FindCertificate",
+    "Inform",
+    "Issue",
+    "Need",
+    "Revoke",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """May this sender open this kind of operation? Answered by ``None``."""
+
+    body_type: BodyType
+
+
+@dataclass(frozen=True, slots=True)
+class CheckProof:
+    """Does the requester have the private key? Answered by ``None``.
+
+    :param sender: the header's sender, which a POPOSigningKeyInput must repeat.
+    """
+
+    request: CertReqMsg | CertificationRequest
+    sender: GeneralName
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A certificate, once the policy agreed. Answered by ``Issued``, ``Pending`` or ``Rejected``.
+
+    :param key: the idempotency key: the same request gets the same certificate, however often it is asked.
+    """
+
+    request: CertificateRequest
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindCertificate:
+    """Our record of a certificate, and its certHash. Answered by ``(CertificateRecord, bytes)``.
+
+    :param hash_alg: the hash that certConf names; ``None`` takes that of the certificate's signature.
+    """
+
+    issuer_key: str
+    serial_number: int
+    hash_alg: AlgorithmIdentifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The certificate was accepted, or it was not. Answered by ``CertificateChange``."""
+
+    certificate: CertificateRecord
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """A revocation, once the policy agreed. Answered by ``Revoked``, ``Pending`` or ``Rejected``."""
+
+    request: RevocationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Inform:
+    """The answers to what a genm asks. Answered by a tuple of InfoTypeAndValue, unsupportedOIDs included.
+
+    :param questions: none means "all you like" (RFC 9810 section 5.3.19).
+    """
+
+    questions: tuple[InfoTypeAndValue, ...]
+
+
+Need: TypeAlias = Authorize | CheckProof | Issue | FindCertificate | Confirm | Revoke | Inform
+"""Any of them."""

@@ -1,0 +1,103 @@
+"""What the responder answers: the body, and everything that must be stored with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cmpkit.asn1 import (
+    CertifiedKeyPair,
+    CertRepMessage,
+    CertResponse,
+    ErrorMsgContent,
+    InfoTypeAndValue,
+    PKIBody,
+    PKIMessage,
+    PKIStatusInfo,
+    RevRepContent,
+    Variant,
+    to_tlv,
+)
+from cmpkit.engine.states import ANSWERS
+from cmpkit.engine.template import P10_CERT_REQ_ID
+from cmpkit.enums import BodyType, CRLReason, PKIStatus
+from cmpkit.errors import CMPError
+from cmpkit.parts import (
+    AuditEntry,
+    Authenticated,
+    CertificateChange,
+    CertificateRecord,
+    CertificateState,
+    Issued,
+    Transaction,
+)
+
+__all__ = ["Reply", "certificate_response", "change_event", "refusal", "rejection", "waiting_response"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, and what it changes.
+
+    :param body: the body to protect and send; ``None`` where there is nobody to answer.
+    :param transaction: the state to store, before the senderNonce of the answer is known; ``None`` stores nothing.
+    :param general_info: for the header of the answer.
+    :param extra_certs: DER certificates for extraCerts, beside those of the signer.
+    """
+
+    body: PKIBody | None
+    transaction: Transaction | None = None
+    general_info: tuple[InfoTypeAndValue, ...] = ()
+    extra_certs: tuple[bytes, ...] = ()
+    certificates: tuple[CertificateRecord, ...] = ()
+    changes: tuple[CertificateChange, ...] = ()
+    spent: tuple[bytes, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
+
+
+def certificate_response(body_type: BodyType, cert_req_id: int, result: Issued, ca_pubs: Sequence[bytes]) -> PKIBody:
+    """ip, cp or kup with a certificate (RFC 9810 section 5.3.4)."""
+    status = PKIStatus.GRANTED_WITH_MODS if result.modified else PKIStatus.ACCEPTED
+    pair = CertifiedKeyPair(cert_or_enc_cert=Variant(to_tlv(result.certificate.der), "certificate"))
+    response = CertResponse(cert_req_id=cert_req_id, status=PKIStatusInfo.of(status), certified_key_pair=pair)
+    content = CertRepMessage(ca_pubs=[to_tlv(der) for der in ca_pubs] or None, response=[response])
+    return PKIBody(ANSWERS[body_type], content)
+
+
+def waiting_response(body_type: BodyType, cert_req_id: int, reason: str) -> PKIBody:
+    """ip, cp or kup that says "later" (RFC 9483 section 4.4)."""
+    status = PKIStatusInfo.of(PKIStatus.WAITING, [reason] if reason else [])
+    return PKIBody(ANSWERS[body_type], CertRepMessage(response=[CertResponse(cert_req_id=cert_req_id, status=status)]))
+
+
+def rejection(body: PKIBody, error: CMPError) -> Reply:
+    """The refusal of a request in the body that answers it (RFC 9483 section 3.6)."""
+    status = _status(error)
+    if body.type is BodyType.RR:
+        return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))))
+    ids = [P10_CERT_REQ_ID] if body.type is BodyType.P10CR else [msg.request.cert_req_id for msg in body.content]
+    responses = [CertResponse(cert_req_id=cert_req_id, status=status) for cert_req_id in ids]
+    return Reply(PKIBody(ANSWERS[body.type], CertRepMessage(response=responses)))
+
+
+def refusal(error: CMPError) -> Reply:
+    """The refusal of a message by ``error`` (RFC 9810 section 5.3.21)."""
+    return Reply(PKIBody(BodyType.ERROR, ErrorMsgContent(pki_status_info=_status(error))))
+
+
+def _status(error: CMPError) -> PKIStatusInfo:
+    return PKIStatusInfo.of(PKIStatus.REJECTION, [error.status_text], error.fail_info)
+
+
+def change_event(now: datetime, auth: Authenticated, message: PKIMessage, change: CertificateChange) -> AuditEntry:
+    """The line of the audit about a certificate's new state."""
+    event = {
+        CertificateState.VALID: "hold lifted" if change.reason is CRLReason.REMOVE_FROM_CRL else "confirmed",
+        CertificateState.ON_HOLD: "put on hold",
+        CertificateState.REVOKED: "revoked" if message.body.type is BodyType.RR else "rejected",
+    }.get(change.state, change.state.value)
+    details: dict[str, str | int] = {"serial": f"{change.serial_number:x}", "identity": auth.identity}
+    if change.reason is not None:
+        details["reason"] = change.reason.wire_name
+    return AuditEntry(now, event, auth.credential.id, message.header.transaction_id, details)

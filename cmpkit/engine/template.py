@@ -1,0 +1,142 @@
+"""From wire to value: what a certificate or revocation request asks for (RFC 9810 sections 5.3.1 to 5.3.9, RFC 4211)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    CertId,
+    CertificationRequest,
+    CertReqMsg,
+    CertRequest,
+    CertTemplate,
+    RevDetails,
+    Time,
+    decode,
+    encode,
+    parse_tlv,
+)
+from cmpkit.asn1 import Extension as _Extension
+from cmpkit.crypto.names import names_match
+from cmpkit.crypto.pop import p10_extensions
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest, RevocationRequest
+
+__all__ = ["P10_CERT_REQ_ID", "read_p10", "read_request", "read_revocation"]
+
+P10_CERT_REQ_ID = -1
+"""The certReqId of the answer to a p10cr (RFC 9810 section 5.3.4)."""
+
+
+def read_request(
+    body_type: BodyType, messages: list[CertReqMsg], auth: Authenticated, profile: str | None
+) -> CertificateRequest:
+    """The one request of an ir, cr or kur.
+
+    :param profile: the profile that header or address name.
+    :raises CMPError: badRequest, badCertTemplate, badCertId (R-060 to R-062, R-122).
+    """
+    if len(messages) != 1:
+        raise CMPError(f"{len(messages)} requests in one message, one is allowed", rule="RFC 9483 section 4.1.1")
+    request = messages[0].request
+    template = request.cert_template
+    _check_template(template)
+    if template.public_key is None:
+        raise _bad_template("publicKey is missing: this server does not generate keys", "RFC 9483 section 4.1.1")
+    validity = template.validity
+    return CertificateRequest(
+        body_type=body_type,
+        cert_req_id=request.cert_req_id,
+        public_key_info=encode(template.public_key),
+        subject=template.subject,
+        extensions=tuple(template.extensions or ()),
+        not_before=_datetime(validity.not_before) if validity else None,
+        not_after=_datetime(validity.not_after) if validity else None,
+        profile=profile,
+        old_certificate=_certificate_to_update(request, auth) if body_type is BodyType.KUR else None,
+    )
+
+
+def _check_template(template: CertTemplate) -> None:
+    for name in ("serial_number", "signing_alg", "issuer_uid", "subject_uid"):
+        if getattr(template, name) is not None:
+            raise _bad_template(f"the template has {name}, which a requester must leave out", "RFC 4211 section 5")
+    if template.version not in (None, 2):
+        raise _bad_template(f"the template asks for certificate version {template.version}", "RFC 4211 section 5")
+
+
+def _bad_template(detail: str, rule: str) -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule=rule)
+
+
+def _datetime(time: Time | None) -> datetime | None:
+    return None if time is None else time.as_datetime()
+
+
+def _certificate_to_update(request: CertRequest, auth: Authenticated) -> CertificateRecord | None:
+    """The certificate that protects a kur; oldCertID, if there, must name it (R-121, R-122)."""
+    control = next((c for c in request.controls or () if c.type == oids.OLD_CERT_ID), None)
+    if control is None or auth.record is None:
+        return auth.record
+    named = parse_tlv(control.value, CertId)
+    issuer = x509.load_der_x509_certificate(auth.record.der).issuer
+    same_issuer = named.issuer.tag == "directory_name" and names_match(named.issuer.value, issuer)
+    if named.serial_number != auth.record.serial_number or not same_issuer:
+        raise CMPError(
+            f"oldCertID names serial number {named.serial_number:x}, the message is signed by {auth.record.serial_number:x}",
+            PKIFailureInfo.BAD_CERT_ID,
+            rule="RFC 9483 section 4.1.3",
+        )
+    return auth.record
+
+
+def read_p10(request: CertificationRequest, profile: str | None) -> CertificateRequest:
+    """The request of a p10cr (R-130, R-131).
+
+    :raises CMPError: badCertTemplate if its version is not 0, badDataFormat if it cannot be read.
+    """
+    if request.info.version != 0:
+        raise _bad_template(f"the PKCS#10 request has version {request.info.version}", "RFC 2986 section 4.1")
+    return CertificateRequest(
+        body_type=BodyType.P10CR,
+        cert_req_id=P10_CERT_REQ_ID,
+        public_key_info=encode(request.info.subject_pk_info),
+        subject=request.info.subject,
+        extensions=p10_extensions(request),
+        profile=profile,
+    )
+
+
+def read_revocation(details: list[RevDetails]) -> RevocationRequest:
+    """The one certificate that an rr names, by issuer and serial number (R-141).
+
+    :raises CMPError: badRequest, badCertTemplate, badDataFormat.
+    """
+    if len(details) != 1:
+        raise CMPError(f"{len(details)} certificates in one rr, one is allowed", rule="RFC 9483 section 4.2")
+    template = details[0].cert_details
+    if template.serial_number is None or template.issuer is None:
+        raise _bad_template("issuer and serialNumber of the certificate are needed", "RFC 9483 section 4.2")
+    return RevocationRequest(template.issuer, template.serial_number, _reason(details[0].crl_entry_details or []))
+
+
+def _reason(extensions: list[_Extension]) -> CRLReason:
+    """The reasonCode; RFC 9810 section 5.3.9 lets it be absent, which means unspecified."""
+    reasons = [extension.extn_value for extension in extensions if extension.extn_id == oids.CRL_REASON]
+    if not reasons:
+        return CRLReason.UNSPECIFIED
+    if len(reasons) > 1:
+        raise CMPError("more than one reasonCode", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 9483 section 4.2")
+    # ENUMERATED (tag 10) is an INTEGER but for its tag.
+    octets = reasons[0]
+    value = decode(int, b"\x02" + octets[1:]) if octets[:1] == b"\x0a" else -1
+    try:
+        return CRLReason(value)
+    except ValueError:
+        raise CMPError(
+            f"reasonCode {octets.hex()} is none", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 5280 section 5.3.1"
+        ) from None
