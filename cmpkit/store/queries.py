@@ -1,0 +1,123 @@
+"""What is read. Each function is one statement on a connection, and so sees one state of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from cmpkit.parts import (
+    AuditEntry,
+    CertificateRecord,
+    CertificateState,
+    StoredAnswer,
+    Transaction,
+    TransactionState,
+)
+from cmpkit.store import tables
+from cmpkit.store.rows import certificate_from_row, transaction_from_row
+
+__all__ = [
+    "audit_entries",
+    "certificate",
+    "certificate_by_fingerprint",
+    "certificates",
+    "load",
+    "overdue",
+    "revoked",
+]
+
+_T, _A, _C = tables.transactions.c, tables.answers.c, tables.certificates.c
+
+# Both in one statement: an answer without the transaction it belongs to would look like another request.
+_LOAD = sa.union_all(
+    sa.select(
+        _T.transaction_id,
+        _T.credential,
+        _T.version,
+        _T.state,
+        _T.body,
+        _T.expires.label("until"),
+        sa.type_coerce(sa.null(), sa.LargeBinary).label("der"),
+    ).where(_T.transaction_id == sa.bindparam("transaction")),
+    sa.select(_A.transaction_id, _A.credential, sa.null(), sa.null(), sa.null(), _A.keep_until, _A.der).where(
+        _A.digest == sa.bindparam("digest")
+    ),
+)
+_CERTIFICATE = sa.select(*(_C[field.name] for field in fields(CertificateRecord)))
+_CERTIFICATE_BY_SERIAL = _CERTIFICATE.where(
+    _C.issuer_key == sa.bindparam("issuer_key"), _C.serial_number == sa.bindparam("serial_number")
+)
+_CERTIFICATE_BY_FINGERPRINT = _CERTIFICATE.where(_C.fingerprint == sa.bindparam("fingerprint"))
+# A certificate that had expired before it was revoked never was on a CRL (RFC 5280 section 3.3).
+_REVOKED = _CERTIFICATE.where(
+    _C.issuer_key == sa.bindparam("issuer_key"),
+    _C.state.in_((CertificateState.REVOKED, CertificateState.ON_HOLD)),
+    _C.revoked_at <= _C.not_after,
+).order_by(_C.ordinal)
+_OVERDUE = (
+    sa.select(_T.transaction_id, _T.credential, _T.version, _T.state, _T.body, _T.expires)
+    .where(_T.expires < sa.bindparam("now"), _T.state != TransactionState.DONE)
+    .order_by(_T.expires)
+)
+_AUDIT = (
+    sa.select(*(tables.audit.c[field.name] for field in fields(AuditEntry)))
+    .order_by(tables.audit.c.ordinal.desc())
+    .limit(sa.bindparam("limit"))
+)
+
+
+def load(
+    connection: sa.Connection, transaction_id: bytes, digest: bytes
+) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
+    """See :meth:`cmpkit.parts.Store.load`."""
+    transactions, answers = [], []
+    for row in connection.execute(_LOAD, {"transaction": transaction_id, "digest": digest}):
+        if row.der is None:
+            transactions.append(transaction_from_row(row))
+        else:
+            answers.append(StoredAnswer(digest, row.credential, row.transaction_id, row.der, row.until))
+    return tuple(transactions), tuple(answers)
+
+
+def certificate(connection: sa.Connection, issuer_key: str, serial_number: int) -> CertificateRecord | None:
+    """See :meth:`cmpkit.parts.Store.certificate`."""
+    row = connection.execute(
+        _CERTIFICATE_BY_SERIAL, {"issuer_key": issuer_key, "serial_number": serial_number}
+    ).one_or_none()
+    return None if row is None else certificate_from_row(row)
+
+
+def certificate_by_fingerprint(connection: sa.Connection, fingerprint: bytes) -> CertificateRecord | None:
+    """See :meth:`cmpkit.parts.Store.certificate_by_fingerprint`."""
+    row = connection.execute(_CERTIFICATE_BY_FINGERPRINT, {"fingerprint": fingerprint}).one_or_none()
+    return None if row is None else certificate_from_row(row)
+
+
+def certificates(
+    connection: sa.Connection, subject: str | None, states: Sequence[CertificateState], limit: int
+) -> tuple[CertificateRecord, ...]:
+    """See :meth:`cmpkit.parts.Store.certificates`."""
+    query = _CERTIFICATE.order_by(_C.ordinal.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(_C.subject == subject)
+    if states:
+        query = query.where(_C.state.in_(states))
+    return tuple(map(certificate_from_row, connection.execute(query)))
+
+
+def revoked(connection: sa.Connection, issuer_key: str) -> tuple[CertificateRecord, ...]:
+    """See :meth:`cmpkit.parts.Store.revoked`."""
+    return tuple(map(certificate_from_row, connection.execute(_REVOKED, {"issuer_key": issuer_key})))
+
+
+def overdue(connection: sa.Connection, now: datetime) -> tuple[Transaction, ...]:
+    """See :meth:`cmpkit.parts.Store.overdue`."""
+    return tuple(map(transaction_from_row, connection.execute(_OVERDUE, {"now": now})))
+
+
+def audit_entries(connection: sa.Connection, limit: int) -> tuple[AuditEntry, ...]:
+    """See :meth:`cmpkit.parts.Store.audit_entries`."""
+    return tuple(AuditEntry(*row) for row in connection.execute(_AUDIT, {"limit": limit}))

@@ -1,0 +1,129 @@
+"""Values of :mod:`cmpkit.parts` as rows, and back."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import CertificateRecord, Grant, Transaction
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = [
+    "certificate_from_row",
+    "certificate_to_row",
+    "grant_from_row",
+    "grant_to_row",
+    "transaction_from_row",
+    "transaction_to_row",
+    "value_to_row",
+]
+
+_BODY_FORMAT = 1
+_LARGEST_SERIAL_NUMBER = (1 << 160) - 1
+_LARGEST_USES = (1 << 63) - 1
+
+
+def _text(octets: bytes) -> str:
+    return b64encode(octets).decode("ascii")
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def value_to_row(value: DataclassInstance) -> dict[str, Any]:
+    """The columns of a value that has one of the same name for each of its fields."""
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+def transaction_to_row(transaction: Transaction) -> dict[str, Any]:
+    """The columns, with the version that the stored value gets."""
+    return {
+        "transaction_id": transaction.transaction_id,
+        "credential": transaction.credential,
+        "version": transaction.version + 1,
+        "state": transaction.state,
+        "expires": transaction.expires,
+        "body": {
+            "format": _BODY_FORMAT,
+            "opened_by": transaction.opened_by.name,
+            "implicit_confirm": transaction.implicit_confirm,
+            "sender_nonce": _text(transaction.sender_nonce),
+            "peer_nonces": [_text(nonce) for nonce in transaction.peer_nonces],
+            "request": _text(transaction.request),
+            "certificates": [[number, issuer, f"{serial:x}"] for number, issuer, serial in transaction.certificates],
+            "extra_certs": [_text(certificate) for certificate in transaction.extra_certs],
+        },
+    }
+
+
+def transaction_from_row(row: Sequence[Any]) -> Transaction:
+    """The transaction.
+
+    :param row: its first columns are those of the table, in their order.
+    :raises ConfigurationError: if a newer version of cmpkit stored it.
+    """
+    transaction_id, credential, version, state, body, expires = row[:6]
+    if body["format"] != _BODY_FORMAT:
+        raise ConfigurationError(
+            f"a transaction in the store has format {body['format']}, not {_BODY_FORMAT}",
+            PKIFailureInfo.SYSTEM_UNAVAIL,
+            hint="a newer version of cmpkit stored it: upgrade cmpkit",
+        )
+    return Transaction(
+        transaction_id=transaction_id,
+        credential=credential,
+        opened_by=BodyType[body["opened_by"]],
+        state=state,
+        version=version,
+        implicit_confirm=body["implicit_confirm"],
+        sender_nonce=b64decode(body["sender_nonce"]),
+        peer_nonces=tuple(b64decode(nonce) for nonce in body["peer_nonces"]),
+        request=b64decode(body["request"]),
+        certificates=tuple((number, issuer, int(serial, 16)) for number, issuer, serial in body["certificates"]),
+        extra_certs=tuple(b64decode(certificate) for certificate in body["extra_certs"]),
+        expires=expires,
+    )
+
+
+def certificate_to_row(record: CertificateRecord) -> dict[str, Any]:
+    """The columns.
+
+    :raises ConfigurationError: for a serial number that no certificate may have.
+    """
+    if not 0 <= record.serial_number <= _LARGEST_SERIAL_NUMBER:
+        raise ConfigurationError(
+            f"the serial number of a certificate for {record.subject} is negative or has more than 160 bits",
+            rule="RFC 5280 section 4.1.2.2",
+        )
+    return value_to_row(record)
+
+
+def certificate_from_row(row: Sequence[Any]) -> CertificateRecord:
+    """The record; the row has its columns in the order of the fields."""
+    return CertificateRecord(*row)
+
+
+def grant_to_row(grant: Grant) -> dict[str, Any]:
+    """The columns.
+
+    :raises ConfigurationError: for a number of uses that cannot be counted.
+    """
+    if grant.uses is not None and not 0 <= grant.uses <= _LARGEST_USES:
+        raise ConfigurationError(
+            f"a secret cannot have {grant.uses} uses", hint=f"0 to {_LARGEST_USES}, or without limit"
+        )
+    return {"subject": grant.subject, "profile": grant.profile, "uses_left": grant.uses, "expires": grant.expires}
+
+
+def grant_from_row(row: Any) -> Grant:
+    """The grant, with the uses that are left."""
+    return Grant(subject=row.subject, profile=row.profile, uses=row.uses_left, expires=row.expires)

@@ -1,0 +1,154 @@
+"""The store of :class:`cmpkit.parts.Store` on an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError, ConflictError
+from cmpkit.parts import (
+    AuditEntry,
+    CertificateRecord,
+    CertificateState,
+    Grant,
+    SecretRecord,
+    StoredAnswer,
+    Transaction,
+    UnitOfWork,
+)
+from cmpkit.store import queries, shared_secrets, units
+from cmpkit.store.database import Database, open_database
+from cmpkit.store.schema import require_current_schema, upgrade_schema
+from cmpkit.store.sealing import Sealer
+
+__all__ = ["SQLStore", "create_store"]
+
+
+async def create_store(url: str) -> None:
+    """See :meth:`cmpkit.parts.StoreFactory.create`.
+
+    :raises ConfigurationError: if the URL cannot be used, or the schema there is of a newer version.
+    """
+    database = open_database(url)
+    try:
+        await database.make_file()
+        await database.write(lambda connection: upgrade_schema(connection, database.name))
+    finally:
+        await database.aclose()
+
+
+class SQLStore:
+    """Keeps everything in one SQL database; every call is one hop to a worker thread.
+
+    :param database: where it is.
+    :param sealing_key: 32 octets; secrets at rest are encrypted with it.
+    :raises ConfigurationError: if the sealing key has another size.
+    """
+
+    def __init__(self, database: Database, *, sealing_key: bytes) -> None:
+        self._database = database
+        self._sealer = Sealer(sealing_key)
+
+    async def load(
+        self, transaction_id: bytes, digest: bytes
+    ) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
+        """See :meth:`cmpkit.parts.Store.load`."""
+        return await self._database.read(lambda connection: queries.load(connection, transaction_id, digest))
+
+    async def commit(self, unit: UnitOfWork) -> None:
+        """See :meth:`cmpkit.parts.Store.commit`: one transaction of the database, finished once it has begun.
+
+        :raises ConflictError: if a condition of the unit does not hold; nothing was stored then.
+        :raises CMPError: systemUnavail if the database cannot be used now; nothing was stored then.
+        """
+        await self._database.write(lambda connection: units.commit(connection, unit))
+
+    async def certificate(self, issuer_key: str, serial_number: int) -> CertificateRecord | None:
+        """See :meth:`cmpkit.parts.Store.certificate`."""
+        return await self._database.read(lambda connection: queries.certificate(connection, issuer_key, serial_number))
+
+    async def certificate_by_fingerprint(self, fingerprint: bytes) -> CertificateRecord | None:
+        """See :meth:`cmpkit.parts.Store.certificate_by_fingerprint`."""
+        return await self._database.read(lambda connection: queries.certificate_by_fingerprint(connection, fingerprint))
+
+    async def certificates(
+        self, *, subject: str | None = None, states: Sequence[CertificateState] = (), limit: int = 1000
+    ) -> tuple[CertificateRecord, ...]:
+        """See :meth:`cmpkit.parts.Store.certificates`."""
+        return await self._database.read(lambda connection: queries.certificates(connection, subject, states, limit))
+
+    async def revoked(self, issuer_key: str) -> tuple[CertificateRecord, ...]:
+        """See :meth:`cmpkit.parts.Store.revoked`; without those that had expired before they were revoked."""
+        return await self._database.read(lambda connection: queries.revoked(connection, issuer_key))
+
+    async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
+        """See :meth:`cmpkit.parts.Store.overdue`; the one that waits longest comes first."""
+        return await self._database.read(lambda connection: queries.overdue(connection, now))
+
+    async def next_crl_number(self, issuer_key: str) -> int:
+        """See :meth:`cmpkit.parts.Store.next_crl_number`; the first one is 1."""
+        return await self._database.write(lambda connection: units.next_crl_number(connection, issuer_key))
+
+    async def add_secret(self, record: SecretRecord) -> None:
+        """See :meth:`cmpkit.parts.Store.add_secret`.
+
+        :raises ConfigurationError: if the reference exists, or its uses cannot be counted.
+        """
+        try:
+            await self._database.write(lambda connection: shared_secrets.add(connection, record, self._sealer))
+        except ConflictError:
+            raise ConfigurationError(
+                f"there is a secret {record.secret.reference!r} already",
+                hint="choose another reference; one that was used or revoked stays taken",
+            ) from None
+
+    async def find_secret(self, reference: bytes) -> SecretRecord | None:
+        """See :meth:`cmpkit.parts.Store.find_secret`.
+
+        :raises ConfigurationError: if the sealing key is not the one that it was stored with.
+        """
+        return await self._database.read(lambda connection: shared_secrets.find(connection, reference, self._sealer))
+
+    async def secrets(self) -> tuple[tuple[bytes, Grant, bool], ...]:
+        """See :meth:`cmpkit.parts.Store.secrets`; ordered by reference."""
+        return await self._database.read(shared_secrets.listing)
+
+    async def revoke_secret(self, reference: bytes) -> bool:
+        """See :meth:`cmpkit.parts.Store.revoke_secret`."""
+        return await self._database.write(lambda connection: shared_secrets.revoke(connection, reference))
+
+    async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
+        """See :meth:`cmpkit.parts.Store.audit_entries`."""
+        return await self._database.read(lambda connection: queries.audit_entries(connection, limit))
+
+    async def prune(self, now: datetime) -> int:
+        """See :meth:`cmpkit.parts.Store.prune`; transactions that are done are forgotten with their last answer."""
+        return await self._database.write(lambda connection: units.prune(connection, now))
+
+    async def check(self) -> None:
+        """See :meth:`cmpkit.parts.Store.check`.
+
+        :raises ConfigurationError: if the database cannot be reached, its schema is of another version, or the sealing
+            key does not fit the secrets in it.
+        """
+        try:
+            await self._database.read(self._check)
+        except ConfigurationError:
+            raise
+        except CMPError as error:
+            raise ConfigurationError(
+                error.detail, PKIFailureInfo.SYSTEM_UNAVAIL, hint="correct the url of the store, or run: cmpkit init"
+            ) from error
+
+    def _check(self, connection: sa.Connection) -> None:
+        require_current_schema(connection, self._database.name)
+        reference = shared_secrets.any_reference(connection)
+        if reference is not None:
+            shared_secrets.find(connection, reference, self._sealer)
+
+    async def aclose(self) -> None:
+        """See :meth:`cmpkit.parts.Store.aclose`."""
+        await self._database.aclose()

@@ -1,0 +1,111 @@
+"""The tables. Every change here needs a revision in ``migrations/versions``; a test compares the two."""
+
+from __future__ import annotations
+
+import enum
+
+import sqlalchemy as sa
+
+from cmpkit.parts import CertificateState, TransactionState
+from cmpkit.store.columns import Moment, Reason, SerialNumber, SubjectName
+
+__all__ = ["answers", "audit", "certificates", "crl_numbers", "intents", "metadata", "secrets", "transactions"]
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(values: type[enum.Enum]) -> sa.Enum:
+    return sa.Enum(
+        values, native_enum=False, length=16, values_callable=lambda choices: [choice.value for choice in choices]
+    )
+
+
+# SQLite counts only a column of exactly this type (sqlite.org/autoinc.html).
+_Ordinal = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+transactions = sa.Table(
+    "transactions",
+    metadata,
+    sa.Column("transaction_id", sa.LargeBinary, primary_key=True),
+    sa.Column("credential", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("state", _one_of(TransactionState), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("expires", Moment, index=True),
+)
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("credential", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.LargeBinary, nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("keep_until", Moment, index=True),
+    sa.Index(None, "transaction_id", "credential"),
+)
+
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("ordinal", _Ordinal, primary_key=True, autoincrement=True),
+    sa.Column("issuer_key", sa.String(64), nullable=False),
+    sa.Column("serial_number", SerialNumber, nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+    sa.Column("not_before", Moment, nullable=False),
+    sa.Column("not_after", Moment, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("request_key", sa.Text, nullable=False, unique=True),
+    sa.Column("state", _one_of(CertificateState), nullable=False, index=True),
+    sa.Column("revoked_at", Moment),
+    sa.Column("reason", Reason),
+    sa.UniqueConstraint("issuer_key", "serial_number"),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("reference", sa.LargeBinary, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("subject", SubjectName),
+    sa.Column("profile", sa.Text),
+    sa.Column("uses_left", sa.BigInteger),
+    sa.Column("expires", Moment),
+    sa.Column("revoked", sa.Boolean, nullable=False),
+)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("idempotency_key", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.LargeBinary, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("ordinal", _Ordinal, primary_key=True, autoincrement=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("transaction_id", sa.LargeBinary),
+    sa.Column("details", sa.JSON, nullable=False),
+)
+
+crl_numbers = sa.Table(
+    "crl_numbers",
+    metadata,
+    sa.Column("issuer_key", sa.String(64), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,159 @@
+"""What is written: units of work, CRL numbers, and what is forgotten. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cmpkit.errors import ConflictError
+from cmpkit.parts import (
+    AuditEntry,
+    CertificateChange,
+    CertificateState,
+    Transaction,
+    TransactionState,
+    UnitOfWork,
+)
+from cmpkit.store import tables
+from cmpkit.store.rows import certificate_to_row, transaction_to_row, value_to_row
+
+__all__ = ["commit", "next_crl_number", "prune"]
+
+_T, _A, _C, _S = tables.transactions.c, tables.answers.c, tables.certificates.c, tables.secrets.c
+
+_ADD_TRANSACTION = tables.transactions.insert()
+_CHANGE_TRANSACTION = (
+    tables.transactions.update()
+    .where(
+        _T.transaction_id == sa.bindparam("stored_id"),
+        _T.credential == sa.bindparam("stored_credential"),
+        _T.version == sa.bindparam("stored_version"),
+    )
+    .values({column: sa.bindparam(f"new_{column}") for column in ("version", "state", "body", "expires")})
+)
+_ADD_ANSWER = tables.answers.insert()
+_ADD_CERTIFICATE = tables.certificates.insert()
+_CHANGE_CERTIFICATE = (
+    tables.certificates.update()
+    .where(
+        _C.issuer_key == sa.bindparam("of_issuer"),
+        _C.serial_number == sa.bindparam("with_serial_number"),
+        _C.state.in_(sa.bindparam("expected", expanding=True)),
+    )
+    .values(state=sa.bindparam("to_state"), revoked_at=sa.bindparam("at"), reason=sa.bindparam("for_reason"))
+)
+_SPEND = (
+    tables.secrets.update()
+    .where(
+        _S.reference == sa.bindparam("of_reference"),
+        _S.revoked.is_(sa.false()),
+        sa.or_(_S.uses_left.is_(None), _S.uses_left > 0),
+    )
+    .values(uses_left=_S.uses_left - 1)
+)
+_FINISH_INTENT = tables.intents.delete().where(tables.intents.c.idempotency_key == sa.bindparam("finished"))
+_ADD_AUDIT = tables.audit.insert()
+_COUNT_CRL = (
+    tables.crl_numbers.update()
+    .where(tables.crl_numbers.c.issuer_key == sa.bindparam("of_issuer"))
+    .values(number=tables.crl_numbers.c.number + 1)
+)
+_CRL_NUMBER = sa.select(tables.crl_numbers.c.number).where(tables.crl_numbers.c.issuer_key == sa.bindparam("of_issuer"))
+_FORGET_ANSWERS = tables.answers.delete().where(_A.keep_until < sa.bindparam("now"))
+_FORGET_TRANSACTIONS = tables.transactions.delete().where(
+    _T.state == TransactionState.DONE,
+    ~sa.exists().where(_A.transaction_id == _T.transaction_id, _A.credential == _T.credential),
+)
+_OUT_OF_USE = (CertificateState.REVOKED, CertificateState.ON_HOLD)
+
+
+def commit(connection: sa.Connection, unit: UnitOfWork) -> None:
+    """See :meth:`cmpkit.parts.Store.commit`."""
+    if unit.transaction is not None:
+        _put_transaction(connection, unit.transaction)
+    if unit.answer is not None:
+        connection.execute(_ADD_ANSWER, value_to_row(unit.answer))
+    if unit.certificates:
+        connection.execute(_ADD_CERTIFICATE, [certificate_to_row(record) for record in unit.certificates])
+    for change in unit.changes:
+        _change_certificate(connection, change)
+    for reference in unit.spent:
+        _spend(connection, reference)
+    if unit.intents:
+        connection.execute(
+            _insert_or_keep(connection, tables.intents), [value_to_row(intent) for intent in unit.intents]
+        )
+    if unit.finished_intents:
+        connection.execute(_FINISH_INTENT, [{"finished": key} for key in unit.finished_intents])
+    if unit.audit:
+        connection.execute(_ADD_AUDIT, [_audit_row(entry) for entry in unit.audit])
+
+
+def _put_transaction(connection: sa.Connection, transaction: Transaction) -> None:
+    row = transaction_to_row(transaction)
+    if transaction.version == 0:
+        connection.execute(_ADD_TRANSACTION, row)
+        return
+    changed = connection.execute(
+        _CHANGE_TRANSACTION,
+        {
+            "stored_id": row.pop("transaction_id"),
+            "stored_credential": row.pop("credential"),
+            "stored_version": transaction.version,
+            **{f"new_{column}": value for column, value in row.items()},
+        },
+    )
+    if changed.rowcount == 0:
+        raise ConflictError(
+            f"version {transaction.version} of transaction {transaction.transaction_id.hex()} is not the stored one"
+        )
+
+
+def _change_certificate(connection: sa.Connection, change: CertificateChange) -> None:
+    out_of_use = change.state in _OUT_OF_USE
+    changed = connection.execute(
+        _CHANGE_CERTIFICATE,
+        {
+            "of_issuer": change.issuer_key,
+            "with_serial_number": change.serial_number,
+            "expected": change.expected,
+            "to_state": change.state,
+            "at": change.at if out_of_use else None,
+            "for_reason": change.reason if out_of_use else None,
+        },
+    )
+    if changed.rowcount == 0:
+        expected = " or ".join(state.value for state in change.expected)
+        raise ConflictError(f"the certificate {change.serial_number:x} is not there as {expected}")
+
+
+def _spend(connection: sa.Connection, reference: bytes) -> None:
+    if connection.execute(_SPEND, {"of_reference": reference}).rowcount == 0:
+        raise ConflictError(f"no use of the secret {reference!r} is left, or it is revoked")
+
+
+def _audit_row(entry: AuditEntry) -> dict[str, object]:
+    return value_to_row(entry) | {"details": dict(entry.details)}
+
+
+def _insert_or_keep(connection: sa.Connection, table: sa.Table) -> sa.Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def next_crl_number(connection: sa.Connection, issuer_key: str) -> int:
+    """See :meth:`cmpkit.parts.Store.next_crl_number`."""
+    connection.execute(_insert_or_keep(connection, tables.crl_numbers), {"issuer_key": issuer_key, "number": 0})
+    connection.execute(_COUNT_CRL, {"of_issuer": issuer_key})
+    number: int = connection.execute(_CRL_NUMBER, {"of_issuer": issuer_key}).scalar_one()
+    return number
+
+
+def prune(connection: sa.Connection, now: datetime) -> int:
+    """See :meth:`cmpkit.parts.Store.prune`. Transactions that are done go with their last answer."""
+    forgotten = connection.execute(_FORGET_ANSWERS, {"now": now}).rowcount
+    connection.execute(_FORGET_TRANSACTIONS)
+    return forgotten
