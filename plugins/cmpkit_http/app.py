@@ -1,0 +1,201 @@
+"""CMP over HTTP as an ASGI application; it needs no framework and runs under any ASGI server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+
+from cmpkit.parts import Answer, Disposition, Handler, Peer
+from cmpkit_http.addresses import CMP_PATH, WELL_KNOWN_PATH, PathTable
+from cmpkit_http.media import CMP_MEDIA_TYPE, CMP_MEDIA_TYPES, media_type
+
+__all__ = ["CMPApplication"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+RETRY_AFTER_SECONDS = 5
+LINGER_SECONDS = 1.0
+LINGER_OCTETS = 1 << 24
+_STATUS = {
+    Disposition.ANSWERED: 200,
+    Disposition.NOTHING_MORE: 200,
+    Disposition.MALFORMED: 400,
+    Disposition.TOO_LARGE: 413,
+    Disposition.UNAVAILABLE: 503,
+}
+_CMP_TYPE = (b"content-type", CMP_MEDIA_TYPE.encode())
+_TEXT_TYPE = (b"content-type", b"text/plain; charset=utf-8")
+_NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
+_RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+
+log = logging.getLogger("cmpkit.http")
+
+
+class CMPApplication:
+    """An ASGI application that hands CMP messages to a handler and sends its answers.
+
+    Served are the paths ``/.well-known/cmp`` and ``/cmp``, each alone and followed by ``/<operation>``, ``/p/<name>``
+    or ``/p/<name>/<operation>`` (RFC 9811 section 3.4).
+
+    :param handler: called once with each message that came in whole.
+    :param path: one more path that is served, with the same forms below it.
+    :param max_message_size: octets; a larger message is refused with status 413 before it is read.
+    :param read_timeout: seconds that a client may take to send a message, then status 408.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        path: str = WELL_KNOWN_PATH,
+        max_message_size: int = 1 << 20,
+        read_timeout: float = 30.0,
+    ) -> None:
+        self._handler = handler
+        self._paths = PathTable(WELL_KNOWN_PATH, CMP_PATH, path)
+        self._max_message_size = max_message_size
+        self._read_timeout = read_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection scope: a request, or the server's start and end."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        try:
+            # Read first, also what is then refused: a client that is still sending would miss the reason.
+            message = await self._read(headers, receive)
+            label, operation = self._place(scope, headers)
+            client = scope.get("client")
+            peer = Peer("http", "" if client is None else client[0], label=label, operation=operation)
+            answer = await self._ask(message, peer)
+        except _Gone:
+            return
+        except _Refusal as refusal:
+            await _refuse(refusal, receive, send)
+            return
+        await _send_answer(send, answer)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, within the limits of size and time."""
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit():
+            raise _Refusal(400, "Content-Length is no number", _CLOSE)
+        if int(declared) > self._max_message_size:
+            raise self._too_large()
+        body: bytes = b""
+        try:
+            with anyio.fail_after(self._read_timeout):
+                while True:
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        raise _Gone
+                    body += event.get("body", b"")
+                    if len(body) > self._max_message_size:
+                        raise self._too_large()
+                    if not event.get("more_body", False):
+                        return body
+        except TimeoutError:
+            raise _Refusal(408, f"the message did not come within {self._read_timeout:g} seconds", _CLOSE) from None
+
+    def _too_large(self) -> _Refusal:
+        return _Refusal(413, f"messages of at most {self._max_message_size} octets are read here", _CLOSE)
+
+    def _place(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
+        """The label and the operation that are addressed, if this is a request for CMP at all."""
+        place = self._paths.find(_raw_path(scope))
+        if place is None:
+            raise _Refusal(404, f"nothing is served at this path; CMP is at {WELL_KNOWN_PATH}")
+        if scope["method"] != "POST":
+            raise _Refusal(405, "CMP messages are sent with POST (RFC 9811 section 3)", (b"allow", b"POST"))
+        given = headers.get(b"content-type", b"")
+        if given != _CMP_TYPE[1] and media_type(given.decode("latin-1")) not in CMP_MEDIA_TYPES:
+            raise _Refusal(415, f"the Content-Type must be {CMP_MEDIA_TYPE} (RFC 9811 section 3.2)")
+        return place
+
+    async def _ask(self, message: bytes, peer: Peer) -> Answer:
+        try:
+            return await self._handler(message, peer)
+        except Exception:
+            log.exception("the handler failed on a message of %d octets from %s", len(message), peer.address)
+            raise _Refusal(500, "the service failed, try later") from None
+
+
+class _Refusal(Exception):
+    """An answer that says in HTTP why there is none in CMP."""
+
+    def __init__(self, status: int, text: str, *headers: Header) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+
+class _Gone(Exception):
+    """The client left before its message was whole: it counts as not sent (RFC 9811 section 3.3)."""
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it was sent, below the mount point of the application."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        raw = quote(scope["path"]).encode()
+    return raw.partition(b"?")[0].removeprefix(scope.get("root_path", "").encode())
+
+
+async def _send_answer(send: Send, answer: Answer) -> None:
+    headers = (_RETRY_AFTER,) if answer.disposition is Disposition.UNAVAILABLE else ()
+    status = _STATUS[answer.disposition]
+    if answer.der is not None:
+        await _respond(send, status, answer.der, _CMP_TYPE, *headers)
+    elif status == 200:
+        await _respond(send, status, b"")
+    else:
+        await _respond(send, status, f"{answer.disposition.value}\n".encode(), _TEXT_TYPE, *headers)
+
+
+async def _refuse(refusal: _Refusal, receive: Receive, send: Send) -> None:
+    """Say what is wrong; where the connection ends with that, see to it that a client which is still sending hears it.
+
+    A connection closed with octets unread is reset, and the reset may overtake the answer.
+    """
+    text = f"{refusal.text}\n".encode()
+    if _CLOSE not in refusal.headers:
+        await _respond(send, refusal.status, text, _TEXT_TYPE, *refusal.headers)
+        return
+    await _respond(send, refusal.status, text, _TEXT_TYPE, *refusal.headers, more_body=True)
+    unread = LINGER_OCTETS
+    with anyio.move_on_after(LINGER_SECONDS):
+        event = await receive()
+        while event.get("more_body", False) and unread > 0:
+            unread -= len(event.get("body", b""))
+            event = await receive()
+    await send({"type": "http.response.body"})
+
+
+async def _respond(send: Send, status: int, body: bytes, *headers: Header, more_body: bool = False) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [length, _NO_STORE, *headers]})
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """There is nothing to start or stop; say so."""
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,119 @@
+"""The client's side of CMP over HTTP (RFC 9811), by httpx."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import TransportOptions
+from cmpkit_http.addresses import WELL_KNOWN_PATH
+from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer
+from cmpkit_http.failures import transport_errors
+from cmpkit_http.media import CMP_MEDIA_TYPE
+from cmpkit_http.tls import client_context
+
+__all__ = ["HTTPClient"]
+
+
+class HTTPClient:
+    """A client transport to one ``http`` or ``https`` address.
+
+    Connections are kept and used again, redirections are never followed, and proxies are those of the options or else
+    of the environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``).
+
+    :param url: without a path, ``/.well-known/cmp`` is meant.
+    :raises ConfigurationError: if the URL or an option cannot be used.
+    """
+
+    def __init__(self, url: str, options: TransportOptions) -> None:
+        self._url = _read_url(url)
+        self._shown_url = str(self._url.copy_with(username=None, password=None))
+        self._options = options
+        self._client = _open_client(self._url, options)
+
+    async def exchange(self, request: bytes) -> bytes:
+        """POST one message, return the one that answers it, whatever the HTTP status (RFC 9811 section 3.1).
+
+        :raises TransportError: if no CMP message came back.
+        """
+        with transport_errors(self._shown_url, self._options.timeout), anyio.fail_after(self._options.timeout):
+            async with self._client.stream("POST", self._url, content=request) as response:
+                answer = self._head(response)
+                body = await self._read(response, answer)
+        if not answer.is_cmp or not body:
+            raise answer.error(body)
+        return body
+
+    def _head(self, response: httpx.Response) -> HTTPAnswer:
+        headers = response.headers
+        location = headers.get("location", "")
+        return HTTPAnswer(
+            self._shown_url,
+            response.status_code,
+            content_type=headers.get("content-type", ""),
+            content_encoding=headers.get("content-encoding", ""),
+            location=_join(self._shown_url, location) if location else "",
+            retry_after=headers.get("retry-after", ""),
+        )
+
+    async def _read(self, response: httpx.Response, answer: HTTPAnswer) -> bytes:
+        """The body if it is CMP and not too large, of anything else the start."""
+        limit = self._options.max_response_size if answer.is_cmp else EXCERPT_OCTETS
+        body = bytearray()
+        # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
+        with anyio.CancelScope() as scope:
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > limit:
+                    scope.cancel()
+        if answer.is_cmp and len(body) > limit:
+            raise answer.too_large(limit)
+        return bytes(body)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _read_url(url: str) -> httpx.URL:
+    try:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise ValueError("it names no host")
+        parsed = httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(f"unusable URL: {error}", hint="write http://HOST[:PORT]/PATH or https://…") from error
+    return parsed.copy_with(path=WELL_KNOWN_PATH) if parts.path in ("", "/") else parsed
+
+
+def _join(base: str, location: str) -> str:
+    try:
+        return str(httpx.URL(base).join(location))
+    except httpx.InvalidURL:
+        return location
+
+
+def _open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
+    # For plain HTTP the context is never used; an empty one is made at once, one with the system's CAs takes long.
+    context = client_context(options) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.AsyncClient(
+            headers={
+                "content-type": CMP_MEDIA_TYPE,
+                "accept": CMP_MEDIA_TYPE,
+                "accept-encoding": "identity",
+                "user-agent": "cmpkit",
+            },
+            verify=context,
+            proxy=options.proxy,
+            timeout=httpx.Timeout(options.timeout, connect=options.timeout / 2),
+            follow_redirects=False,
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"the proxy cannot be used: {error}", hint="write proxy as http://HOST:PORT (--proxy)"
+        ) from error

@@ -1,0 +1,162 @@
+"""The application on asyncio, by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import anyio
+import uvicorn
+
+from cmpkit_http.app import CMPApplication
+from cmpkit_http.limits import (
+    GRACE_SECONDS,
+    HEADER_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEADER_OCTETS,
+)
+
+__all__ = ["run"]
+
+
+async def run(
+    application: CMPApplication,
+    sockets: list[socket.socket],
+    *,
+    shutdown: anyio.Event,
+    started: Callable[[], None],
+) -> None:
+    """Serve on listening sockets until ``shutdown`` is set, then end what is in flight."""
+    config = uvicorn.Config(
+        application,
+        http=protocol_class(),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEADER_OCTETS,
+    )
+    server = _Server(config, started)
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(_stop, server, shutdown)
+        # A cancelled uvicorn would leave its port open: it is told to stop instead, and does so at once.
+        with anyio.CancelScope(shield=True):
+            await server.serve(sockets=sockets)
+            await _end(server.server_state.tasks)
+        task_group.cancel_scope.cancel()
+
+
+async def _stop(server: _Server, shutdown: anyio.Event) -> None:
+    try:
+        await shutdown.wait()
+    except BaseException:
+        server.cancelled = True
+        raise
+    finally:
+        server.should_exit = True
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait for what uvicorn cancelled and left behind."""
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals alone and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+        self.cancelled = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.cancelled:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await super().shutdown(sockets)
+
+
+def protocol_class() -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol, by httptools where that is installed, with the two habits of :class:`_Habits`."""
+    base: Any
+    if find_spec("httptools") is None:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as base  # noqa: PLC0415
+    else:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base  # noqa: PLC0415
+    return type("CMPProtocol", (_Habits, base), {})
+
+
+class _Habits:
+    """Acknowledges at once, and bounds what a client may take to send a request's header.
+
+    OpenSSL's client sends header and body apart and waits, by Nagle's algorithm, for the acknowledgement of the first.
+    Linux delays that by 40 ms, and forgets TCP_QUICKACK, so it is set again whenever something came.
+    """
+
+    transport: asyncio.Transport
+    cycle: Any
+    loop: asyncio.AbstractEventLoop
+    _socket: Any = None
+    _header_deadline: asyncio.TimerHandle | None = None
+    _header_octets = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        self._socket = transport.get_extra_info("socket")
+        self._acknowledge_at_once()
+        self._header_deadline = self.loop.call_later(HEADER_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        self._acknowledge_at_once()
+        super().data_received(data)  # type: ignore[misc]
+        if self.cycle is None or self.cycle.response_complete:
+            self._bound_header(len(data))
+        elif self._header_deadline is not None:
+            self._header_is_complete()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._header_is_complete()
+        self._socket = None
+        super().connection_lost(error)  # type: ignore[misc]
+
+    def _acknowledge_at_once(self) -> None:
+        if _QUICKACK is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _bound_header(self, octets: int) -> None:
+        """A part of a header came: it may not last for ever, nor grow for ever."""
+        self._header_octets += octets
+        if self._header_octets > MAX_HEADER_OCTETS:
+            self.transport.close()
+        elif self._header_deadline is None:
+            self._header_deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _header_is_complete(self) -> None:
+        if self._header_deadline is not None:
+            self._header_deadline.cancel()
+            self._header_deadline = None
+        self._header_octets = 0
+
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)

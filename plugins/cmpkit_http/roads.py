@@ -1,0 +1,90 @@
+"""The two parts of this plugin. What they need of httpx, uvicorn or Hypercorn is imported when a road is opened."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskStatus
+
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import ClientTransport, Handler, TransportOptions
+from cmpkit_http.app import CMPApplication
+from cmpkit_http.listening import ListenAddress, open_sockets
+
+__all__ = ["HTTPClients", "HTTPServer"]
+
+
+_Runner = Callable[..., Awaitable[None]]
+
+
+class HTTPClients:
+    """Opens client transports to ``http`` and ``https`` addresses."""
+
+    schemes: tuple[str, ...] = ("http", "https")
+
+    def open(self, url: str, options: TransportOptions) -> ClientTransport:
+        """A transport to ``url``; a URL without a path means ``/.well-known/cmp`` (RFC 9811 section 3.4).
+
+        :raises ConfigurationError: if the URL or an option cannot be used.
+        """
+        from cmpkit_http.client import HTTPClient  # noqa: PLC0415
+
+        return HTTPClient(url, options)
+
+
+class HTTPServer:
+    """Listens on ``http`` addresses: with uvicorn on asyncio, with Hypercorn on trio."""
+
+    name = "http"
+    schemes: tuple[str, ...] = ("http",)
+
+    async def serve(
+        self,
+        url: str,
+        handler: Handler,
+        *,
+        max_message_size: int,
+        shutdown: anyio.Event,
+        task_status: TaskStatus[str],
+    ) -> None:
+        """Serve until ``shutdown`` is set; what is in flight then has four seconds to end.
+
+        A cancelled ``serve`` ends at once. Either way nothing listens any more when it has returned.
+
+        :param url: ``http://host[:port][/path]``; the path is served beside ``/.well-known/cmp`` and ``/cmp``.
+        :raises ConfigurationError: if the URL cannot be used, or nothing can listen there.
+        """
+        run = _import_runner()
+        address = ListenAddress.parse(url)
+        sockets = await open_sockets(address)
+        port: int = sockets[0].getsockname()[1]
+
+        application = CMPApplication(handler, path=address.path, max_message_size=max_message_size)
+        try:
+            await run(
+                application,
+                sockets,
+                shutdown=shutdown,
+                started=lambda: task_status.started(address.at_port(port)),
+            )
+        finally:
+            for sock in sockets:
+                sock.close()
+
+
+def _import_runner() -> _Runner:
+    """The server for the event loop that runs.
+
+    :raises ConfigurationError: if it is not installed.
+    """
+    try:
+        if "trio" in sys.modules and sys.modules["trio"].lowlevel.in_trio_run():
+            return importlib.import_module("cmpkit_http.on_trio").run  # type: ignore[no-any-return]
+        return importlib.import_module("cmpkit_http.on_asyncio").run  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the HTTP server needs {error.name}, which is not installed", hint="pip install 'cmpkit[server]'"
+        ) from error
