@@ -36,6 +36,12 @@ HMAC_SHA256: Final = _Oid("1.2.840.113549.2.9")
 HMAC_SHA384: Final = _Oid("1.2.840.113549.2.10")
 HMAC_SHA512: Final = _Oid("1.2.840.113549.2.11")
 
+# Encryption of private keys at rest (RFC 8018)
+PBES2: Final = _Oid("1.2.840.113549.1.5.13")
+AES128_CBC: Final = _Oid("2.16.840.1.101.3.4.1.2")
+AES192_CBC: Final = _Oid("2.16.840.1.101.3.4.1.22")
+AES256_CBC: Final = _Oid("2.16.840.1.101.3.4.1.42")
+
 # Hashes (RFC 9481 section 2)
 SHA1: Final = _Oid("1.3.14.3.2.26")
 SHA224: Final = _Oid("2.16.840.1.101.3.4.2.4")

@@ -1,0 +1,58 @@
+"""What both key algorithms share: hashes, refusals, PKCS#8."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.crypto.pkcs8 import encrypt_pkcs8
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+
+__all__ = ["HASHES", "RULE", "bad_alg", "refuse_sha1", "to_pkcs8", "unreadable_key", "wrong_algorithm"]
+
+RULE: Final = "RFC 9481 section 3"
+
+HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+def bad_alg(detail: str, hint: str = "") -> CMPError:
+    """A refusal of an algorithm or a key."""
+    return CMPError(detail, PKIFailureInfo.BAD_ALG, rule=RULE, hint=hint)
+
+
+def refuse_sha1(hash_name: str, oid: ObjectIdentifier) -> None:
+    """Refuse a signature over a SHA-1 digest.
+
+    :raises CMPError: badAlg if the hash is SHA-1.
+    """
+    if hash_name == "sha1":
+        raise bad_alg(f"the signature {oid.dotted_string} is over SHA-1", "sign with SHA-256 or better")
+
+
+def wrong_algorithm(algorithm: AlgorithmIdentifier, keys: str) -> CMPError:
+    """The refusal of a signature algorithm that these keys do not have, or not with these parameters."""
+    oid = algorithm.algorithm.dotted_string
+    return bad_alg(f"{keys} cannot verify or make signatures by {oid} with these parameters")
+
+
+def unreadable_key(keys: str, error: object) -> CMPError:
+    """The refusal of a public key that is none."""
+    return CMPError(f"the {keys} public key cannot be read: {error}", PKIFailureInfo.BAD_CERT_TEMPLATE, rule=RULE)
+
+
+def to_pkcs8(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None) -> bytes:
+    """DER of PKCS#8, encrypted if there is a password."""
+    plain = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return plain if password is None else encrypt_pkcs8(plain, password)

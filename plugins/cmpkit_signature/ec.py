@@ -1,0 +1,120 @@
+"""ECDSA over P-256, P-384 and P-521 (RFC 5480, RFC 5758)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit_signature.common import HASHES, bad_alg, refuse_sha1, to_pkcs8, unreadable_key, wrong_algorithm
+
+__all__ = ["EllipticCurveKey", "EllipticCurveKeys"]
+
+_CURVES: dict[str, tuple[str, ec.EllipticCurve, AlgorithmIdentifier]] = {
+    "secp256r1": ("p256", ec.SECP256R1(), AlgorithmIdentifier(oids.ECDSA_SHA256)),
+    "secp384r1": ("p384", ec.SECP384R1(), AlgorithmIdentifier(oids.ECDSA_SHA384)),
+    "secp521r1": ("p521", ec.SECP521R1(), AlgorithmIdentifier(oids.ECDSA_SHA512)),
+}
+_HASH_NAMES = {
+    oids.ECDSA_SHA1: "sha1",
+    oids.ECDSA_SHA224: "sha224",
+    oids.ECDSA_SHA256: "sha256",
+    oids.ECDSA_SHA384: "sha384",
+    oids.ECDSA_SHA512: "sha512",
+}
+_SCHEMES = {name: ec.ECDSA(digest) for name, digest in HASHES.items()}
+
+
+class EllipticCurveKey:
+    """A private key in memory."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+        self.key_type, _, self.signature_algorithm = _curve(key.curve)
+        self.public_key_info = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    async def sign(self, data: bytes, algorithm: AlgorithmIdentifier | None = None) -> bytes:
+        """The signature over ``data``; see :class:`cmpkit.parts.PrivateKey`."""
+        return self._key.sign(data, _scheme(algorithm or self.signature_algorithm))
+
+    def to_pkcs8(self, password: bytes | None = None) -> bytes:
+        """DER of PKCS#8; see :class:`cmpkit.parts.PrivateKey`."""
+        return to_pkcs8(self._key, password)
+
+
+class EllipticCurveKeys:
+    """The key algorithm; see :class:`cmpkit.parts.KeyAlgorithm`."""
+
+    name = "EC"
+    key_oids: tuple[ObjectIdentifier, ...] = (oids.EC_PUBLIC_KEY,)
+    signature_oids: tuple[ObjectIdentifier, ...] = tuple(_HASH_NAMES)
+    key_types: tuple[str, ...] = tuple(key_type for key_type, _, _ in _CURVES.values())
+
+    def generate(self, key_type: str) -> EllipticCurveKey:
+        """A new key on the curve that the type names."""
+        curve = next(curve for name, curve, _ in _CURVES.values() if name == key_type)
+        return EllipticCurveKey(ec.generate_private_key(curve))
+
+    def load_private_key(self, pkcs8: bytes) -> EllipticCurveKey:
+        """A key from DER PKCS#8."""
+        try:
+            key = serialization.load_der_private_key(pkcs8, None)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise CMPError(f"the EC private key cannot be read: {error}", PKIFailureInfo.BAD_DATA_FORMAT) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise CMPError("the private key is not an EC key", PKIFailureInfo.BAD_DATA_FORMAT)
+        return EllipticCurveKey(key)
+
+    def key_type(self, public_key_info: bytes) -> str:
+        """``p256``, ``p384`` or ``p521``."""
+        return _curve(_public_key(public_key_info).curve)[0]
+
+    def verify(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, data: bytes, signature: bytes) -> bool:
+        """Whether the signature fits."""
+        scheme = _scheme(algorithm)
+        try:
+            _public_key(public_key_info).verify(signature, data, scheme)
+        except InvalidSignature:
+            return False
+        return True
+
+    def cert_hash(self, algorithm: AlgorithmIdentifier) -> str | None:
+        """The hash that the signature algorithm names."""
+        return _HASH_NAMES[algorithm.algorithm]
+
+
+@lru_cache(maxsize=256)
+def _public_key(public_key_info: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_der_public_key(public_key_info)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise unreadable_key("EC", error) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise bad_alg("an ECDSA signature needs an EC key, this key is of another kind")
+    _curve(key.curve)
+    return key
+
+
+def _curve(curve: ec.EllipticCurve) -> tuple[str, ec.EllipticCurve, AlgorithmIdentifier]:
+    found = _CURVES.get(curve.name)
+    if found is None:
+        raise bad_alg(f"EC keys on the curve {curve.name} are not accepted", "use p256, p384 or p521")
+    return found
+
+
+def _scheme(algorithm: AlgorithmIdentifier) -> ec.ECDSA:
+    # RFC 5758 section 3.2: the parameters MUST be absent.
+    name = _HASH_NAMES.get(algorithm.algorithm)
+    if name is None or algorithm.parameters is not None:
+        raise wrong_algorithm(algorithm, "EC keys")
+    refuse_sha1(name, algorithm.algorithm)
+    return _SCHEMES[name]
