@@ -1,0 +1,214 @@
+"""The CA of this process: it signs with a key that it holds, and keeps its books in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from cmpkit.asn1 import Extension
+from cmpkit.ca.certificates import IssuerCertificate
+from cmpkit.ca.crl import CRLMaker
+from cmpkit.ca.profiles import ISSUER_EXTENSIONS
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.x509 import (
+    CertificateContent,
+    build_certificate,
+    extension,
+    fingerprint,
+    key_identifier,
+    random_serial,
+)
+from cmpkit.enums import CRLReason, PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import (
+    Authenticated,
+    CertificateChange,
+    CertificateProfile,
+    CertificateRecord,
+    CertificateRequest,
+    CertificateState,
+    Issued,
+    PrivateKey,
+    Rejected,
+    RevocationRequest,
+    Revoked,
+    Store,
+)
+
+__all__ = ["LocalIssuer", "certificate_record"]
+
+_VALID, _ISSUED, _ON_HOLD = CertificateState.VALID, CertificateState.ISSUED, CertificateState.ON_HOLD
+
+
+def certificate_record(
+    content: CertificateContent, der: bytes, *, issuer_key: str, profile: str, request_key: str, state: CertificateState
+) -> CertificateRecord:
+    """What the store keeps of a certificate that was built."""
+    return CertificateRecord(
+        issuer_key=issuer_key,
+        serial_number=content.serial_number,
+        der=der,
+        fingerprint=fingerprint(der),
+        subject=format_name(content.subject),
+        not_before=content.not_before,
+        not_after=content.not_after,
+        profile=profile,
+        request_key=request_key,
+        state=state,
+    )
+
+
+class LocalIssuer:
+    """A :class:`~cmpkit.parts.Issuer` with a private key. Who may ask for what was decided before it is asked.
+
+    :param crl_validity: from thisUpdate to nextUpdate of its CRLs.
+    :param crl_urls: where its CRL can be fetched, for the certificates it issues.
+    :raises ConfigurationError: if the key is not that of the certificate.
+    """
+
+    name = "local"
+    local = True
+
+    def __init__(
+        self,
+        certificate: IssuerCertificate,
+        key: PrivateKey,
+        store: Store,
+        profiles: Mapping[str, CertificateProfile],
+        *,
+        crl_validity: timedelta = timedelta(days=7),
+        crl_urls: Sequence[str] = (),
+    ) -> None:
+        if key.public_key_info != certificate.public_key_info:
+            raise ConfigurationError(
+                f"the private key is not that of the certificate of {format_name(certificate.name)}",
+                hint="give the key and the certificate that belong together",
+            )
+        self._certificate = certificate
+        self._key = key
+        self._store = store
+        self._profiles = profiles
+        self._crl = CRLMaker(certificate, key, store, validity=crl_validity)
+        self._fixed_extensions = tuple(_issuer_extensions(certificate, crl_urls))
+
+    async def issue(
+        self, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
+    ) -> Issued | Rejected:
+        """A certificate as its profile says, not valid longer than the CA itself; nothing is stored here."""
+        try:
+            content, modified = self._content(request, auth, now)
+        except CMPError as error:
+            return Rejected(error)
+        der = await build_certificate(content, self._key)
+        record = certificate_record(
+            content,
+            der,
+            issuer_key=self._certificate.key_id,
+            profile=request.profile or "",
+            request_key=idempotency_key,
+            state=_ISSUED,
+        )
+        return Issued(record, chain=self._certificate.without_root, modified=modified)
+
+    def _content(
+        self, request: CertificateRequest, auth: Authenticated, now: datetime
+    ) -> tuple[CertificateContent, bool]:
+        profile = self._profiles.get(request.profile or "")
+        if profile is None:
+            raise CMPError(f"there is no profile {request.profile!r}", PKIFailureInfo.BAD_CERT_TEMPLATE)
+        subject, extensions, not_before, not_after, modified = profile.content(request, auth, now=now)
+        if not_before >= self._certificate.not_after:
+            raise CMPError(
+                f"the certificate of {format_name(self._certificate.name)} ends at {self._certificate.not_after}",
+                PKIFailureInfo.SYSTEM_UNAVAIL,
+                rule="RFC 5280 section 6.1.3",
+                hint="renew the certificate of the CA",
+            )
+        subject_key = extension(x509.SubjectKeyIdentifier(key_identifier(request.public_key_info)))
+        given = (*extensions, subject_key, *self._fixed_extensions)
+        content = CertificateContent(
+            serial_number=random_serial(),
+            issuer=self._certificate.subject,
+            subject=subject,
+            not_before=not_before,
+            not_after=min(not_after, self._certificate.not_after),
+            public_key_info=request.public_key_info,
+            extensions=given,
+        )
+        shortened = request.not_after is not None and content.not_after < not_after
+        replaced = any(item not in given for item in request.extensions if item.extn_id in ISSUER_EXTENSIONS)
+        return content, modified or shortened or replaced
+
+    async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
+        """Valid if it was accepted, else revoked: it went out, the requester may have it (RFC 9483 section 4.1.1)."""
+        return CertificateChange(
+            certificate.issuer_key,
+            certificate.serial_number,
+            _VALID if accepted else CertificateState.REVOKED,
+            expected=(_ISSUED,),
+            at=now,
+            # "no longer needed, no cause to suspect the key" (X.509 section 9.5.3.1); unspecified should not be given
+            # (RFC 5280 section 5.3.1).
+            reason=None if accepted else CRLReason.CESSATION_OF_OPERATION,
+        )
+
+    async def revoke(self, request: RevocationRequest, auth: Authenticated, *, now: datetime) -> Revoked | Rejected:
+        """Revoke, put on hold, or lift a hold (RFC 5280 section 5.3.1); nothing is stored here."""
+        record = None
+        if names_match(request.issuer, self._certificate.name):
+            record = await self._store.certificate(self._certificate.key_id, request.serial_number)
+        try:
+            return Revoked(_change(record, request, now))
+        except CMPError as error:
+            return Rejected(error)
+
+    async def ca_certificates(self) -> tuple[bytes, ...]:
+        """The issuing certificate, then those above it."""
+        return self._certificate.all
+
+    async def crl(self, *, now: datetime) -> bytes:
+        """The current CRL; it lists everything whose revocation was stored before."""
+        return await self._crl.current(now)
+
+
+def _issuer_extensions(certificate: IssuerCertificate, crl_urls: Sequence[str]) -> list[Extension]:
+    extensions = [extension(x509.AuthorityKeyIdentifier(certificate.key_identifier, None, None))]
+    if crl_urls:
+        names = [x509.UniformResourceIdentifier(url) for url in crl_urls]
+        point = x509.DistributionPoint(names, relative_name=None, reasons=None, crl_issuer=None)
+        extensions.append(extension(x509.CRLDistributionPoints([point])))
+    return extensions
+
+
+def _change(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:
+    """The new state of a certificate.
+
+    :raises CMPError: badCertId, certRevoked or badRequest if it cannot be had.
+    """
+    shown = f"{request.serial_number:x} of {format_name(request.issuer)}"
+    if record is None:
+        raise CMPError(f"there is no certificate {shown}", PKIFailureInfo.BAD_CERT_ID, rule="RFC 9483 section 4.2")
+    lifting = request.reason is CRLReason.REMOVE_FROM_CRL
+    if lifting and record.state is not _ON_HOLD:
+        raise CMPError(
+            f"the certificate {shown} is {record.state.value}: removeFromCRL only lifts a hold",
+            PKIFailureInfo.BAD_REQUEST,
+            rule="RFC 5280 section 5.3.1",
+        )
+    holding = request.reason is CRLReason.CERTIFICATE_HOLD
+    expected = (_ON_HOLD,) if lifting else (_ISSUED, _VALID) if holding else (_ISSUED, _VALID, _ON_HOLD)
+    if record.state not in expected or now > record.not_after:
+        state = record.state.value if record.state not in expected else "expired"
+        raise CMPError(
+            f"the certificate {shown} is already {state}", PKIFailureInfo.CERT_REVOKED, rule="RFC 9483 section 4.2"
+        )
+    return CertificateChange(
+        record.issuer_key,
+        record.serial_number,
+        _VALID if lifting else _ON_HOLD if holding else CertificateState.REVOKED,
+        expected=expected,
+        at=now,
+        reason=None if lifting else request.reason,
+    )

@@ -1,0 +1,280 @@
+"""The policy of a server without one of its own: nothing is allowed but what is said here.
+
+A shared secret may enrol what its grant names. A certificate that this CA issued may update and revoke itself and get
+others of the same name. A registration authority may revoke. Nobody else may do anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from pydantic import StrictBool
+
+from cmpkit import oids
+from cmpkit.asn1 import CertificateWire, Extension, decode
+from cmpkit.ca.extensions import name_keys, read_alternative_names
+from cmpkit.ca.settings import Settings, read_settings
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.x509 import certificate_public_key_info
+from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import (
+    Authenticated,
+    CertificateProfile,
+    CertificateRecord,
+    CertificateRequest,
+    CertificateState,
+    Grant,
+    ProtectionKind,
+    RevocationRequest,
+)
+
+__all__ = ["DefaultPolicy", "PolicySettings", "load_policy"]
+
+_FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.GENM})
+_FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.GENM, BodyType.RR})
+_FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.RR})
+_USABLE = (CertificateState.VALID, CertificateState.ISSUED)
+
+
+class PolicySettings(Settings):
+    """The table ``[policy]`` of kind ``default``.
+
+    :param default_profile: the profile of a request that names none.
+    :param allow_key_reuse: whether a certificate may be updated, or another one be had with it, for the same key.
+    """
+
+    default_profile: str = "device"
+    allow_key_reuse: StrictBool = True
+
+
+def load_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> DefaultPolicy:
+    """The policy of a table ``[policy]``.
+
+    :raises ConfigurationError: naming every key that is wrong.
+    """
+    settings = read_settings(PolicySettings, table, "policy")
+    if settings.default_profile not in profiles:
+        raise ConfigurationError(
+            f"[policy] default_profile: there is no profile {settings.default_profile!r}; "
+            f"there are: {', '.join(sorted(profiles)) or 'none'}",
+            hint=f"add a table [profiles.{settings.default_profile}], or name another one",
+        )
+    return DefaultPolicy(settings, profiles)
+
+
+def _refusal(
+    detail: str, rule: str = "", hint: str = "", *, fail_info: PKIFailureInfo = PKIFailureInfo.NOT_AUTHORIZED
+) -> CMPError:
+    return CMPError(detail, fail_info, rule=rule, hint=hint)
+
+
+class DefaultPolicy:
+    """A :class:`~cmpkit.parts.Policy`: deny unless a rule of this module allows."""
+
+    name = "default"
+
+    def __init__(self, settings: PolicySettings, profiles: Mapping[str, CertificateProfile]) -> None:
+        self._settings = settings
+        self._profiles = profiles
+
+    async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
+        """Whether this sender may open this kind of operation; see :meth:`cmpkit.parts.Policy.authorize`."""
+        if auth.credential.kind is ProtectionKind.MAC:
+            _authorize_secret(body_type, auth, now)
+        elif auth.record is not None:
+            _check_usable(auth.record, now)
+            _check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
+        elif "ra" in auth.roles:
+            _check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke and ask for information")
+        else:
+            raise _refusal(
+                f"{auth.identity!r} has neither a shared secret nor a certificate of this CA",
+                "RFC 9483 section 5.1.1",
+                "enrol with a shared secret: cmpkit secret add",
+            )
+
+    async def authorize_request(
+        self, request: CertificateRequest, auth: Authenticated, *, now: datetime
+    ) -> CertificateRequest:
+        """The request with its profile and subject; see :meth:`cmpkit.parts.Policy.authorize_request`."""
+        await self.authorize(request.body_type, auth, now=now)
+        if auth.record is not None:
+            return self._own_request(request, auth, auth.record)
+        if auth.grant is not None:
+            return self._granted_request(request, auth, auth.grant, now)
+        raise _refusal(f"{auth.identity!r} may not have certificates", "RFC 9483 section 5.1.1")
+
+    async def authorize_revocation(
+        self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
+    ) -> None:
+        """Itself only, unless it is an RA; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
+        await self.authorize(BodyType.RR, auth, now=now)
+        if "ra" not in auth.roles and not _is_same(record, auth.record):
+            raise _refusal(
+                f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
+                "RFC 9483 section 4.2",
+                "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
+            )
+
+    def _granted_request(
+        self, request: CertificateRequest, auth: Authenticated, grant: Grant, now: datetime
+    ) -> CertificateRequest:
+        if grant.profile is not None and request.profile not in (None, grant.profile):
+            raise _refusal(
+                f"the secret of {auth.identity!r} is for the profile {grant.profile}, not for {request.profile}",
+                hint="make one with: cmpkit secret add --profile",
+            )
+        profile = self._find_profile(request.profile or grant.profile or self._settings.default_profile)
+        request = replace(request, profile=profile.name)
+        return request if grant.subject is None else _with_subject(request, auth, grant.subject, profile, now)
+
+    def _own_request(
+        self, request: CertificateRequest, auth: Authenticated, own: CertificateRecord
+    ) -> CertificateRequest:
+        updating = request.body_type is BodyType.KUR
+        if updating and not _is_same(request.old_certificate or own, own):
+            raise _refusal(
+                f"oldCertID names another certificate than {own.serial_number:x}, which signs the message",
+                "RFC 9483 section 4.1.3",
+                "sign with the certificate that is to be updated",
+                fail_info=PKIFailureInfo.BAD_CERT_ID,
+            )
+        if request.profile not in (None, own.profile):
+            raise _refusal(
+                f"{auth.identity!r} has a certificate of profile {own.profile}, and asks for one of {request.profile}"
+            )
+        if request.public_key_info == certificate_public_key_info(own.der) and not self._settings.allow_key_reuse:
+            raise _refusal(
+                "the key of the certificate is to be used again",
+                "RFC 9483 section 3.6.4",
+                "make a new key, or set allow_key_reuse of [policy]",
+                fail_info=PKIFailureInfo.BAD_CERT_TEMPLATE,
+            )
+        # RFC 9483 section 3.6.4 has badCertTemplate for what an update must not change.
+        fail_info = PKIFailureInfo.BAD_CERT_TEMPLATE if updating else PKIFailureInfo.NOT_AUTHORIZED
+        return replace(
+            request,
+            profile=self._find_profile(own.profile).name,
+            subject=_same_subject(request, own, fail_info),
+            extensions=_same_names(request, own, fail_info),
+            old_certificate=own if updating else None,
+        )
+
+    def _find_profile(self, name: str) -> CertificateProfile:
+        profile = self._profiles.get(name)
+        if profile is None:
+            raise _refusal(
+                f"there is no profile {name!r}",
+                "RFC 9483 section 3.1",
+                f"there are: {', '.join(sorted(self._profiles))}",
+                fail_info=PKIFailureInfo.BAD_CERT_TEMPLATE,
+            )
+        return profile
+
+
+def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime) -> None:
+    if body_type is BodyType.KUR:
+        raise _refusal(
+            "a kur is protected by a shared secret",
+            "RFC 9483 section 4.1.3",
+            "sign it with the certificate that is to be updated",
+            fail_info=PKIFailureInfo.WRONG_INTEGRITY,
+        )
+    _check_body_type(body_type, auth, _FOR_SECRETS, "sign it with a certificate")
+    grant = auth.grant
+    if grant is None:
+        raise _refusal(f"the secret of {auth.identity!r} grants nothing")
+    if grant.expires is not None and now >= grant.expires:
+        raise _refusal(
+            f"the secret of {auth.identity!r} expired at {grant.expires}", hint="make another: cmpkit secret add"
+        )
+    # Uses are counted in certificates: who used them up may still ask for information.
+    if body_type is not BodyType.GENM and grant.uses is not None and grant.uses < 1:
+        raise _refusal(f"the secret of {auth.identity!r} is used up", hint="make another: cmpkit secret add")
+
+
+def _check_body_type(body_type: BodyType, auth: Authenticated, allowed: frozenset[BodyType], hint: str) -> None:
+    if body_type not in allowed:
+        raise _refusal(
+            f"{auth.identity!r} may not send {body_type.wire_name} with this {auth.credential.kind.value}", hint=hint
+        )
+
+
+def _check_usable(record: CertificateRecord, now: datetime) -> None:
+    if record.state not in _USABLE or now > record.not_after:
+        state = record.state.value if record.state not in _USABLE else "expired"
+        raise _refusal(
+            f"the certificate {record.serial_number:x} of {record.subject} is {state}",
+            "RFC 9483 section 3.6.4",
+            "enrol again",
+            fail_info=PKIFailureInfo.CERT_REVOKED,
+        )
+
+
+def _is_same(one: CertificateRecord, other: CertificateRecord | None) -> bool:
+    return other is not None and (one.issuer_key, one.serial_number) == (other.issuer_key, other.serial_number)
+
+
+def _with_subject(
+    request: CertificateRequest,
+    auth: Authenticated,
+    granted: x509.Name,
+    profile: CertificateProfile,
+    now: datetime,
+) -> CertificateRequest:
+    """The request with the subject that is granted, or with what the profile makes of that one."""
+    asked = request.subject
+    if asked is not None and names_match(asked, granted):
+        return request
+    completed = profile.content(replace(request, subject=granted), auth, now=now)[0]
+    if asked is None or not asked.rdns or names_match(asked, completed):
+        return replace(request, subject=completed)
+    raise _refusal(
+        f"the secret of {auth.identity!r} is for the subject {format_name(granted)}, not for {format_name(asked)}",
+        "RFC 9483 section 4.1.1",
+        "ask for that subject, or make a secret with: cmpkit secret add --subject",
+    )
+
+
+def _same_subject(request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo) -> x509.Name:
+    subject = x509.load_der_x509_certificate(own.der).subject
+    asked = request.subject
+    if asked is not None and asked.rdns and not names_match(asked, subject):
+        raise _refusal(
+            f"the subject {format_name(asked)} is asked for with the certificate of {own.subject}",
+            "RFC 9483 section 4.1.3",
+            "leave the subject as it is, or enrol anew",
+            fail_info=fail_info,
+        )
+    return subject
+
+
+def _same_names(
+    request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo
+) -> tuple[Extension, ...]:
+    """The extensions asked for, with the subjectAltName of the sender's certificate."""
+    current = next(
+        (
+            item
+            for item in decode(CertificateWire, own.der).tbs.extensions or ()
+            if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME
+        ),
+        None,
+    )
+    asked = read_alternative_names(request.extensions)
+    if asked is None:
+        return request.extensions if current is None else (*request.extensions, current)
+    names = () if current is None else read_alternative_names([current]) or ()
+    if name_keys(asked) != name_keys(names):
+        raise _refusal(
+            f"other subjectAltNames are asked for than the certificate of {own.subject} has",
+            "RFC 9483 section 4.1.3",
+            "leave them as they are, or enrol anew",
+            fail_info=fail_info,
+        )
+    return request.extensions

@@ -1,0 +1,306 @@
+"""Certificate profiles of the configuration file: what may be asked for, and what a certificate gets.
+
+What depends on the issuer (key identifiers, where its CRL is, the end of its own validity) is added by the issuer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from cryptography import x509
+from cryptography.x509 import ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from pydantic import Field, StrictBool, field_validator, model_validator
+
+from cmpkit import oids
+from cmpkit.asn1 import TLV, Extension, decode_list, encode
+from cmpkit.ca.extensions import (
+    KEY_USAGES,
+    AskedExtensions,
+    alternative_names_extension,
+    key_usage_extension,
+    name_keys,
+    purposes_extension,
+    read_extensions,
+)
+from cmpkit.ca.settings import Duration, Settings, read_settings
+from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.x509 import extension
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import Authenticated, CertificateRequest
+from cmpkit.plugins import Plugins
+
+__all__ = ["ISSUER_EXTENSIONS", "ConfiguredProfile", "ProfileSettings", "load_profile"]
+
+ISSUER_EXTENSIONS = frozenset(
+    {oids.SUBJECT_KEY_IDENTIFIER, oids.AUTHORITY_KEY_IDENTIFIER, oids.CRL_DISTRIBUTION_POINTS}
+)
+"""The extensions that the issuer adds."""
+
+_PURPOSES = {
+    "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "codeSigning": ExtendedKeyUsageOID.CODE_SIGNING,
+    "emailProtection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "timeStamping": ExtendedKeyUsageOID.TIME_STAMPING,
+    "ipsecIKE": ExtendedKeyUsageOID.IPSEC_IKE,
+    "smartcardLogon": ExtendedKeyUsageOID.SMARTCARD_LOGON,
+    "ocspSigning": ExtendedKeyUsageOID.OCSP_SIGNING,
+    "anyExtendedKeyUsage": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    "cmcCA": oids.KP_CMC_CA,
+    "cmcRA": oids.KP_CMC_RA,
+    "cmKGA": oids.KP_CM_KGA,
+}
+_SPECIAL_PURPOSES = frozenset(
+    _PURPOSES[name] for name in ("cmcCA", "cmcRA", "cmKGA", "anyExtendedKeyUsage", "ocspSigning")
+)
+_CA_USAGES = frozenset({"keyCertSign", "cRLSign"})
+_SPECIAL_RULE = "RFC 9810 section 8.10"
+
+
+def _read_purpose(name: str) -> ObjectIdentifier:
+    if name in _PURPOSES:
+        return _PURPOSES[name]
+    try:
+        return ObjectIdentifier(name)
+    except ValueError:
+        raise ValueError(f"{name!r} is neither an OID nor one of {', '.join(_PURPOSES)}") from None
+
+
+class ProfileSettings(Settings):
+    """A table ``[profiles.NAME]``.
+
+    :param key_types: which keys may be certified; absent, every one that a key algorithm accepts.
+    :param subject: the name that the identity may have; absent, the one asked for, as far as the policy allows it.
+    :param subject_alt_names: names that every certificate gets.
+    :param allow_requested_names: whether other subjectAltNames may be asked for.
+    :param validity: how long a certificate is valid, at most.
+    :param approval: ``none``: no person has to agree.
+    :param special: whether extended key usages may be given that make their holder an authority for others
+        (RFC 9810 section 8.10, RFC 6960 section 4.2.2.2).
+    """
+
+    key_types: tuple[str, ...] | None = Field(default=None, min_length=1)
+    subject: str | None = None
+    subject_alt_names: tuple[str, ...] = ()
+    allow_requested_names: StrictBool = False
+    key_usage: tuple[str, ...] = ("digitalSignature",)
+    extended_key_usage: tuple[str, ...] = ()
+    validity: Duration = timedelta(days=365)
+    approval: Literal["none"] = "none"
+    special: StrictBool = False
+
+    @field_validator("subject")
+    @classmethod
+    def _check_subject(cls, text: str | None) -> str | None:
+        if text is not None:
+            SubjectTemplate.parse(text)
+        return text
+
+    @field_validator("subject_alt_names")
+    @classmethod
+    def _check_names(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            AlternativeNameTemplate.parse(text)
+        return texts
+
+    @field_validator("key_usage")
+    @classmethod
+    def _check_key_usage(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        allowed = [name for name in KEY_USAGES if name not in _CA_USAGES]
+        unknown = [name for name in names if name not in allowed]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: is none of {', '.join(allowed)}")
+        if names:
+            key_usage_extension(names)
+        return names
+
+    @field_validator("approval", mode="before")
+    @classmethod
+    def _check_approval(cls, value: object) -> object:
+        if value != "none":
+            raise ValueError('only "none" is supported: requests cannot wait for a person')
+        return value
+
+    @model_validator(mode="after")
+    def _check_purposes(self) -> ProfileSettings:
+        for name in self.extended_key_usage:
+            if _read_purpose(name) in _SPECIAL_PURPOSES and not self.special:
+                raise ValueError(
+                    f"extended_key_usage: {name} makes its holder an authority for others ({_SPECIAL_RULE}); "
+                    "if that is wanted, add: special = true"
+                )
+        return self
+
+
+def load_profile(name: str, table: Mapping[str, Any], plugins: Plugins) -> ConfiguredProfile:
+    """The profile of a table ``[profiles.NAME]``.
+
+    :raises ConfigurationError: naming every key that is wrong.
+    """
+    settings = read_settings(ProfileSettings, table, f"profiles.{name}")
+    unknown = [key_type for key_type in settings.key_types or () if key_type not in plugins.key_types]
+    if unknown:
+        raise ConfigurationError(
+            f"[profiles.{name}] key_types: {', '.join(unknown)}: is none of {', '.join(sorted(plugins.key_types))}",
+            hint="a plugin may bring a key type, see: cmpkit plugins",
+        )
+    return ConfiguredProfile(name, settings, plugins)
+
+
+class ConfiguredProfile:
+    """A :class:`~cmpkit.parts.CertificateProfile` as a table of the configuration file describes it.
+
+    For a sender with a certificate of ours, names are those of the request: the policy has seen to it that they are
+    those of that certificate (RFC 9483 section 4.1.3).
+    """
+
+    def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
+        self.name = name
+        self._settings = settings
+        self._plugins = plugins
+        self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
+        self._names = tuple(AlternativeNameTemplate.parse(text) for text in settings.subject_alt_names)
+        self._purposes = tuple(_read_purpose(purpose) for purpose in settings.extended_key_usage)
+        self._basic_constraints = extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+
+    def __repr__(self) -> str:
+        return f"ConfiguredProfile({self.name!r})"
+
+    def content(
+        self, request: CertificateRequest, auth: Authenticated, *, now: datetime
+    ) -> tuple[x509.Name, tuple[Extension, ...], datetime, datetime, bool]:
+        """What the certificate gets (RFC 4211 section 5); see :meth:`cmpkit.parts.CertificateProfile.content`."""
+        self._check_key(request.public_key_info)
+        asked = read_extensions(request.extensions)
+        self._check_authority(asked)
+        subject = self._choose_subject(request, auth)
+        given = tuple(
+            item
+            for item in (
+                self._basic_constraints,
+                self._choose_key_usage(asked),
+                self._choose_purposes(asked),
+                self._choose_names(asked, auth),
+            )
+            if item is not None
+        )
+        not_before, not_after = self._choose_validity(request, now)
+        modified = (
+            _differs(request.subject, subject)
+            or any(item not in given for item in request.extensions if item.extn_id not in ISSUER_EXTENSIONS)
+            or (request.not_before is not None and request.not_before.replace(microsecond=0) != not_before)
+            or (request.not_after is not None and request.not_after.replace(microsecond=0) != not_after)
+        )
+        return subject, given, not_before, not_after, modified
+
+    def _refuse(self, detail: str, fail_info: PKIFailureInfo, rule: str = "", hint: str = "") -> CMPError:
+        return CMPError(f"profile {self.name}: {detail}", fail_info, rule=rule, hint=hint)
+
+    def _check_key(self, public_key_info: bytes) -> None:
+        key_type = self._plugins.key_algorithm_of(public_key_info).key_type(public_key_info)
+        if self._settings.key_types is not None and key_type not in self._settings.key_types:
+            raise self._refuse(
+                f"a {key_type} key is asked for, allowed are {', '.join(self._settings.key_types)}",
+                PKIFailureInfo.BAD_ALG,
+                "RFC 9483 section 3.6.4",
+                "make another key, or widen key_types of the profile",
+            )
+
+    def _check_authority(self, asked: AskedExtensions) -> None:
+        """No authority over others without special approval."""
+        wanted = [
+            name for name, oid in _PURPOSES.items() if oid in _SPECIAL_PURPOSES.intersection(asked.purposes or ())
+        ]
+        wanted = [name for name in wanted if _PURPOSES[name] not in self._purposes]
+        wanted += [name for name in KEY_USAGES if name in _CA_USAGES.intersection(asked.key_usage or ())]
+        if asked.ca:
+            wanted.append("basicConstraints with CA=TRUE")
+        if wanted:
+            raise self._refuse(
+                f"{', '.join(wanted)} is asked for", PKIFailureInfo.NOT_AUTHORIZED, _SPECIAL_RULE, "do not ask for it"
+            )
+
+    def _choose_subject(self, request: CertificateRequest, auth: Authenticated) -> x509.Name:
+        asked = request.subject if request.subject is not None and request.subject.rdns else None
+        if self._subject is None or auth.record is not None:
+            if asked is None:
+                raise self._refuse(
+                    "no subject is asked for", PKIFailureInfo.BAD_CERT_TEMPLATE, "RFC 9483 section 4.1.1"
+                )
+            return asked
+        granted = self._subject.render(auth.identity)
+        if asked is None or not _differs(asked, granted):
+            return asked or granted
+        if not _covers(granted, asked):
+            raise self._refuse(
+                f"the subject {format_name(asked)} is asked for, {auth.identity!r} may have {format_name(granted)}",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                "RFC 9483 section 3.6.4",
+                "ask for that one, or change the subject of the profile",
+            )
+        return granted
+
+    def _choose_key_usage(self, asked: AskedExtensions) -> Extension | None:
+        allowed = frozenset(self._settings.key_usage)
+        chosen = allowed & (asked.key_usage or allowed)
+        if "keyAgreement" not in chosen:
+            chosen -= {"encipherOnly", "decipherOnly"}
+        chosen = chosen or allowed
+        return key_usage_extension(chosen) if chosen else None
+
+    def _choose_purposes(self, asked: AskedExtensions) -> Extension | None:
+        # In the order of the request, so that what is as it was asked for is the same to the octet.
+        chosen = [oid for oid in asked.purposes or () if oid in self._purposes] or list(self._purposes)
+        return purposes_extension(chosen) if chosen else None
+
+    def _choose_names(self, asked: AskedExtensions, auth: Authenticated) -> Extension | None:
+        wanted = asked.names or ()
+        if auth.record is not None:
+            return alternative_names_extension(wanted) if wanted else None
+        granted = tuple(_name_der(template.render(auth.identity)) for template in self._names)
+        allowed, have = name_keys(granted), name_keys(wanted)
+        others = have - allowed
+        if others and not self._settings.allow_requested_names:
+            raise self._refuse(
+                f"{len(others)} subjectAltNames are asked for that {auth.identity!r} may not have",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                "RFC 9483 section 3.6.4",
+                "ask for none, or set subject_alt_names or allow_requested_names of the profile",
+            )
+        names = (*wanted, *(name for name in granted if not name_keys([name]) <= have))
+        return alternative_names_extension(names) if names else None
+
+    def _choose_validity(self, request: CertificateRequest, now: datetime) -> tuple[datetime, datetime]:
+        now = now.replace(microsecond=0)
+        latest = now + self._settings.validity
+        not_before = max(now, (request.not_before or now).replace(microsecond=0))
+        not_after = min(latest, (request.not_after or latest).replace(microsecond=0))
+        if not_before >= not_after:
+            raise self._refuse(
+                f"no validity is left between {not_before} and {not_after}",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                "RFC 5280 section 4.1.2.5",
+                "ask for another validity, or for none",
+            )
+        return not_before, not_after
+
+
+def _differs(asked: x509.Name | None, given: x509.Name) -> bool:
+    return asked is not None and bool(asked.rdns) and not names_match(asked, given)
+
+
+def _covers(granted: x509.Name, asked: x509.Name) -> bool:
+    """Whether everything in ``asked`` is in ``granted``, too."""
+    return all(
+        any(names_match(x509.Name([wanted]), x509.Name([allowed])) for allowed in granted.rdns) for wanted in asked.rdns
+    )
+
+
+def _name_der(name: x509.GeneralName) -> bytes:
+    (element,) = decode_list(TLV, x509.SubjectAlternativeName([name]).public_bytes())
+    return encode(element)

@@ -1,0 +1,65 @@
+"""Tables of the configuration file as values: every mistake is reported with its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from cmpkit.errors import ConfigurationError
+
+__all__ = ["Duration", "Settings", "parse_duration", "read_settings"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_LONGEST = timedelta(days=36_525)
+
+
+def parse_duration(value: object) -> timedelta:
+    """A length of time as people write it: ``60s``, ``90m``, ``12h``, ``365d``, ``4w``, ``1y`` (365 days).
+
+    :raises ValueError: if it is none, is zero, or is longer than 100 years.
+    """
+    found = re.fullmatch(r"([0-9]{1,12})([smhdwy])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a length of time is needed, such as "60s", "90m", "12h", "365d"')
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if not 0 < seconds <= _LONGEST.total_seconds():
+        raise ValueError("must be more than nothing and at most 100 years")
+    return timedelta(seconds=seconds)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""A field that is written as for :func:`parse_duration`."""
+
+
+class Settings(BaseModel):
+    """The base of tables: immutable, and no key that nobody reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:
+    """A table as ``kind``.
+
+    :param where: the name of the table, for messages: ``profiles.device``.
+    :raises ConfigurationError: naming every key that is wrong.
+    """
+    try:
+        return kind.model_validate(dict(table))
+    except ValidationError as error:
+        mistakes = "; ".join(_mistake(details) for details in error.errors())
+        raise ConfigurationError(f"[{where}] {mistakes}", hint="see the reference of the configuration file") from error
+
+
+def _mistake(details: Any) -> str:
+    key = ".".join(str(part) for part in details["loc"])
+    text = {"extra_forbidden": "there is no such key", "missing": "is missing"}.get(
+        details["type"], details["msg"].removeprefix("Value error, ")
+    )
+    return f"{key}: {text}" if key else text

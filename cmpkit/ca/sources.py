@@ -1,0 +1,81 @@
+"""Where the configuration file says that things are: relative paths start at its directory, no password is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import anyio
+
+from cmpkit.crypto.x509 import load_certificates
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import PrivateKey
+from cmpkit.plugins import Plugins
+
+__all__ = ["load_key", "read_certificates", "read_file", "read_password", "resolve_store_url"]
+
+_SQLITE = "sqlite:///"
+
+
+async def read_file(path: str | Path, directory: Path) -> bytes:
+    """The octets of a file.
+
+    :raises ConfigurationError: naming the file, if it cannot be read.
+    """
+    try:
+        return await anyio.Path(directory, path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{Path(directory, path)} cannot be read: {error.strerror}") from error
+
+
+async def read_certificates(path: str, directory: Path) -> tuple[bytes, ...]:
+    """The DER certificates of a PEM bundle or DER file.
+
+    :raises ConfigurationError: naming the file, if it cannot be read.
+    """
+    data = await read_file(path, directory)
+    try:
+        return load_certificates(data)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{Path(directory, path)}: {error.detail}", hint=error.hint) from error
+
+
+async def read_password(source: str, directory: Path) -> bytes:
+    """The password that ``file:PATH`` (its first line) or ``env:NAME`` leads to.
+
+    :raises ConfigurationError: if it is neither, or nothing is there.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "file" and rest:
+        lines = (await read_file(rest, directory)).splitlines()
+        return lines[0] if lines else b""
+    if kind == "env" and rest:
+        value = os.environ.get(rest)
+        if value is None:
+            raise ConfigurationError(f"the environment variable {rest} is not set")
+        return value.encode()
+    # What was written here may be the password itself: it is not repeated.
+    raise ConfigurationError("a password is given as file:PATH or env:NAME, never by itself")
+
+
+async def load_key(uri: str, password: str | None, directory: Path, plugins: Plugins) -> PrivateKey:
+    """The private key behind a URI; ``file:`` takes a path that may be relative.
+
+    :param password: where its password is (:func:`read_password`), or ``None``.
+    :raises ConfigurationError: if there is none, or the password is wrong.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and not parts.netloc and not parts.path.startswith("/"):
+        uri = (await anyio.Path(directory, unquote(parts.path)).absolute()).as_uri()
+    provider = plugins.require("key provider", parts.scheme)
+    secret = None if password is None else await read_password(password, directory)
+    key: PrivateKey = await provider.load(uri, secret, plugins.all("key algorithm"))
+    return key
+
+
+def resolve_store_url(url: str, directory: Path) -> str:
+    """The URL of a store; the path of an SQLite file (``sqlite:///cmpkit.db``) may be relative."""
+    if url.startswith(_SQLITE) and not url.startswith(f"{_SQLITE}/") and ":memory:" not in url:
+        return f"{_SQLITE}{Path(directory, url.removeprefix(_SQLITE)).absolute()}"
+    return url
