@@ -12,30 +12,7 @@ from cmpkit.asn1.algorithms import (
     RSASSAPSSParams,
     SubjectPublicKeyInfo,
 )
-from cmpkit.asn1.codec import (
-    TLV,
-    BitString,
-    Default,
-    Explicit,
-    GeneralizedTime,
-    IA5String,
-    Implicit,
-    NonEmpty,
-    Null,
-    OpenSequence,
-    PrintableString,
-    SetOf,
-    Size,
-    UTCTime,
-    Variant,
-    decode,
-    decode_list,
-    encode,
-    encode_list,
-    parse_tlv,
-    sequence,
-    to_tlv,
-)
+from cmpkit.asn1.codec import OpenSequence, decode, decode_list, encode, encode_list, parse_tlv, to_tlv
 from cmpkit.asn1.content import (
     CertifiedKeyPair,
     CertRepMessage,
@@ -61,6 +38,7 @@ from cmpkit.asn1.crmf import (
     POPOSigningKeyInput,
     ProofOfPossession,
 )
+from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.message import (
     MAX_MESSAGE_SIZE,
     PKIBody,
@@ -76,6 +54,22 @@ from cmpkit.asn1.names import (
     decode_general_name,
     directory_name,
     encode_general_name,
+)
+from cmpkit.asn1.primitives import (
+    TLV,
+    BitString,
+    Default,
+    Explicit,
+    GeneralizedTime,
+    IA5String,
+    Implicit,
+    NonEmpty,
+    Null,
+    PrintableString,
+    SetOf,
+    Size,
+    UTCTime,
+    Variant,
 )
 from cmpkit.asn1.x509 import (
     Attribute,
@@ -153,13 +147,13 @@ __all__ = [
     "Validity",
     "Variant",
     "decode",
-    "decode_list",
     "decode_general_name",
+    "decode_list",
     "decode_message",
     "directory_name",
     "encode",
-    "encode_list",
     "encode_general_name",
+    "encode_list",
     "encode_message",
     "parse_tlv",
     "sequence",

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1.codec import TLV, BitString, Default, Explicit, Null, OpenSequence, Variant, sequence
+from cmpkit.asn1.codec import OpenSequence
+from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
 
 __all__ = [
     "AlgorithmIdentifier",

@@ -1,88 +1,50 @@
-"""The codec: ASN.1 types as declared, frozen classes over ``cryptography.hazmat.asn1``.
+"""The codec: values to DER and back, over ``cryptography.hazmat.asn1``.
 
-That module decodes strict DER in Rust, at microseconds a message, but its classes are mutable, without equality and
-repr, and it cannot express "SEQUENCE { OID, ANY OPTIONAL }". :func:`sequence` adds the first, :class:`OpenSequence` the
-second. Nothing outside ``cmpkit.asn1`` imports it, so that a change of that young module stays in this file.
+That module decodes strict DER in Rust, at microseconds a message, but cannot express "SEQUENCE { OID, ANY OPTIONAL }":
+that is :class:`OpenSequence`. Classes are declared with :func:`cmpkit.asn1.sequence`. Nothing outside ``cmpkit.asn1``
+imports hazmat.asn1, so that a change of that young module stays here.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
+import re
+import threading
 import typing
+import warnings
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar
 
+from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
+from cmpkit import oids
+from cmpkit.asn1.primitives import TLV, FrozenList, hazmat
+from cmpkit.asn1.show import show
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
-try:
-    from cryptography.hazmat import asn1 as _asn1
-    from cryptography.hazmat.asn1 import (
-        TLV,
-        BitString,
-        Default,
-        Explicit,
-        GeneralizedTime,
-        IA5String,
-        Implicit,
-        Null,
-        PrintableString,
-        SetOf,
-        Size,
-        UTCTime,
-        Variant,
-        value_set,
-    )
-except ImportError as error:  # pragma: no cover - needs another release of cryptography
-    raise ImportError(
-        "cmpkit needs cryptography >= 50 (its module cryptography.hazmat.asn1 with TLV and Variant); "
-        "run: pip install -U 'cryptography>=50'"
-    ) from error
-
 __all__ = [
     "MAX_OPEN_SEQUENCE",
-    "TLV",
-    "BitString",
-    "Default",
-    "Explicit",
-    "GeneralizedTime",
-    "IA5String",
-    "Implicit",
-    "NonEmpty",
-    "Null",
     "OpenSequence",
-    "PrintableString",
-    "SetOf",
-    "Size",
-    "UTCTime",
-    "Variant",
     "decode",
     "decode_list",
     "der_wrap",
     "encode",
     "encode_list",
     "parse_tlv",
-    "sequence",
     "to_tlv",
-    "value_set",
 ]
 
 T = TypeVar("T")
 MAX_OPEN_SEQUENCE = 2
+"""Elements that "SEQUENCE { OID, ANY OPTIONAL }" may have."""
 
 
-class NonEmpty:
-    """Marks ``SEQUENCE SIZE (1..MAX) OF ... OPTIONAL``: hazmat.asn1 has no SIZE for optional lists."""
-
-
-class OpenSequence(list[TLV]):
+class OpenSequence(FrozenList[TLV]):
     """``SEQUENCE { OID, ANY DEFINED BY OID OPTIONAL }``: an identifier and a value that depends on it.
 
-    It is a list of one or two elements only because that is how hazmat.asn1 reads and writes such a sequence; treat it
-    as the immutable pair that it means. Subclasses give the two fields their ASN.1 names.
+    It is an immutable list of one or two elements, because that is how hazmat.asn1 reads and writes such a sequence.
+    Subclasses give the two fields their ASN.1 names.
 
     :param oid: the identifier.
     :param value: the element, or a value of a declared class, or ``None`` for "absent".
@@ -91,8 +53,11 @@ class OpenSequence(list[TLV]):
     __slots__ = ("_oid",)
 
     def __init__(self, oid: ObjectIdentifier, value: Any = None) -> None:
-        super().__init__([_oid_tlv(oid)] if value is None else [_oid_tlv(oid), to_tlv(value)])
-        self._oid = oid
+        super().__init__((_oid_tlv(oid),) if value is None else (_oid_tlv(oid), to_tlv(value)))
+        object.__setattr__(self, "_oid", oid)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name}")
 
     @classmethod
     def from_elements(cls, elements: list[TLV]) -> typing.Self:
@@ -104,13 +69,13 @@ class OpenSequence(list[TLV]):
             raise ValueError(f"{cls.__name__} has {len(elements)} elements, expected an OID and at most one more")
         self = cls.__new__(cls)
         list.__init__(self, elements)
-        self._oid = elements[0].parse(ObjectIdentifier)
+        object.__setattr__(self, "_oid", _read_oid(elements[0]))
         return self
 
     @property
     def oid(self) -> ObjectIdentifier:
         """The identifier."""
-        return self._oid
+        return self._oid  # type: ignore[attr-defined,no-any-return]
 
     @property
     def value(self) -> TLV | None:
@@ -135,134 +100,45 @@ class OpenSequence(list[TLV]):
         """
         return decode_list(kind, encode(self.parse(TLV)))
 
+    @classmethod
+    def _from_der(cls, der: bytes) -> typing.Self:
+        return cls.from_elements(hazmat.decode_der(_Elements, der_wrap(0x30, der)).elements)
+
+    def _to_der(self) -> bytes:
+        return der_wrap(0x30, b"".join(map(hazmat.encode_der, self)))
+
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and [_asn1.encode_der(e) for e in self] == [_asn1.encode_der(e) for e in other]
+        return type(other) is type(self) and self._to_der() == other._to_der()
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(_asn1.encode_der(element) for element in self))
+        return hash(self._to_der())
 
     def __repr__(self) -> str:
-        value = "" if self.value is None else f", {_show(self.value)}"
+        value = "" if self.value is None else f", {show(self.value)}"
         return f"{type(self).__name__}({self.oid.dotted_string}{value})"
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def sequence(cls: type[T]) -> type[T]:
-    """Declare an ASN.1 SEQUENCE: keyword-only, frozen, with equality (same class, same DER), hash and repr.
-
-    Fields may be :class:`OpenSequence` classes (also optional and in lists) and carry :class:`NonEmpty`.
-    """
-    hints = typing.get_type_hints(cls, include_extras=True)
-    converters = {name: convert for name, hint in hints.items() if (convert := _converter(hint)) is not None}
-    cls.__annotations__ = {name: _wire_type(hint) for name, hint in hints.items()}
-    declared = _asn1.sequence(cls)
-    declared.__annotations__ = hints
-    fields = dataclasses.fields(declared)  # type: ignore[arg-type]
-    names = frozenset(field.name for field in fields)
-    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-
-    def __init__(self: Any, **values: Any) -> None:
-        state = self.__dict__
-        state.update(defaults)
-        state.update(values)
-        if len(state) != len(names) or not values.keys() <= names:
-            wrong = sorted(names.symmetric_difference(state))
-            raise TypeError(f"{cls.__name__}: missing or unknown fields {', '.join(wrong)}")
-        for name, convert in converters.items():
-            state[name] = convert(state[name])
-
-    _install(declared, __init__, [field.name for field in fields])
-    return declared
-
-
-def _install(cls: Any, init: Callable[..., None], names: list[str]) -> None:
-    def __setattr__(self: Any, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name}")
-
-    def __eq__(self: Any, other: object) -> bool:
-        return self is other or (type(other) is type(self) and encode(self) == encode(other))
-
-    def __hash__(self: Any) -> int:
-        return hash(encode(self))
-
-    def __repr__(self: Any) -> str:
-        shown = ((name, getattr(self, name)) for name in names)
-        return f"{cls.__name__}({', '.join(f'{name}={_show(value)}' for name, value in shown if value is not None)})"
-
-    cls.__init__, cls.__setattr__, cls.__eq__, cls.__hash__, cls.__repr__ = (
-        init,
-        __setattr__,
-        __eq__,
-        __hash__,
-        __repr__,
-    )
-
-
-def _is_open(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, OpenSequence)
-
-
-def _wire_type(hint: Any) -> Any:
-    """The annotation that hazmat.asn1 understands for one of ours."""
-    if _is_open(hint):
-        return list[TLV]
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        metadata = tuple(mark for mark in hint.__metadata__ if mark is not NonEmpty)
-        inner = _wire_type(args[0])
-        return Annotated[(inner, *metadata)] if metadata else inner
-    if origin is list:
-        return list[_wire_type(args[0])]  # type: ignore[misc]
-    if origin in (typing.Union, types.UnionType):
-        return typing.Union[tuple(_wire_type(arg) for arg in args)]
-    return hint
-
-
-def _converter(hint: Any) -> Callable[[Any], Any] | None:
-    """What turns a decoded (or given) field into ours, or ``None`` where nothing is to be done."""
-    if typing.get_origin(hint) is Annotated:
-        inner = _converter(typing.get_args(hint)[0])
-        if NonEmpty in hint.__metadata__:
-            return lambda value: _non_empty(inner(value) if inner else value)
-        return inner
-    if _is_open(hint):
-        return lambda value: value if value is None or type(value) is hint else hint.from_elements(value)
-    args = typing.get_args(hint)
-    if typing.get_origin(hint) is list and _is_open(args[0]):
-        one = _converter(args[0])
-        assert one is not None
-        return lambda values: None if values is None else [one(value) for value in values]
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
-    return None
-
-
-def _non_empty(values: list[Any] | None) -> list[Any] | None:
-    if values is not None and not values:
-        raise ValueError("an empty list where at least one element is needed")
-    return values
+@hazmat.sequence
+class _Elements:
+    elements: list[TLV]
 
 
 def decode(kind: type[T], der: bytes) -> T:
-    """Read strict DER as ``kind``: a class made by :func:`sequence`, or a base type.
+    """Read strict DER as ``kind``: a class made by :func:`cmpkit.asn1.sequence`, or a base type.
 
     :param der: exactly one element, nothing after it.
     :raises CMPError: badDataFormat on anything else.
     """
+    read: Callable[[bytes], T] | None = getattr(kind, "_from_der", None)
     try:
-        if issubclass(kind, OpenSequence):
-            return typing.cast(T, kind.from_elements(_asn1.decode_der(_Elements, der_wrap(0x30, der)).elements))
-        return _asn1.decode_der(kind, der)
+        if _may_warn(kind, der):
+            return _quietly(read or (lambda octets: hazmat.decode_der(kind, octets)), der)
+        return hazmat.decode_der(kind, der) if read is None else read(der)
     except (ValueError, TypeError, OverflowError) as error:
         raise _bad_format(kind, error) from error
-
-
-@_asn1.sequence
-class _Elements:
-    elements: list[TLV]
 
 
 def decode_list(kind: type[T], der: bytes) -> list[T]:
@@ -279,12 +155,35 @@ def parse_tlv(tlv: TLV, kind: type[T]) -> T:
 
     :raises CMPError: badDataFormat if it is not a ``kind``.
     """
-    if issubclass(kind, OpenSequence):
+    if hasattr(kind, "_from_der") or _may_warn(kind, tlv.data):
         return decode(kind, encode(tlv))
     try:
         return typing.cast(T, tlv.parse(kind))
     except (ValueError, TypeError, OverflowError) as error:
         raise _bad_format(kind, error) from error
+
+
+# cryptography warns of a countryName of other than 2 octets, of a commonName of none or more than 64, and of odd
+# certificates. They are data, not faults of a program: no warning may leave here, least of all as an exception.
+_ODD_NAME = re.compile(
+    rb"\x06\x03\x55\x04(?:\x06(?![^\x1c\x1e]\x02)|\x03(?![^\x1c\x1e][\x01-\x40]))"
+    rb"|\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03(?![^\x1c\x1e]\x02)",
+    re.DOTALL,
+)
+_WARNING_KINDS = (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest)
+_warnings_lock = threading.Lock()
+
+
+def _may_warn(kind: type[Any], octets: bytes | memoryview) -> bool:
+    if getattr(kind, "_holds_names", kind is x509.Name):
+        return _ODD_NAME.search(octets) is not None
+    return kind in _WARNING_KINDS
+
+
+def _quietly(read: Callable[[bytes], T], der: bytes) -> T:
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read(der)
 
 
 def _bad_format(kind: type[Any], error: Exception) -> CMPError:
@@ -298,10 +197,9 @@ def encode(value: Any) -> bytes:
     :raises CMPError: systemFailure if a field holds what its type does not allow.
     """
     try:
-        if isinstance(value, OpenSequence):
-            return der_wrap(0x30, b"".join(_asn1.encode_der(element) for element in value))
-        return _asn1.encode_der(value)
-    except (ValueError, TypeError, OverflowError) as error:
+        write: Callable[[], bytes] | None = getattr(value, "_to_der", None)
+        return hazmat.encode_der(value) if write is None else write()
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise CMPError(f"cannot encode {type(value).__name__}: {error}", PKIFailureInfo.SYSTEM_FAILURE) from error
 
 
@@ -333,31 +231,26 @@ def der_wrap(tag: int, content: bytes) -> bytes:
 
 
 _OID_TLVS: dict[ObjectIdentifier, TLV] = {}
-_OID_TLVS_LIMIT = 512
+_OIDS: dict[bytes, ObjectIdentifier] = {}
+_OID_TAG = b"\x06"
+_CACHED_OIDS = 1024
 
 
 def _oid_tlv(oid: ObjectIdentifier) -> TLV:
     tlv = _OID_TLVS.get(oid)
     if tlv is None:
         tlv = to_tlv(oid)
-        if len(_OID_TLVS) < _OID_TLVS_LIMIT:
+        if len(_OID_TLVS) < _CACHED_OIDS:
             _OID_TLVS[oid] = tlv
     return tlv
 
 
-def _show(value: Any) -> str:
-    if isinstance(value, TLV):
-        der = _asn1.encode_der(value)
-        return f"<{len(der)} octets {der[:8].hex()}…>" if len(der) > 16 else f"<{der.hex()}>"
-    if isinstance(value, bytes):
-        return value.hex() if len(value) <= 32 else f"<{len(value)} octets {value[:8].hex()}…>"
-    if isinstance(value, BitString):
-        return f"<{len(value.as_bytes()) * 8 - value.padding_bits()} bits>"
-    if isinstance(value, (GeneralizedTime, UTCTime)):
-        return value.as_datetime().isoformat()
-    if isinstance(value, Variant):
-        return f"{value.tag}:{_show(value.value)}"
-    if isinstance(value, list) and not isinstance(value, OpenSequence):
-        return f"[{', '.join(_show(item) for item in value)}]"
-    rfc4514 = getattr(value, "rfc4514_string", None)
-    return repr(rfc4514()) if rfc4514 else repr(value)
+def _read_oid(tlv: TLV) -> ObjectIdentifier:
+    oid = _OIDS.get(bytes(tlv.data))
+    if oid is None or tlv.tag_bytes != _OID_TAG:
+        return typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))
+    return oid
+
+
+# Only what we name is kept: octets of strangers must not fill it.
+_OIDS.update((bytes(_oid_tlv(oid).data), oid) for oid in vars(oids).values() if isinstance(oid, ObjectIdentifier))

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
-from cmpkit.asn1.codec import TLV, BitString, Explicit, NonEmpty, OpenSequence, Size, Variant, sequence, value_set
+from cmpkit.asn1.codec import OpenSequence
 from cmpkit.asn1.crmf import CertId, CertTemplate
+from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.primitives import TLV, BitString, Explicit, NonEmpty, Size, Variant, value_set
 from cmpkit.asn1.x509 import Extension
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 

@@ -9,21 +9,10 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
-from cmpkit.asn1.codec import (
-    TLV,
-    BitString,
-    Explicit,
-    GeneralizedTime,
-    Implicit,
-    NonEmpty,
-    Null,
-    UTCTime,
-    Variant,
-    parse_tlv,
-    sequence,
-    to_tlv,
-)
+from cmpkit.asn1.codec import parse_tlv, to_tlv
+from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.names import GeneralName
+from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Implicit, NonEmpty, Null, UTCTime, Variant
 from cmpkit.asn1.x509 import Extension
 
 __all__ = [

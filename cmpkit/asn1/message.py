@@ -11,19 +11,7 @@ from typing import Annotated, Any
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
-from cmpkit.asn1.codec import (
-    TLV,
-    BitString,
-    Explicit,
-    GeneralizedTime,
-    NonEmpty,
-    Null,
-    Size,
-    decode,
-    der_wrap,
-    encode,
-    sequence,
-)
+from cmpkit.asn1.codec import decode, der_wrap, encode
 from cmpkit.asn1.content import (
     CertRepMessage,
     CertStatus,
@@ -35,7 +23,9 @@ from cmpkit.asn1.content import (
     RevRepContent,
 )
 from cmpkit.asn1.crmf import CertReqMsg
-from cmpkit.asn1.names import GeneralName
+from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.names import GeneralName, keep_general_name
+from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, NonEmpty, Null, Size, Unread
 from cmpkit.asn1.x509 import CertificationRequest
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -61,8 +51,8 @@ class PKIHeader:
     """Who, to whom, when, and how it is protected (RFC 9810 section 5.1.1)."""
 
     pvno: int
-    sender: GeneralName
-    recipient: GeneralName
+    sender: Annotated[GeneralName, Unread(keep_general_name)]
+    recipient: Annotated[GeneralName, Unread(keep_general_name)]
     message_time: Annotated[GeneralizedTime | None, Explicit(0)] = None
     protection_alg: Annotated[AlgorithmIdentifier | None, Explicit(1)] = None
     sender_kid: Annotated[bytes | None, Explicit(2)] = None

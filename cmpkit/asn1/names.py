@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import (
-    TLV,
-    Explicit,
-    IA5String,
-    Implicit,
-    PrintableString,
-    Variant,
-    decode,
-    der_wrap,
-    encode,
-    sequence,
-)
+from cmpkit.asn1.codec import decode, der_wrap, encode
+from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.primitives import TLV, Explicit, IA5String, Implicit, PrintableString, Variant
+from cmpkit.asn1.show import show
+from cmpkit.errors import CMPError
 
 __all__ = [
     "AnotherName",
     "EDIPartyName",
     "GeneralName",
+    "UnreadGeneralName",
     "decode_general_name",
     "directory_name",
     "encode_general_name",
+    "keep_general_name",
 ]
 
 
@@ -63,9 +59,89 @@ class _GeneralNameHolder:
     name: GeneralName
 
 
+class UnreadGeneralName(Variant[Any, Any]):
+    """A GeneralName that keeps its octets, and whose value is read when it is asked for.
+
+    Most names of a message are never looked at, and what answers a message names its sender with the octets that came.
+    It equals a :class:`Variant` with the same tag and value.
+
+    :ivar element: the name as one element.
+    """
+
+    element: TLV
+
+    def __init__(self, element: TLV, tag: str) -> None:
+        self.__dict__.update(element=element, tag=tag)
+
+    @cached_property
+    def value(self) -> Any:
+        """The name itself.
+
+        :raises CMPError: badDataFormat if it cannot be read.
+        """
+        return decode_general_name(self.element).value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a GeneralName is immutable: cannot set {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Variant):
+            return NotImplemented
+        if isinstance(other, UnreadGeneralName) and encode(self.element) == encode(other.element):
+            return True
+        return self.tag == other.tag and _same_value(self, other)
+
+    def __hash__(self) -> int:
+        try:
+            return hash((self.value, self.tag))
+        except CMPError:
+            return hash((encode(self.element), self.tag))
+
+    def __repr__(self) -> str:
+        return f"GeneralName({show(self)})"
+
+
+def _same_value(name: UnreadGeneralName, other: Variant[Any, Any]) -> bool:
+    try:
+        return bool(name.value == other.value)
+    except CMPError:
+        return False
+
+
+_TAGS = {
+    b"\xa0": "other_name",
+    b"\x81": "rfc822_name",
+    b"\x82": "dns_name",
+    b"\xa4": "directory_name",
+    b"\xa5": "edi_party_name",
+    b"\x86": "uniform_resource_identifier",
+    b"\x87": "ip_address",
+    b"\x88": "registered_id",
+}
+
+
+def keep_general_name(name: TLV | GeneralName) -> UnreadGeneralName:
+    """A GeneralName that keeps its octets.
+
+    :param name: an element, which is not read yet, or a GeneralName as value.
+    :raises ValueError: if the element has the tag of none.
+    :raises CMPError: systemFailure if the value does not fit its tag.
+    """
+    if isinstance(name, UnreadGeneralName):
+        return name
+    if isinstance(name, TLV):
+        tag = _TAGS.get(name.tag_bytes)
+        if tag is None:
+            raise ValueError(f"no GeneralName has the tag {name.tag_bytes.hex()}")
+        return UnreadGeneralName(name, tag)
+    kept = UnreadGeneralName(encode_general_name(name), name.tag)
+    kept.__dict__["value"] = name.value
+    return kept
+
+
 def directory_name(name: x509.Name) -> GeneralName:
     """A distinguished name as GeneralName; ``x509.Name([])`` is the NULL-DN (RFC 9810 section 5.1.1)."""
-    return Variant(name, "directory_name")
+    return keep_general_name(Variant(name, "directory_name"))
 
 
 def decode_general_name(tlv: TLV) -> GeneralName:
@@ -77,7 +153,12 @@ def decode_general_name(tlv: TLV) -> GeneralName:
 
 
 def encode_general_name(name: GeneralName) -> TLV:
-    """A GeneralName as one unread element."""
+    """A GeneralName as one unread element.
+
+    :raises CMPError: systemFailure if the value does not fit its tag.
+    """
+    if isinstance(name, UnreadGeneralName):
+        return name.element
     return decode(_ElementHolder, encode(_GeneralNameHolder(name=name))).element
 
 

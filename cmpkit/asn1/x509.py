@@ -12,7 +12,9 @@ from cryptography import x509 as _x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
-from cmpkit.asn1.codec import (
+from cmpkit.asn1.codec import parse_tlv
+from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.primitives import (
     TLV,
     BitString,
     Default,
@@ -22,8 +24,6 @@ from cmpkit.asn1.codec import (
     NonEmpty,
     SetOf,
     UTCTime,
-    parse_tlv,
-    sequence,
 )
 
 __all__ = [

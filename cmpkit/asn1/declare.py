@@ -1,0 +1,193 @@
+"""Declared classes: :func:`sequence` turns a class with annotations into an immutable ASN.1 SEQUENCE.
+
+The classes of hazmat.asn1 are mutable, without equality and repr, and know neither :class:`OpenSequence` nor fields
+that are read later. A declared class is a hazmat.asn1 class where it can be; one with :class:`Unread` fields has such a
+class beside it, its *wire class*.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import operator
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from cryptography import x509
+
+from cmpkit.asn1.codec import OpenSequence, encode
+from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, hazmat
+from cmpkit.asn1.show import show
+
+__all__ = ["from_wire", "sequence", "wire_class"]
+
+T = TypeVar("T")
+Converter = Callable[[Any], Any]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def sequence(cls: type[T]) -> type[T]:
+    """Declare an ASN.1 SEQUENCE: keyword-only, frozen, with equality (same class, same DER), hash and repr.
+
+    Fields may be :class:`OpenSequence` classes (also optional and in lists) and carry :class:`NonEmpty` or
+    :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields cannot be a field of another.
+    """
+    hints = typing.get_type_hints(cls, include_extras=True)
+    unread = [name for name, hint in hints.items() if _unread(hint)]
+    wire_types = {name: _wire_type(hint) for name, hint in hints.items()}
+    declared: Any
+    if unread:
+        declared = dataclasses.dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
+        members = {name: vars(cls)[name] for name in hints if name in vars(cls)}
+        wire = type(f"_{cls.__name__}Wire", (), {"__annotations__": wire_types, **members})
+        _install_wire(declared, hazmat.sequence(wire), unread)
+    else:
+        cls.__annotations__ = wire_types
+        declared = hazmat.sequence(cls)
+        declared.__annotations__ = hints
+    fields = dataclasses.fields(declared)
+    declared._holds_names = any(map(_holds_names, hints.values()))
+    _install_init(declared, fields, hints)
+    _install_value_methods(declared, [field.name for field in fields])
+    return typing.cast(type[T], declared)
+
+
+def wire_class(cls: type[Any]) -> Any:
+    """The hazmat.asn1 class of a declared class with :class:`Unread` fields."""
+    return cls._wire
+
+
+def from_wire(cls: type[T], wire: Any) -> T:
+    """A value of ``cls`` from one of its wire class."""
+    return cls(**wire.__dict__)
+
+
+def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
+    def _from_der(der: bytes) -> Any:
+        return from_wire(cls, hazmat.decode_der(wire, der))
+
+    def _to_der(self: Any) -> bytes:
+        image = wire.__new__(wire)
+        image.__dict__.update(self.__dict__)
+        for name in unread:
+            image.__dict__[name] = self.__dict__[name].element
+        return hazmat.encode_der(image)
+
+    cls._wire, cls._from_der, cls._to_der = wire, staticmethod(_from_der), _to_der
+
+
+def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: dict[str, Any]) -> None:
+    order = tuple(field.name for field in fields)
+    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    converters = tuple((name, convert) for name, hint in hints.items() if (convert := _converter(hint)) is not None)
+
+    def __init__(self: Any, **values: Any) -> None:
+        if tuple(values) != order:  # the decoder gives all of them in their order
+            given, values = values, {**defaults, **values}
+            if values.keys() != dict.fromkeys(order).keys():
+                raise TypeError(_wrong_fields(cls, order, given, values))
+        state = self.__dict__
+        state.update(values)
+        for name, convert in converters:
+            if (value := values[name]) is not None:
+                state[name] = convert(value)
+
+    cls.__signature__ = inspect.signature(cls)
+    cls.__init__ = __init__
+
+
+def _wrong_fields(cls: Any, order: tuple[str, ...], given: dict[str, Any], values: dict[str, Any]) -> str:
+    missing = [name for name in order if name not in values]
+    unknown = [name for name in given if name not in order]
+    parts = [f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+    return f"{cls.__name__}: fields {' and '.join(parts)}"
+
+
+def _install_value_methods(cls: Any, names: list[str]) -> None:
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        raise AttributeError(f"{cls.__name__} is immutable: cannot set {name}")
+
+    def __delattr__(self: Any, name: str) -> None:
+        raise AttributeError(f"{cls.__name__} is immutable: cannot delete {name}")
+
+    def __eq__(self: Any, other: object) -> bool:
+        return self is other or (type(other) is type(self) and encode(self) == encode(other))
+
+    def __hash__(self: Any) -> int:
+        return hash(encode(self))
+
+    def __repr__(self: Any) -> str:
+        shown = ((name, getattr(self, name)) for name in names)
+        return f"{cls.__name__}({', '.join(f'{name}={show(value)}' for name, value in shown if value is not None)})"
+
+    for method in (__setattr__, __delattr__, __eq__, __hash__, __repr__):
+        setattr(cls, method.__name__, method)
+
+
+def _is_open(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, OpenSequence)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _unread(hint: Any) -> Converter | None:
+    if typing.get_origin(hint) is not Annotated:
+        return None
+    return next((mark.keep for mark in hint.__metadata__ if isinstance(mark, Unread)), None)
+
+
+def _holds_names(hint: Any) -> bool:
+    """Whether reading the field may read a distinguished name."""
+    if _unread(hint):
+        return False
+    return hint is x509.Name or getattr(hint, "_holds_names", False) or any(map(_holds_names, typing.get_args(hint)))
+
+
+def _wire_type(hint: Any) -> Any:
+    """The annotation that hazmat.asn1 understands for one of ours."""
+    if _unread(hint):
+        return TLV
+    if _is_open(hint):
+        return list[TLV]
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        metadata = tuple(mark for mark in hint.__metadata__ if mark is not NonEmpty)
+        inner = _wire_type(args[0])
+        return Annotated[(inner, *metadata)] if metadata else inner
+    if origin is list:
+        return list[_wire_type(args[0])]  # type: ignore[misc]
+    if _is_union(hint):
+        return functools.reduce(operator.or_, map(_wire_type, args))
+    return hint
+
+
+def _converter(hint: Any) -> Converter | None:
+    """What turns a decoded (or given) field into ours, or ``None`` where nothing is to be done."""
+    if keep := _unread(hint):
+        return keep
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is Annotated:
+        inner = _converter(args[0])
+        return _not_empty(inner) if NonEmpty in hint.__metadata__ and inner else inner
+    if _is_open(hint):
+        return lambda value: value if type(value) is hint else hint.from_elements(value)
+    if typing.get_origin(hint) is list:
+        one = _converter(args[0])
+        return FrozenList if one is None else lambda values: FrozenList(map(one, values))
+    if _is_union(hint):
+        return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
+    return None
+
+
+def _not_empty(convert: Converter) -> Converter:
+    def checked(values: Any) -> Any:
+        if not values:
+            raise ValueError("an empty list where at least one element is needed")
+        return convert(values)
+
+    return checked
