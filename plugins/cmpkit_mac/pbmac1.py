@@ -1,0 +1,81 @@
+"""PBMAC1 with PBKDF2 (RFC 9810 section 5.1.3.1, RFC 9481 section 6.1.2, RFC 8018 section 7.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import AlgorithmIdentifier, Null, PBKDF2Params, PBMAC1Params, Variant
+from cmpkit_mac.algorithms import bad_alg, hmac_name
+from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
+
+__all__ = ["PBMAC1"]
+
+MAX_ITERATIONS = 300_000
+# RFC 9579 section 9 refuses keys of less than 20 octets: they would make the MAC weaker than it looks.
+MIN_KEY_LENGTH = 20
+MAX_KEY_LENGTH = 1024
+_OWN_ITERATIONS = 100_000
+_OWN_SALT = 16
+
+
+class PBMAC1(DerivedKeyMac):
+    """id-PBMAC1: PBKDF2 gives the key of an HMAC."""
+
+    oids: tuple[ObjectIdentifier, ...] = (oids.PBMAC1,)
+
+    def read(self, algorithm: AlgorithmIdentifier) -> Derivation:
+        """What a PBMAC1-params asks for."""
+        params = algorithm.parse(PBMAC1Params)
+        if params.key_derivation_func.algorithm != oids.PBKDF2:
+            raise bad_alg(f"PBMAC1 with {params.key_derivation_func.algorithm.dotted_string}", "use PBKDF2")
+        kdf = params.key_derivation_func.parse(PBKDF2Params)
+        salt = kdf.salt.value
+        if not isinstance(salt, bytes):
+            raise bad_alg("PBKDF2 with a salt from another source than its parameters")
+        check_salt(salt)
+        mac = hmac_name(params.message_auth_scheme)
+        prf = "sha1" if kdf.prf is None else hmac_name(kdf.prf)
+        # RFC 9579 section 5 wants keyLength there; where it is absent, the key is as long as the MAC's hash.
+        key_length = hashlib.new(mac).digest_size if kdf.key_length is None else kdf.key_length
+        return Derivation(
+            derive=partial(_derive, hash_name=prf, salt=salt, iterations=kdf.iteration_count, key_length=key_length),
+            steps=_checked_steps(prf, kdf.iteration_count, key_length),
+            mac_name=mac,
+            hash_names=(prf, mac),
+        )
+
+    def new_algorithm(self) -> AlgorithmIdentifier:
+        """PBKDF2 and MAC with HMAC-SHA256, 100,000 iterations."""
+        hmac_sha256 = AlgorithmIdentifier(oids.HMAC_SHA256, Null())
+        kdf = PBKDF2Params(
+            salt=Variant(os.urandom(_OWN_SALT), "specified"),
+            iteration_count=_OWN_ITERATIONS,
+            key_length=hashlib.sha256().digest_size,
+            prf=hmac_sha256,
+        )
+        params = PBMAC1Params(
+            key_derivation_func=AlgorithmIdentifier(oids.PBKDF2, kdf), message_auth_scheme=hmac_sha256
+        )
+        return AlgorithmIdentifier(oids.PBMAC1, params)
+
+
+def _checked_steps(prf: str, iterations: int, key_length: int) -> int:
+    """Iterations for all blocks of the key, at most as many as the ceiling allows for one."""
+    if not MIN_KEY_LENGTH <= key_length <= MAX_KEY_LENGTH:
+        raise bad_alg(f"PBKDF2 with a key of {key_length} octets", f"{MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} are accepted")
+    steps = iterations * -(-key_length // hashlib.new(prf).digest_size)
+    if iterations < 1 or steps > MAX_ITERATIONS:
+        raise bad_alg(
+            f"PBKDF2 with {iterations} iterations for a key of {key_length} octets",
+            f"1 to {MAX_ITERATIONS} iterations are accepted, counted for each block of the key",
+        )
+    return steps
+
+
+def _derive(secret: bytes, *, hash_name: str, salt: bytes, iterations: int, key_length: int) -> bytes:
+    return hashlib.pbkdf2_hmac(hash_name, secret, salt, iterations, key_length)
