@@ -37,6 +37,9 @@ CONTRACTS = {
 }
 
 
+HOOKS = [name for name in vars(hookspecs) if name.startswith("cmpkit_")]
+
+
 def public_members(owner: type) -> Iterator[tuple[str, Any]]:
     """Methods and properties that the class itself defines under public names."""
     for name, member in vars(owner).items():
@@ -65,7 +68,7 @@ def test_public_names_have_docstrings(name: str) -> None:
     module = importlib.import_module(name)
     public = {key: getattr(module, key) for key in module.__all__}
     described = {key: value for key, value in public.items() if is_ours(value)}
-    missing = [key for key, value in described.items() if not value.__doc__]
+    missing = [key for key, value in described.items() if not value.__doc__ and key not in HOOKS]
     missing += [
         f"{key}.{member}"
         for key, value in described.items()
@@ -80,18 +83,14 @@ def test_the_contracts_of_parts_document_their_methods() -> None:
     assert {"exchange", "issue", "commit", "verify", "observe"} <= CONTRACTS
 
 
-def hooks() -> list[str]:
-    return [name for name in vars(hookspecs) if name.startswith("cmpkit_")]
-
-
-@pytest.mark.parametrize("name", hooks())
+@pytest.mark.parametrize("name", HOOKS)
 def test_hook_is_specified_and_described(name: str) -> None:
     hook = getattr(hookspecs, name)
     assert hook.__doc__
     assert hasattr(hook, f"{hookspecs.PROJECT_NAME}_spec")
 
 
-@pytest.mark.parametrize("name", hooks())
+@pytest.mark.parametrize("name", HOOKS)
 def test_hook_has_a_section_in_the_reference(name: str) -> None:
     page = (ROOT / "docs" / "reference" / "plugins.md").read_text()
     assert f"\n### `{name}`\n" in page
