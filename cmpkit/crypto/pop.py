@@ -1,0 +1,278 @@
+"""Proof of possession: shown and checked (RFC 4211 section 4, RFC 9810 section 5.2.8, RFC 2986)."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    Attribute,
+    BitString,
+    CertificationRequest,
+    CertificationRequestInfo,
+    CertReqMsg,
+    CertRequest,
+    Extension,
+    GeneralName,
+    PKMACValue,
+    POPOSigningKey,
+    POPOSigningKeyInput,
+    ProofOfPossession,
+    SetOf,
+    SubjectPublicKeyInfo,
+    Variant,
+    decode,
+    decode_general_name,
+    decode_list,
+    encode,
+    encode_general_name,
+    encode_list,
+    to_tlv,
+)
+from cmpkit.crypto.names import names_match
+from cmpkit.crypto.protection import mac_protection
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.parts import PrivateKey, SharedSecret
+from cmpkit.plugins import Plugins
+
+__all__ = [
+    "build_p10",
+    "p10_extensions",
+    "sign_popo",
+    "verify_p10",
+    "verify_popo",
+]
+
+_SIGNATURE_RULE = "RFC 4211 section 4.1"
+_P10_RULE = "RFC 2986 section 4"
+
+
+async def verify_popo(
+    message: CertReqMsg,
+    *,
+    sender: GeneralName,
+    plugins: Plugins,
+    ra_verified: bool = False,
+    secret: SharedSecret | None = None,
+) -> None:
+    """Check that the requester has the private key: by its signature, or by the word of an RA.
+
+    :param sender: the sender of the message's header.
+    :param ra_verified: whether the sender may vouch for the requester (raVerified).
+    :param secret: what the sender is authenticated by, for a proof with publicKeyMAC.
+    :raises CMPError: badPOP if the proof fails or is missing, badCertTemplate if there is no key to prove, badAlg if
+        the key or an algorithm is not accepted.
+    """
+    popo = message.popo
+    if popo is None:
+        raise _bad_pop("there is no proof of possession", "RFC 4211 section 4", hint=_no_popo_hint(message.request))
+    public_key_info = _template_key(message.request)
+    if popo.tag == "ra_verified":
+        if not ra_verified:
+            raise _bad_pop("raVerified is only for a registration authority", "RFC 9810 section 5.2.8.1")
+        return
+    proof = _signature_proof(popo)
+    _check_form(message.request, proof, public_key_info)
+    if proof.poposk_input is not None:
+        await _check_auth_info(proof.poposk_input, sender, secret, plugins)
+    _check_signature(
+        public_key_info,
+        proof.algorithm_identifier,
+        encode(proof.poposk_input or message.cert_req),
+        proof.signature,
+        plugins=plugins,
+        rule=_SIGNATURE_RULE,
+    )
+
+
+def _signature_proof(popo: ProofOfPossession) -> POPOSigningKey:
+    if isinstance(popo.value, POPOSigningKey):
+        return popo.value
+    method = "keyEncipherment" if popo.tag == "key_encipherment" else "keyAgreement"
+    raise _bad_pop(
+        f"a proof by {method} is not supported", "RFC 4211 section 4", hint="prove a signing key by its signature"
+    )
+
+
+def _check_form(request: CertRequest, proof: POPOSigningKey, public_key_info: bytes) -> None:
+    """poposkInput is absent if and only if the template has subject and publicKey, and has the same key."""
+    if proof.poposk_input is None:
+        if request.cert_template.subject is None:
+            raise _bad_pop("poposkInput is missing although the template has no subject", _SIGNATURE_RULE)
+    elif request.cert_template.subject is not None:
+        raise _bad_pop("poposkInput is there although the template has subject and publicKey", _SIGNATURE_RULE)
+    elif encode(proof.poposk_input.public_key) != public_key_info:
+        raise _bad_pop("the publicKey of poposkInput is not that of the template", _SIGNATURE_RULE)
+
+
+async def _check_auth_info(
+    poposk_input: POPOSigningKeyInput, sender: GeneralName, secret: SharedSecret | None, plugins: Plugins
+) -> None:
+    auth_info = poposk_input.auth_info.value
+    if not isinstance(auth_info, PKMACValue):
+        if not _general_names_match(decode_general_name(auth_info), sender):
+            raise _bad_pop("the sender in poposkInput is not the sender of the message", _SIGNATURE_RULE)
+        return
+    if secret is None:
+        raise _bad_pop("publicKeyMAC needs a shared secret, the message is not protected by one", _SIGNATURE_RULE)
+    protection = mac_protection(plugins, auth_info.alg_id.algorithm)
+    try:
+        await protection.verify(
+            encode(poposk_input.public_key), auth_info.alg_id, _whole_octets(auth_info.value), secret
+        )
+    except CMPError as error:
+        if error.fail_info is PKIFailureInfo.BAD_MESSAGE_CHECK:
+            raise _bad_pop("the MAC over the public key does not fit the secret", _SIGNATURE_RULE) from error
+        raise
+
+
+def _template_key(request: CertRequest) -> bytes:
+    """DER of the key that the template asks a certificate for."""
+    key = request.cert_template.public_key
+    if key is None or not key.subject_public_key.as_bytes():
+        raise CMPError(
+            "the template has no public key",
+            PKIFailureInfo.BAD_CERT_TEMPLATE,
+            rule="RFC 9483 section 4.1.1",
+            hint="keys are not generated here: generate one and put it into the template",
+        )
+    return encode(key)
+
+
+def _check_signature(
+    public_key_info: bytes,
+    algorithm: AlgorithmIdentifier,
+    signed: bytes,
+    signature: BitString,
+    *,
+    plugins: Plugins,
+    rule: str,
+) -> None:
+    key_algorithm = plugins.key_algorithm_of(public_key_info)
+    key_type = key_algorithm.key_type(public_key_info)
+    if algorithm.algorithm not in key_algorithm.signature_oids:
+        raise _bad_pop(f"{algorithm.algorithm.dotted_string} is no signature by a key of type {key_type}", rule)
+    if not key_algorithm.verify(public_key_info, algorithm, signed, _whole_octets(signature)):
+        raise _bad_pop("the signature does not fit the public key", rule)
+
+
+def _whole_octets(bits: BitString) -> bytes:
+    if bits.padding_bits():
+        raise _bad_pop("a BIT STRING of the proof has unused bits", _SIGNATURE_RULE)
+    return bits.as_bytes()
+
+
+def _general_names_match(a: GeneralName, b: GeneralName) -> bool:
+    if isinstance(a.value, x509.Name) and isinstance(b.value, x509.Name):
+        return names_match(a.value, b.value)
+    return encode(encode_general_name(a)) == encode(encode_general_name(b))
+
+
+def _bad_pop(detail: str, rule: str, *, hint: str = "") -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_POP, rule=rule, hint=hint)
+
+
+def _no_popo_hint(request: CertRequest) -> str:
+    if request.cert_template.public_key is None:
+        return "keys are not generated here: generate one and prove it by its signature"
+    return "prove the key by its signature"
+
+
+async def sign_popo(request: CertRequest, key: PrivateKey, *, sender: GeneralName | None = None) -> ProofOfPossession:
+    """Prove possession by signature, over the request or, where it lacks subject or public key, over poposkInput.
+
+    :param request: what is asked for, as it will be sent.
+    :param sender: the sender of the message's header, needed for poposkInput.
+    :raises CMPError: if the sender is needed and was not given.
+    """
+    template = request.cert_template
+    poposk_input = None
+    if template.subject is None or template.public_key is None:
+        if sender is None:
+            raise CMPError(
+                "a template without subject or public key needs the sender for its proof",
+                PKIFailureInfo.BAD_POP,
+                rule=_SIGNATURE_RULE,
+            )
+        poposk_input = POPOSigningKeyInput(
+            auth_info=Variant(encode_general_name(sender), "sender"),
+            public_key=decode(SubjectPublicKeyInfo, key.public_key_info),
+        )
+    signature = await key.sign(encode(poposk_input or request))
+    proof = POPOSigningKey(
+        poposk_input=poposk_input,
+        algorithm_identifier=key.signature_algorithm,
+        signature=BitString(signature, 0),
+    )
+    return Variant(proof, "signature")
+
+
+def verify_p10(request: CertificationRequest, plugins: Plugins) -> None:
+    """Check the signature of a PKCS#10 request, which is its proof of possession.
+
+    :raises CMPError: badPOP if it does not fit or the version is not 0, badAlg or badCertTemplate if the key or the
+        algorithm is not accepted.
+    """
+    info = request.info
+    if info.version != 0:
+        raise _bad_pop(f"PKCS#10 with version {info.version}", _P10_RULE)
+    _check_signature(
+        encode(info.subject_pk_info),
+        request.signature_algorithm,
+        encode(request.certification_request_info),
+        request.signature,
+        plugins=plugins,
+        rule=_P10_RULE,
+    )
+
+
+async def build_p10(subject: x509.Name, key: PrivateKey, extensions: tuple[Extension, ...] = ()) -> bytes:
+    """DER of a PKCS#10 request, signed with the key.
+
+    :param extensions: for the attribute extensionRequest (RFC 2985 section 5.4.2).
+    """
+    attributes = []
+    if extensions:
+        wanted = to_tlv(encode_list(extensions))
+        attributes.append(Attribute(type=oids.EXTENSION_REQUEST, values=SetOf([wanted])))
+    info = encode(
+        CertificationRequestInfo(
+            version=0,
+            subject=subject,
+            subject_pk_info=decode(SubjectPublicKeyInfo, key.public_key_info),
+            attributes=SetOf(attributes),
+        )
+    )
+    return encode(
+        CertificationRequest(
+            certification_request_info=to_tlv(info),
+            signature_algorithm=key.signature_algorithm,
+            signature=BitString(await key.sign(info), 0),
+        )
+    )
+
+
+def p10_extensions(request: CertificationRequest) -> tuple[Extension, ...]:
+    """The extensions that a PKCS#10 request asks for by the attribute extensionRequest (RFC 2985 section 5.4.2).
+
+    :raises CMPError: badCertTemplate if there are several such attributes or values, or one extension twice,
+        badDataFormat if they cannot be read.
+    """
+    found = [attribute for attribute in request.info.attributes.as_list() if attribute.type == oids.EXTENSION_REQUEST]
+    values = [value for attribute in found for value in attribute.values.as_list()]
+    if not values:
+        return ()
+    if len(values) > 1:
+        _refuse_extensions("extensionRequest has more than one value")
+    extensions = tuple(decode_list(Extension, encode(values[0])))
+    if len({wanted.extn_id for wanted in extensions}) != len(extensions):
+        _refuse_extensions("extensionRequest names an extension twice")
+    return extensions
+
+
+def _refuse_extensions(detail: str) -> NoReturn:
+    raise CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule="RFC 2985 section 5.4.2")
