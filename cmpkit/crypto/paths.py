@@ -1,0 +1,344 @@
+"""Whether a certificate leads to a trust anchor (RFC 5280 section 6, RFC 9483 section 3.5), within bounded work.
+
+Candidate paths are found here by names and key identifiers alone, which is cheap; cryptography validates each as a
+whole. A peer chooses the certificates, so that nothing here may grow with their number but a search for octets.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+
+from cmpkit import oids
+from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
+from cmpkit.crypto.names import format_name
+from cmpkit.crypto.x509 import CertificateOutline, outline
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.plugins import Plugins
+
+__all__ = ["check_digital_signature_usage", "validate_path"]
+
+MAX_CANDIDATES: Final = 8
+"""How many certificates between the one to validate and a trust anchor are considered."""
+MAX_SIGNATURE_CHECKS: Final = 16
+_MAX_PARTIAL_PATHS = 128
+_RULE = "RFC 9483 section 3.5"
+_DIGITAL_SIGNATURE = 0x80
+_UNUSABLE_CERTIFICATE = (
+    VerificationError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+
+
+@sequence
+class _AuthorityKeyIdentifier:
+    key_identifier: Annotated[bytes | None, Implicit(0)] = None
+    authority_cert_issuer: Annotated[list[TLV] | None, Implicit(1)] = None
+    authority_cert_serial_number: Annotated[int | None, Implicit(2)] = None
+
+
+@sequence
+class _BasicConstraints:
+    ca: Annotated[bool, Default(False)] = False
+    path_len_constraint: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A certificate as the search sees it: DER of itself, of its names and of its key."""
+
+    der: bytes
+    outline: CertificateOutline
+    subject: bytes
+    issuer: bytes
+    public_key_info: bytes
+
+    @property
+    def title(self) -> str:
+        """The subject, for people."""
+        try:
+            name = format_name(parse_tlv(self.outline.subject, x509.Name))
+        except CMPError:
+            name = ""
+        return repr(name) if name else f"with serial number {self.outline.serial_number}"
+
+
+@lru_cache(maxsize=256)
+def _node(der: bytes) -> _Node:
+    parts = outline(der)
+    return _Node(der, parts, encode(parts.subject), encode(parts.issuer), encode(parts.subject_public_key_info))
+
+
+@lru_cache(maxsize=256)
+def _load(der: bytes) -> x509.Certificate:
+    return decode(x509.Certificate, der)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """A trust anchor, with all of its validation that does not depend on the time."""
+
+    node: _Node
+    builder: PolicyBuilder
+
+
+@lru_cache(maxsize=16)
+def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
+    """The trust anchors by the DER of their subjects."""
+    trust: dict[bytes, list[_Anchor]] = {}
+    for number, der in enumerate(anchors, 1):
+        try:
+            store = Store([decode(x509.Certificate, der)])
+            anchor = _Anchor(
+                _node(der), PolicyBuilder().store(store).extension_policies(ca_policy=_CA, ee_policy=_END_ENTITY)
+            )
+        except CMPError as error:
+            raise ConfigurationError(
+                f"trust anchor {number} cannot be read: {error.detail}", hint="remove it from the trust anchors"
+            ) from error
+        trust.setdefault(anchor.node.subject, []).append(anchor)
+    return trust
+
+
+def _require_key_cert_sign(_: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the keyUsage of a CA certificate has no keyCertSign")
+
+
+def _require_known_constraints(
+    _: Policy, certificate: x509.Certificate, constraints: x509.NameConstraints | None
+) -> None:
+    # The library applies these kinds, and refuses others only if they are critical or meet a subjectAltName.
+    known = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
+    if constraints is None:
+        return
+    for subtree in (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())):
+        if not isinstance(subtree, known):
+            raise ValueError(f"name constraints of the kind {type(subtree).__name__} are not supported")
+
+
+# The library itself wants basicConstraints with cA wherever the extension is required.
+_CA = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_key_cert_sign)
+    .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints)
+)
+_END_ENTITY = ExtensionPolicy.permit_all()
+
+
+def validate_path(
+    certificate: bytes, *, candidates: Sequence[bytes], anchors: Sequence[bytes], now: datetime, plugins: Plugins
+) -> tuple[bytes, ...]:
+    """The path from a certificate to a trust anchor, both included, as DER.
+
+    A certificate that is a trust anchor itself is its own path while it is valid. A trust anchor may be any CA
+    certificate, self-signed or not. Revocation is not looked at.
+
+    :param candidates: certificates that may lie between, from wherever; those that cannot be read are passed over, and
+        the first :data:`MAX_CANDIDATES` that can belong to a path are considered.
+    :param now: the time at which the path must be valid.
+    :param plugins: the key algorithms say which keys of CAs are accepted.
+    :raises CMPError: signerNotTrusted, or badAlg where an algorithm is the reason, naming the certificate and why;
+        badDataFormat if ``certificate`` cannot be read.
+    """
+    trust = _trust(tuple(anchors))
+    leaf = _node(certificate)
+    _check_validity(leaf, now)
+    if any(anchor.node.der == certificate for anchor in trust.get(leaf.subject, ())):
+        return (certificate,)
+    if not trust:
+        raise _not_trusted("there are no trust anchors", "name some")
+    search = _Search(candidates, trust)
+    first_failure: CMPError | None = None
+    checks = 0
+    for path, anchor in search.paths(leaf):
+        checks += _signature_checks((*path, anchor.node))
+        if checks > MAX_SIGNATURE_CHECKS:
+            break
+        try:
+            _validate(path, anchor, now, plugins)
+        except CMPError as error:
+            first_failure = first_failure or error
+        else:
+            return (*(node.der for node in path), anchor.node.der)
+    if first_failure is None and search.dead_end is None:
+        raise _not_trusted(f"no path leads from the certificate {leaf.title} to a trust anchor")
+    raise first_failure or _no_issuer(search.dead_end or leaf)
+
+
+def _signature_checks(path: tuple[_Node, ...]) -> int:
+    """How many signatures the library may check in a path: one for each pair of certificates whose names fit."""
+    return sum(child.issuer == issuer.subject for child in path[:-1] for issuer in path[1:])
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search for paths, shortest first, by names and key identifiers.
+
+    :param dead_end: the last certificate for which there was no issuer.
+    """
+
+    candidates: Sequence[bytes]
+    trust: dict[bytes, list[_Anchor]]
+    dead_end: _Node | None = None
+    _considered: set[bytes] = field(default_factory=set)
+    _issuers: dict[bytes, list[_Node]] = field(default_factory=dict)
+
+    def paths(self, leaf: _Node) -> Iterator[tuple[tuple[_Node, ...], _Anchor]]:
+        """Each path, the certificate first and the trust anchor apart."""
+        partial: list[tuple[_Node, ...]] = [(leaf,)]
+        for path in partial:
+            last = path[-1]
+            anchors = self.trust.get(last.issuer, [])
+            yield from ((path, anchor) for anchor in anchors if len(anchors) < 2 or _may_have_issued(anchor.node, last))
+            # A key that comes twice under one name makes a loop and no better path.
+            possible = self._issuers_of(last)
+            if not anchors and not possible:
+                self.dead_end = last
+            issuers = [
+                issuer
+                for issuer in possible
+                if not any(
+                    node.subject == issuer.subject and node.public_key_info == issuer.public_key_info for node in path
+                )
+            ]
+            room = _MAX_PARTIAL_PATHS - len(partial)
+            partial.extend((*path, issuer) for issuer in issuers[:room])
+
+    def _issuers_of(self, node: _Node) -> list[_Node]:
+        named = self._issuers.get(node.issuer)
+        if named is None:
+            named = self._issuers[node.issuer] = list(self._named(node.issuer))
+        return named if len(named) < 2 else [issuer for issuer in named if _may_have_issued(issuer, node)]
+
+    def _named(self, subject: bytes) -> Iterator[_Node]:
+        """The candidates with that subject, as long as there is room for more."""
+        for der in self.candidates:
+            if len(self._considered) >= MAX_CANDIDATES:
+                return
+            if subject not in der or der in self._considered:
+                continue
+            try:
+                candidate = _node(der)
+            except CMPError:
+                continue  # one odd certificate must not spoil the others (RFC 9483 section 3.3)
+            if candidate.subject == subject:
+                self._considered.add(der)
+                yield candidate
+
+
+def _may_have_issued(issuer: _Node, child: _Node) -> bool:
+    """Whether the key identifiers, where both are there, fit (RFC 5280 sections 4.2.1.1 and 4.2.1.2)."""
+    try:
+        wanted = child.outline.extension(oids.AUTHORITY_KEY_IDENTIFIER)
+        identifier = issuer.outline.extension(oids.SUBJECT_KEY_IDENTIFIER)
+        if wanted is None or identifier is None:
+            return True
+        wanted_identifier = decode(_AuthorityKeyIdentifier, wanted).key_identifier
+        return wanted_identifier is None or wanted_identifier == decode(bytes, identifier)
+    except CMPError:
+        return False
+
+
+def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: Plugins) -> None:
+    """Validate one path as a whole.
+
+    :raises CMPError: if it is not valid.
+    """
+    for issuer in (*path[1:], anchor.node):
+        _check_key(issuer, plugins)
+    leaf, *between = [_load(node.der) for node in path]
+    verifier = anchor.builder.time(now).build_client_verifier()
+    try:
+        verifier.verify(leaf, between)
+    except _UNUSABLE_CERTIFICATE as error:
+        for node in (*path[1:], anchor.node):
+            _check_validity(node, now)
+            _check_ca(node)
+        titles = ", issued by ".join(node.title for node in (*path, anchor.node))
+        raise _not_trusted(f"the path of {titles}, is not valid: {_reason(error)}") from error
+
+
+def _check_key(issuer: _Node, plugins: Plugins) -> None:
+    """Refuse keys that no key algorithm accepts, before time is spent on a signature by one of absurd size."""
+    try:
+        plugins.key_algorithm_of(issuer.public_key_info).key_type(issuer.public_key_info)
+    except CMPError as error:
+        raise CMPError(
+            f"the key of the CA certificate {issuer.title} is not accepted: {error.detail}",
+            PKIFailureInfo.BAD_ALG,
+            rule=_RULE,
+            hint=error.hint,
+        ) from error
+
+
+def _check_validity(node: _Node, now: datetime) -> None:
+    not_before, not_after = node.outline.validity_period
+    if now > not_after:
+        raise _not_trusted(f"the certificate {node.title} expired at {not_after:%Y-%m-%d %H:%M:%S} UTC")
+    if now < not_before:
+        raise _not_trusted(f"the certificate {node.title} is valid only from {not_before:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _check_ca(node: _Node) -> None:
+    constraints = node.outline.extension(oids.BASIC_CONSTRAINTS)
+    if constraints is None or not decode(_BasicConstraints, constraints).ca:
+        raise _not_trusted(f"the certificate {node.title} is not that of a CA")
+
+
+def _reason(error: Exception) -> str:
+    # The text names a certificate, and reading an odd name may warn.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        text = str(error)
+    for prefix in ("validation failed: ", "candidates exhausted: ", "fatal error: "):
+        text = text.removeprefix(prefix)
+    return text.removeprefix("Python extension validator failed: ValueError: ").partition(" (encountered")[0]
+
+
+def _no_issuer(node: _Node) -> CMPError:
+    try:
+        issuer = format_name(parse_tlv(node.outline.issuer, x509.Name))
+    except CMPError:
+        issuer = "which cannot be read"
+    return _not_trusted(
+        f"no certificate was found for {issuer!r}, the issuer of the certificate {node.title}",
+        "add it to the trust anchors, or have the chain sent along",
+    )
+
+
+def _not_trusted(detail: str, hint: str = "") -> CMPError:
+    return CMPError(detail, PKIFailureInfo.SIGNER_NOT_TRUSTED, rule=_RULE, hint=hint)
+
+
+def check_digital_signature_usage(certificate: bytes) -> None:
+    """Whether the key may sign messages: keyUsage is absent, or has digitalSignature (RFC 9483 section 3.5).
+
+    :raises CMPError: badMessageCheck if it may not, badDataFormat if the certificate cannot be read.
+    """
+    usage = outline(certificate).extension(oids.KEY_USAGE)
+    if usage is None:
+        return
+    octets = decode(BitString, usage).as_bytes()
+    if not octets or not octets[0] & _DIGITAL_SIGNATURE:
+        raise CMPError(
+            f"the keyUsage of the certificate {_node(certificate).title} has no digitalSignature",
+            PKIFailureInfo.BAD_MESSAGE_CHECK,
+            rule=_RULE,
+        )
