@@ -32,6 +32,7 @@ __all__ = [
     "encode",
     "encode_list",
     "parse_tlv",
+    "quietly",
     "to_tlv",
 ]
 
@@ -135,9 +136,9 @@ def decode(kind: type[T], der: bytes) -> T:
     read: Callable[[bytes], T] | None = getattr(kind, "_from_der", None)
     try:
         if _may_warn(kind, der):
-            return _quietly(read or (lambda octets: hazmat.decode_der(kind, octets)), der)
+            return quietly(lambda: hazmat.decode_der(kind, der) if read is None else read(der))
         return hazmat.decode_der(kind, der) if read is None else read(der)
-    except (ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _bad_format(kind, error) from error
 
 
@@ -159,7 +160,7 @@ def parse_tlv(tlv: TLV, kind: type[T]) -> T:
         return decode(kind, encode(tlv))
     try:
         return typing.cast(T, tlv.parse(kind))
-    except (ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _bad_format(kind, error) from error
 
 
@@ -172,6 +173,7 @@ _ODD_NAME = re.compile(
 )
 _WARNING_KINDS = (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest)
 _warnings_lock = threading.Lock()
+_UNREADABLE = (ValueError, TypeError, OverflowError, x509.InvalidVersion)
 
 
 def _may_warn(kind: type[Any], octets: bytes | memoryview) -> bool:
@@ -180,10 +182,14 @@ def _may_warn(kind: type[Any], octets: bytes | memoryview) -> bool:
     return kind in _WARNING_KINDS
 
 
-def _quietly(read: Callable[[bytes], T], der: bytes) -> T:
+def quietly(function: Callable[[], T]) -> T:
+    """Call a function that only reads data, whose warnings about that data are of no use to anybody.
+
+    Python keeps its warning filters per process: they are changed under a lock, and only here.
+    """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return read(der)
+        return function()
 
 
 def _bad_format(kind: type[Any], error: Exception) -> CMPError:

@@ -6,7 +6,6 @@ whole. A peer chooses the certificates, so that nothing here may grow with their
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
+from cmpkit.asn1.codec import quietly
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import CertificateOutline, outline
 from cmpkit.enums import PKIFailureInfo
@@ -266,7 +266,8 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
     leaf, *between = [_load(node.der) for node in path]
     verifier = anchor.builder.time(now).build_client_verifier()
     try:
-        verifier.verify(leaf, between)
+        # A failure that concerns a certificate reads its subject, and the library warns of odd names.
+        quietly(lambda: verifier.verify(leaf, between))
     except _UNUSABLE_CERTIFICATE as error:
         for node in (*path[1:], anchor.node):
             _check_validity(node, now)
@@ -303,10 +304,7 @@ def _check_ca(node: _Node) -> None:
 
 
 def _reason(error: Exception) -> str:
-    # The text names a certificate, and reading an odd name may warn.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        text = str(error)
+    text = quietly(lambda: str(error))
     for prefix in ("validation failed: ", "candidates exhausted: ", "fatal error: "):
         text = text.removeprefix(prefix)
     return text.removeprefix("Python extension validator failed: ValueError: ").partition(" (encountered")[0]

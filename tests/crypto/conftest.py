@@ -63,8 +63,8 @@ class PKI:
         signer = self.key(issuer_key or issuer)
         builder = (
             x509.CertificateBuilder()
-            .subject_name(subject_name or self.name(subject))
-            .issuer_name(issuer_name or self.name(issuer))
+            .subject_name(self.name(subject) if subject_name is None else subject_name)
+            .issuer_name(self.name(issuer) if issuer_name is None else issuer_name)
             .public_key((key or self.key(subject)).public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.not_before + timedelta(days[0]))
