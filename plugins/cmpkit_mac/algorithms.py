@@ -15,6 +15,8 @@ RULE: Final = "RFC 9481 section 6"
 TOLERATE_SHA1: Final = "hmac-sha1"
 """The name in ``tolerances`` that allows SHA-1 and HMAC-SHA1."""
 
+# OpenSSL 3.0 to 3.6 know only the first name of the MAC; people and its documentation use the second.
+_OPENSSL = "openssl cmp -digest sha256 -mac hmacWithSHA256, or -mac hmac-sha256 where that name is known"
 _HASHES = {
     oids.SHA1: "sha1",
     oids.SHA224: "sha224",
@@ -70,7 +72,6 @@ def refuse_weak(names: tuple[str, ...], tolerances: frozenset[str]) -> None:
             "the message is protected with SHA-1 or HMAC-SHA1",
             PKIFailureInfo.BAD_ALG,
             rule=RULE,
-            hint="have the peer use SHA-256 (openssl cmp: -digest sha256 -mac hmac-sha256), or allow it by "
-            'tolerances = ["hmac-sha1"]',
-            status_text="SHA-1 is not accepted for the MAC; use SHA-256 (openssl cmp: -digest sha256 -mac hmac-sha256)",
+            hint=f'have the peer use SHA-256 ({_OPENSSL}), or allow it by tolerances = ["hmac-sha1"]',
+            status_text=f"SHA-1 is not accepted for the MAC; use SHA-256 ({_OPENSSL})",
         )
