@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509 import ObjectIdentifier
 
@@ -91,7 +92,7 @@ def _pkcs8_from_der(der: bytes, password: bytes | None) -> bytes:
     return decrypt_pkcs8(encrypted, password) or _by_library(serialization.load_der_private_key, der, password)
 
 
-def _by_library(load: Callable[[bytes, bytes | None], object], data: bytes, password: bytes | None) -> bytes:
+def _by_library(load: Callable[[bytes, bytes | None], PrivateKeyTypes], data: bytes, password: bytes | None) -> bytes:
     """PKCS#8 from one of the other forms, by cryptography."""
     try:
         key = load(data, password)
@@ -107,12 +108,10 @@ def _by_library(load: Callable[[bytes, bytes | None], object], data: bytes, pass
     return _plain_pkcs8(key)
 
 
-def _plain_pkcs8(key: object) -> bytes:
-    write = getattr(key, "private_bytes", None)
-    if write is None:
-        raise ConfigurationError("private keys of this kind cannot be used")
-    der: bytes = write(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return der
+def _plain_pkcs8(key: PrivateKeyTypes) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def load_pkcs12(data: bytes, password: bytes | None, plugins: Plugins) -> tuple[PrivateKey, tuple[bytes, ...]]:

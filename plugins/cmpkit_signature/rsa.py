@@ -147,9 +147,9 @@ def _public_key(public_key_info: bytes) -> _PublicKey:
 def _check_limits(key: rsa.RSAPublicKey) -> None:
     if not MIN_BITS <= key.key_size <= MAX_BITS:
         raise bad_alg(f"an RSA key of {key.key_size} bits", f"keys of {MIN_BITS} to {MAX_BITS} bits are accepted")
-    exponent = key.public_numbers().e
-    if not 3 <= exponent < _MAX_EXPONENT or exponent % 2 == 0:
-        raise bad_alg("an RSA key with an unusual public exponent", "an odd one from 3 to 2^32 is accepted; use 65537")
+    # The library has refused even exponents, and those below 3.
+    if key.public_numbers().e >= _MAX_EXPONENT:
+        raise bad_alg("an RSA key with a public exponent of more than 32 bits", "use 65537")
 
 
 def _scheme(

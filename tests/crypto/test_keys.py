@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     pkcs12,
@@ -35,14 +34,24 @@ from cmpkit.plugins import Plugins
 
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 RSA_KEY = rsa.generate_private_key(65537, 2048)
-OPENSSL_FORMS = [
-    (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption(), None),
-    (Encoding.DER, PrivateFormat.PKCS8, NoEncryption(), None),
-    (Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption(), None),
-    (Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption(), None),
-    (Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw"), b"pw"),
-    (Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw"), b"pw"),
-    (Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"pw"), b"pw"),
+
+
+class Form(NamedTuple):
+    """How a file holds a key."""
+
+    encoding: Encoding
+    format: PrivateFormat
+    password: bytes | None = None
+
+
+FORMS = [
+    Form(Encoding.PEM, PrivateFormat.PKCS8),
+    Form(Encoding.DER, PrivateFormat.PKCS8),
+    Form(Encoding.PEM, PrivateFormat.TraditionalOpenSSL),
+    Form(Encoding.DER, PrivateFormat.TraditionalOpenSSL),
+    Form(Encoding.PEM, PrivateFormat.PKCS8, b"pw"),
+    Form(Encoding.DER, PrivateFormat.PKCS8, b"pw"),
+    Form(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, b"pw"),
 ]
 
 
@@ -51,16 +60,13 @@ def spki(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
 
 
 @pytest.mark.parametrize("key", [EC_KEY, RSA_KEY], ids=["ec", "rsa"])
-@pytest.mark.parametrize(("encoding", "form", "encryption", "password"), OPENSSL_FORMS)
+@pytest.mark.parametrize("form", FORMS, ids=str)
 def test_a_key_is_loaded_from_every_common_form(
-    plugins: Plugins,
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
-    encoding: Encoding,
-    form: PrivateFormat,
-    encryption: KeySerializationEncryption,
-    password: bytes | None,
+    plugins: Plugins, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, form: Form
 ) -> None:
-    data = key.private_bytes(encoding, form, encryption)
+    password = form.password
+    encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+    data = key.private_bytes(form.encoding, form.format, encryption)
     assert load_private_key(data, password, plugins).public_key_info == spki(key)
     if password is not None:
         with pytest.raises(ConfigurationError, match="encrypted and no password"):

@@ -22,6 +22,7 @@ from cmpkit.asn1 import (
     GeneralName,
     IA5String,
     Null,
+    PBMParameter,
     PKMACValue,
     POPOSigningKey,
     POPOSigningKeyInput,
@@ -239,8 +240,21 @@ async def test_a_mac_over_the_public_key_is_checked_with_the_secret(
         assert text in error.detail
 
 
-async def test_a_mac_by_an_unknown_algorithm_is_bad_alg(plugins: Plugins, p256: PrivateKey) -> None:
-    value = PKMACValue(alg_id=AlgorithmIdentifier(oids.PBKDF2), value=BitString(b"", 0))
+def excessive() -> AlgorithmIdentifier:
+    params = PBMParameter(
+        salt=b"salt",
+        owf=AlgorithmIdentifier(oids.SHA256),
+        iteration_count=1 << 40,
+        mac=AlgorithmIdentifier(oids.HMAC_SHA256),
+    )
+    return AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, params)
+
+
+@pytest.mark.parametrize("algorithm", [AlgorithmIdentifier(oids.PBKDF2), excessive()], ids=["unknown", "excessive"])
+async def test_a_mac_by_an_algorithm_that_is_not_accepted_is_bad_alg(
+    plugins: Plugins, p256: PrivateKey, algorithm: AlgorithmIdentifier
+) -> None:
+    value = PKMACValue(alg_id=algorithm, value=BitString(b"", 0))
     poposk_input = POPOSigningKeyInput(auth_info=Variant(value, "public_key_mac"), public_key=public_key(p256))
     proof = POPOSigningKey(
         poposk_input=poposk_input,
