@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 from cmpkit.errors import TransportError
@@ -112,10 +113,13 @@ def excerpt(body: bytes) -> str:
     if not start:
         return "empty"
     more = "..." if len(body) > EXCERPT_OCTETS else ""
-    # The cut may go through a character, which is at most four octets.
-    text = start.decode("utf-8", "replace").rstrip("\ufffd") if more else start.decode("utf-8", "replace")
+    try:
+        # The cut may go through a character: an incremental decoder leaves half of one alone.
+        text = codecs.getincrementaldecoder("utf-8")().decode(start, final=not more)
+    except UnicodeDecodeError:
+        return f"{start.hex()}{more}"
     text = " ".join(text.split())
-    return f'"{text}{more}"' if text.isprintable() and "\ufffd" not in text else f"{start.hex()}{more}"
+    return f'"{text}{more}"' if text.isprintable() else f"{start.hex()}{more}"
 
 
 def shown(text: str) -> str:

@@ -31,7 +31,7 @@ class HTTPClient:
 
     def __init__(self, url: str, options: TransportOptions) -> None:
         self._url = _read_url(url)
-        self._shown_url = str(self._url.copy_with(username=None, password=None))
+        self._shown_url = _shown(self._url)
         self._options = options
         self._client = _open_client(self._url, options)
 
@@ -50,13 +50,13 @@ class HTTPClient:
 
     def _head(self, response: httpx.Response) -> HTTPAnswer:
         headers = response.headers
-        location = headers.get("location", "")
+        redirected = response.next_request
         return HTTPAnswer(
             self._shown_url,
             response.status_code,
             content_type=headers.get("content-type", ""),
             content_encoding=headers.get("content-encoding", ""),
-            location=_join(self._shown_url, location) if location else "",
+            location="" if redirected is None else _shown(redirected.url),
             retry_after=headers.get("retry-after", ""),
         )
 
@@ -82,19 +82,17 @@ class HTTPClient:
 def _read_url(url: str) -> httpx.URL:
     try:
         parts = urlsplit(url)
-        if not parts.hostname:
-            raise ValueError("it names no host")
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("it names no host" if not parts.hostname else "it names port 0")
         parsed = httpx.URL(url)
     except (ValueError, httpx.InvalidURL) as error:
         raise ConfigurationError(f"unusable URL: {error}", hint="write http://HOST[:PORT]/PATH or https://…") from error
     return parsed.copy_with(path=WELL_KNOWN_PATH) if parts.path in ("", "/") else parsed
 
 
-def _join(base: str, location: str) -> str:
-    try:
-        return str(httpx.URL(base).join(location))
-    except httpx.InvalidURL:
-        return location
+def _shown(url: httpx.URL) -> str:
+    """The URL without user and password."""
+    return str(url.copy_with(username=None, password=None))
 
 
 def _open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
