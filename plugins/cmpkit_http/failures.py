@@ -63,10 +63,18 @@ def _explain_network(url: str, error: Exception, causes: list[BaseException]) ->
     if isinstance(error, httpx.RemoteProtocolError | httpx.NetworkError):
         return TransportError(
             f"the connection to {url} broke off before an answer was whole: {said}",
-            hint="the same message may be sent again; if the port is one for TLS, write https://",
+            hint=f"the same message may be sent again; {_what_else(url)}",
             retryable=True,
         )
     return TransportError(f"the exchange with {url} failed: {said}", hint="check the URL and the proxy")
+
+
+def _what_else(url: str) -> str:
+    if url.startswith("https:"):
+        return (
+            "if it fails again, the server may want a client certificate: tls_cert and tls_key (--tls-cert, --tls-key)"
+        )
+    return "if the port is one for TLS, write https://"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import TransportOptions
@@ -55,7 +54,12 @@ class _NamedContext(ssl.SSLContext):
 
     server_name: str | None = None
 
-    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        if self.server_name is not None:
-            options["server_hostname"] = self.server_name
-        return super().wrap_bio(*arguments, **options)
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.server_name or server_hostname, session)

@@ -390,6 +390,13 @@ def test_what_failed_is_said(kind: type[Exception], said: str, retryable: bool) 
     assert not caught.value.tls
 
 
+@pytest.mark.parametrize(("url", "hint"), [("http://ra.example", "https://"), ("https://ra.example", "--tls-cert")])
+def test_a_broken_connection_has_a_hint_for_its_scheme(url: str, hint: str) -> None:
+    with pytest.raises(TransportError) as caught, transport_errors(url, 5):
+        raise httpx.ReadError("reset")
+    assert hint in caught.value.hint
+
+
 def test_causes_within_groups_are_found() -> None:
     attempts = ExceptionGroup("attempts", [OSError(113, "No route to host"), OSError(101, "Network is unreachable")])
     with pytest.raises(TransportError, match="No route to host"), transport_errors("http://ra.example/cmp", 5):
