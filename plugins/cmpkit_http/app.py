@@ -34,6 +34,7 @@ _CMP_TYPE = (b"content-type", CMP_MEDIA_TYPE.encode())
 _TEXT_TYPE = (b"content-type", b"text/plain; charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
+_KEEP_ALIVE = (b"connection", b"keep-alive")
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 log = logging.getLogger("cmpkit.http")
@@ -75,6 +76,9 @@ class CMPApplication:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
+        # OpenSSL's client speaks HTTP/1.0, where both sides must say that they keep a connection. A server that does
+        # not keep it corrects the answer.
+        persistence = (_KEEP_ALIVE,) if headers.get(b"connection", b"").lower() == b"keep-alive" else ()
         try:
             # Read first, also what is then refused: a client that is still sending would miss the reason.
             message = await self._read(headers, receive)
@@ -85,9 +89,12 @@ class CMPApplication:
         except _Gone:
             return
         except _Refusal as refusal:
-            await _refuse(refusal, receive, send)
+            if _CLOSE in refusal.headers:
+                await _refuse_and_close(refusal, receive, send)
+            else:
+                await _respond(send, refusal.status, refusal.body, _TEXT_TYPE, *refusal.headers, *persistence)
             return
-        await _send_answer(send, answer)
+        await _send_answer(send, answer, persistence)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """The whole body, within the limits of size and time."""
@@ -140,7 +147,7 @@ class _Refusal(Exception):
     def __init__(self, status: int, text: str, *headers: Header) -> None:
         super().__init__(text)
         self.status = status
-        self.text = text
+        self.body = f"{text}\n".encode()
         self.headers = headers
 
 
@@ -156,27 +163,24 @@ def _raw_path(scope: Scope) -> bytes:
     return raw.partition(b"?")[0].removeprefix(scope.get("root_path", "").encode())
 
 
-async def _send_answer(send: Send, answer: Answer) -> None:
-    headers = (_RETRY_AFTER,) if answer.disposition is Disposition.UNAVAILABLE else ()
+async def _send_answer(send: Send, answer: Answer, headers: tuple[Header, ...]) -> None:
+    if answer.disposition is Disposition.UNAVAILABLE:
+        headers = (_RETRY_AFTER, *headers)
     status = _STATUS[answer.disposition]
     if answer.der is not None:
         await _respond(send, status, answer.der, _CMP_TYPE, *headers)
     elif status == 200:
-        await _respond(send, status, b"")
+        await _respond(send, status, b"", *headers)
     else:
         await _respond(send, status, f"{answer.disposition.value}\n".encode(), _TEXT_TYPE, *headers)
 
 
-async def _refuse(refusal: _Refusal, receive: Receive, send: Send) -> None:
-    """Say what is wrong; where the connection ends with that, see to it that a client which is still sending hears it.
+async def _refuse_and_close(refusal: _Refusal, receive: Receive, send: Send) -> None:
+    """Say what is wrong, and see to it that a client which is still sending hears it.
 
     A connection closed with octets unread is reset, and the reset may overtake the answer.
     """
-    text = f"{refusal.text}\n".encode()
-    if _CLOSE not in refusal.headers:
-        await _respond(send, refusal.status, text, _TEXT_TYPE, *refusal.headers)
-        return
-    await _respond(send, refusal.status, text, _TEXT_TYPE, *refusal.headers, more_body=True)
+    await _respond(send, refusal.status, refusal.body, _TEXT_TYPE, *refusal.headers, more_body=True)
     unread = LINGER_OCTETS
     with anyio.move_on_after(LINGER_SECONDS):
         event = await receive()

@@ -75,7 +75,7 @@ async def open_sockets(address: ListenAddress) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         raise _refusal(address, error) from error
     sockets: list[socket.socket] = []
-    refused: OSError | None = None
+    refused = OSError(errno.EADDRNOTAVAIL, "the host name has no address")
     for family, _, _, _, target in dict.fromkeys(found):
         port = sockets[0].getsockname()[1] if sockets else address.port
         try:
@@ -112,18 +112,17 @@ def _close(sockets: list[socket.socket]) -> None:
         sock.close()
 
 
-def _refusal(address: ListenAddress, error: Exception | None) -> ConfigurationError:
-    cause, hint = "the host name has no address", "give an address of this machine, e.g. 127.0.0.1 or [::1]"
+def _refusal(address: ListenAddress, error: OSError | UnicodeError) -> ConfigurationError:
+    cause, hint = str(error), _OTHER_ADDRESS
     if isinstance(error, socket.gaierror):
         cause = f"the host name cannot be resolved ({error.strerror})"
     elif isinstance(error, OSError):
-        cause = error.strerror or str(error)
+        cause = error.strerror or cause
         hint = _HINTS.get(error.errno or 0, hint)
-    elif error is not None:
-        cause = str(error)
     return ConfigurationError(f"cannot listen on {address.url}: {cause}", hint=hint)
 
 
+_OTHER_ADDRESS = "give an address of this machine, e.g. 127.0.0.1 or [::1]"
 _HINTS = {
     errno.EADDRINUSE: "another program has the port: stop it, or choose another port",
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE on Linux): choose a higher one",

@@ -97,13 +97,14 @@ class _Server(uvicorn.Server):
 
 
 def protocol_class() -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, by httptools where that is installed, with the two habits of :class:`_Habits`."""
-    base: Any
+    """uvicorn's HTTP protocol, by httptools where that is installed, with habits of our own."""
     if find_spec("httptools") is None:
-        from uvicorn.protocols.http.h11_impl import H11Protocol as base  # noqa: PLC0415
-    else:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base  # noqa: PLC0415
-    return type("CMPProtocol", (_Habits, base), {})
+        from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
+
+        return type("CMPProtocol", (_Habits, H11Protocol), {})
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415
+
+    return type("CMPProtocol", (_KeepsHTTP10, _Habits, HttpToolsProtocol), {})
 
 
 class _Habits:
@@ -157,6 +158,17 @@ class _Habits:
             self._header_deadline.cancel()
             self._header_deadline = None
         self._header_octets = 0
+
+
+class _KeepsHTTP10:
+    """Keeps connections of HTTP/1.0 too, if the client asks: uvicorn does not, and OpenSSL's client speaks HTTP/1.0."""
+
+    cycle: Any
+    parser: Any
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()  # type: ignore[misc]
+        self.cycle.keep_alive = self.parser.should_keep_alive()
 
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)

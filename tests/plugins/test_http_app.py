@@ -271,6 +271,15 @@ async def test_a_crash_of_the_handler_is_logged_and_told_without_details(caplog:
     assert "request" not in caplog.records[0].getMessage()
 
 
+@pytest.mark.parametrize("path", ["/cmp", "/elsewhere"])
+async def test_a_client_that_asks_for_it_is_told_that_the_connection_is_kept(path: str) -> None:
+    asking = [CMP_TYPE, (b"connection", b"Keep-Alive")]
+    exchange = await Exchange(path=path, headers=asking).run(CMPApplication(Recorder()))
+    assert exchange.headers[b"connection"] == b"keep-alive"
+    silent = await Exchange(path=path).run(CMPApplication(Recorder()))
+    assert b"connection" not in silent.headers
+
+
 async def test_lifespan_is_completed() -> None:
     exchange = Exchange(type="lifespan")
     exchange.incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import cmpkit_http
 import httpx
 import pytest
 import uvicorn
@@ -24,6 +25,7 @@ from cmpkit_http.roads import HTTPClients, HTTPServer
 
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Answer, Handler, Peer, TransportOptions
+from cmpkit.plugins import Plugins
 from cmpkit.testing.transports import check_client_transport, check_server_transport
 
 LIMIT = 100_000
@@ -204,6 +206,29 @@ async def test_addresses_of_a_host_that_this_machine_lacks_are_left_out(monkeypa
             assert (await read_answer(stream))[0] == 200
 
 
+async def test_no_socket_stays_open_if_one_address_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as url:
+        busy = urlsplit(url).port
+
+        async def getaddrinfo(*arguments: object, **options: object) -> list[Any]:
+            kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*kind, ("127.0.0.2", busy)), (*kind, ("127.0.0.1", busy))]
+
+        monkeypatch.setattr(anyio, "getaddrinfo", getaddrinfo)
+        with pytest.raises(ConfigurationError, match="in use"):
+            await refused(f"http://ra.example:{busy}")
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.2", busy)) != 0
+
+
+def test_the_plugin_brings_its_parts() -> None:
+    plugins = Plugins()
+    plugins.add(cmpkit_http, "http")
+    assert plugins.client_transport("http://x") is plugins.client_transport("https://x")
+    assert plugins.server_transport("http://x").name == "http"
+    assert plugins.get("server transport", "https") is None
+
+
 async def test_a_missing_server_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def import_module(name: str) -> Any:
         raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
@@ -242,6 +267,33 @@ async def test_a_connection_carries_many_messages_in_several_pieces() -> None:
             for piece in (request[:10], request[10:-3], request[-3:]):
                 await stream.send(piece)
             assert (await read_answer(stream))[2] == b"answer to number %d" % number
+
+
+async def test_a_kept_connection_ends_with_its_last_answer_at_shutdown() -> None:
+    called, go_on, shutdown = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def handler(message: bytes, peer: Peer) -> Answer:
+        called.set()
+        await go_on.wait()
+        return Answer(message)
+
+    async with serving(handler, shutdown=shutdown) as url, await connect(url) as stream:
+        await stream.send(post(b"x").replace(b"Host: x", b"Host: x\r\nConnection: keep-alive"))
+        with anyio.fail_after(10):
+            await called.wait()
+        shutdown.set()
+        await anyio.sleep(0.2)
+        go_on.set()
+        assert (await read_answer(stream))[2] == b"x"
+        assert await is_closed(stream)
+
+
+async def test_a_connection_of_http_1_0_ends_with_the_answer_unless_it_is_to_be_kept() -> None:
+    async with serving() as url, await connect(url) as stream:
+        await stream.send(post(b"x").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        _, headers, body = await read_answer(stream)
+        assert (headers["connection"], body) == ("close", b"answer to x")
+        assert await is_closed(stream)
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
@@ -534,8 +586,24 @@ async def test_a_socket_that_knows_no_quick_acknowledgement_does_no_harm(
 
 
 @ASYNCIO_ONLY
+async def test_http_1_0_connections_are_kept_where_the_parser_can(asyncio_module: ModuleType) -> None:
+    request = post(b"x").replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Host: x", b"Host: x\r\nConnection: keep-alive")
+    kept = asyncio_module.find_spec("httptools") is not None
+    async with serving() as url, await connect(url) as stream:
+        for _ in range(3 if kept else 1):
+            await stream.send(request)
+            _, headers, body = await read_answer(stream)
+            assert (headers["connection"], body) == ("keep-alive" if kept else "close", b"answer to x")
+        if not kept:
+            assert await is_closed(stream)
+
+
+@ASYNCIO_ONLY
 async def test_messages_are_served_with_either_parser(asyncio_module: ModuleType) -> None:
-    assert asyncio_module.protocol_class().__mro__[2].__module__.startswith("uvicorn.")
+    used = "httptools" if asyncio_module.find_spec("httptools") else "h11"
+    assert any(
+        base.__module__ == f"uvicorn.protocols.http.{used}_impl" for base in asyncio_module.protocol_class().__mro__
+    )
     async with serving() as url, await connect(url) as stream:
         await stream.send(post(b"x"))
         assert (await read_answer(stream))[2] == b"answer to x"
