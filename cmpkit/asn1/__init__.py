@@ -1,7 +1,7 @@
 """The wire types of CMP and the codec.
 
-One class per ASN.1 type, under its ASN.1 name; attributes are PEP 8. :func:`decode_message` and :func:`encode_message` are
-the doors. The only exception that leaves here is :class:`cmpkit.errors.CMPError`.
+One class per ASN.1 type, under its ASN.1 name; attributes are PEP 8. :func:`decode_message` and
+:func:`encode_message` are the doors. The only exception that leaves here is :class:`cmpkit.errors.CMPError`.
 """
 
 from cmpkit.asn1.algorithms import (
@@ -53,6 +53,7 @@ from cmpkit.asn1.names import (
     GeneralName,
     decode_general_name,
     directory_name,
+    distinguished_name,
     encode_general_name,
 )
 from cmpkit.asn1.primitives import (
@@ -151,6 +152,7 @@ __all__ = [
     "decode_list",
     "decode_message",
     "directory_name",
+    "distinguished_name",
     "encode",
     "encode_general_name",
     "encode_list",

@@ -7,6 +7,7 @@ imports hazmat.asn1, so that a change of that young module stays here.
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import typing
@@ -26,8 +27,10 @@ from cmpkit.errors import CMPError
 __all__ = [
     "MAX_OPEN_SEQUENCE",
     "OpenSequence",
+    "bad_format",
     "decode",
     "decode_list",
+    "decode_with_names",
     "der_wrap",
     "encode",
     "encode_list",
@@ -133,13 +136,11 @@ def decode(kind: type[T], der: bytes) -> T:
     :param der: exactly one element, nothing after it.
     :raises CMPError: badDataFormat on anything else.
     """
-    read: Callable[[bytes], T] | None = getattr(kind, "_from_der", None)
+    read: Callable[[bytes], T] | None = getattr(kind, "_from_der", None) or _ODD_KINDS.get(kind)
     try:
-        if _may_warn(kind, der):
-            return quietly(lambda: hazmat.decode_der(kind, der) if read is None else read(der))
         return hazmat.decode_der(kind, der) if read is None else read(der)
     except _UNREADABLE as error:
-        raise _bad_format(kind, error) from error
+        raise bad_format(kind, error) from error
 
 
 def decode_list(kind: type[T], der: bytes) -> list[T]:
@@ -156,30 +157,12 @@ def parse_tlv(tlv: TLV, kind: type[T]) -> T:
 
     :raises CMPError: badDataFormat if it is not a ``kind``.
     """
-    if hasattr(kind, "_from_der") or _may_warn(kind, tlv.data):
+    if hasattr(kind, "_from_der") or kind in _ODD_KINDS:
         return decode(kind, encode(tlv))
     try:
         return typing.cast(T, tlv.parse(kind))
     except _UNREADABLE as error:
-        raise _bad_format(kind, error) from error
-
-
-# cryptography warns of a countryName of other than 2 octets, of a commonName of none or more than 64, and of odd
-# certificates. They are data, not faults of a program: no warning may leave here, least of all as an exception.
-_ODD_NAME = re.compile(
-    rb"\x06\x03\x55\x04(?:\x06(?![^\x1c\x1e]\x02)|\x03(?![^\x1c\x1e][\x01-\x40]))"
-    rb"|\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03(?![^\x1c\x1e]\x02)",
-    re.DOTALL,
-)
-_WARNING_KINDS = (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest)
-_warnings_lock = threading.Lock()
-_UNREADABLE = (ValueError, TypeError, OverflowError, x509.InvalidVersion)
-
-
-def _may_warn(kind: type[Any], octets: bytes | memoryview) -> bool:
-    if getattr(kind, "_holds_names", kind is x509.Name):
-        return _ODD_NAME.search(octets) is not None
-    return kind in _WARNING_KINDS
+        raise bad_format(kind, error) from error
 
 
 def quietly(function: Callable[[], T]) -> T:
@@ -192,7 +175,42 @@ def quietly(function: Callable[[], T]) -> T:
         return function()
 
 
-def _bad_format(kind: type[Any], error: Exception) -> CMPError:
+# cryptography warns of a countryName of other than 2 octets, of a commonName of none or more than 64, and of odd
+# certificates. They are data, not faults of a program: no warning may leave here, least of all as an exception.
+_ODD_NAME = re.compile(
+    rb"\x06\x03\x55\x04(?:\x06(?![^\x1c\x1e]\x02)|\x03(?![^\x1c\x1e][\x01-\x40]))"
+    rb"|\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03(?![^\x1c\x1e]\x02)",
+    re.DOTALL,
+)
+_warnings_lock = threading.Lock()
+_UNREADABLE = (ValueError, TypeError, OverflowError, x509.InvalidVersion)
+
+
+def decode_with_names(kind: type[T], der: bytes) -> T:
+    """Read a class of hazmat.asn1 in which there may be distinguished names.
+
+    :raises ValueError: or another error of hazmat.asn1 for anything else.
+    """
+    if _ODD_NAME.search(der):
+        return quietly(lambda: hazmat.decode_der(kind, der))
+    return hazmat.decode_der(kind, der)
+
+
+def _read_quietly(kind: Any) -> Callable[[bytes], Any]:
+    return lambda der: quietly(lambda: hazmat.decode_der(kind, der))
+
+
+_ODD_KINDS: dict[Any, Callable[[bytes], Any]] = {
+    x509.Name: functools.partial(decode_with_names, x509.Name),
+    **{
+        kind: _read_quietly(kind)
+        for kind in (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest)
+    },
+}
+
+
+def bad_format(kind: type[Any], error: Exception) -> CMPError:
+    """The error for octets that are not a ``kind``."""
     name = getattr(kind, "__name__", str(kind))
     return CMPError(f"not a DER encoded {name}: {error}", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 9483 section 3.5")
 
@@ -232,12 +250,12 @@ def der_wrap(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 0x80:
         return bytes((tag, length)) + content
-    size = (length.bit_length() + 7) // 8
+    size = 1 if length < 0x100 else 2 if length < 0x10000 else (length.bit_length() + 7) // 8
     return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
 
 
 _OID_TLVS: dict[ObjectIdentifier, TLV] = {}
-_OIDS: dict[bytes, ObjectIdentifier] = {}
+_OIDS: dict[bytes | memoryview, ObjectIdentifier] = {}
 _OID_TAG = b"\x06"
 _CACHED_OIDS = 1024
 
@@ -252,7 +270,7 @@ def _oid_tlv(oid: ObjectIdentifier) -> TLV:
 
 
 def _read_oid(tlv: TLV) -> ObjectIdentifier:
-    oid = _OIDS.get(bytes(tlv.data))
+    oid = _OIDS.get(tlv.data)  # a view of octets hashes and compares as the octets do
     if oid is None or tlv.tag_bytes != _OID_TAG:
         return typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))
     return oid

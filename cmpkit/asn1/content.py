@@ -31,6 +31,10 @@ __all__ = [
 
 value_set(int)(PKIStatus)
 
+_NONE = PKIFailureInfo(0)
+_FAILURE_OCTETS = 4
+_FAILURE_BITS = len(PKIFailureInfo)
+
 
 class InfoTypeAndValue(OpenSequence):
     """An information type and its value, in genm, genp and generalInfo (RFC 9810 section 5.3.19)."""
@@ -57,9 +61,7 @@ class PKIStatusInfo:
     fail_info: BitString | None = None
 
     @classmethod
-    def of(
-        cls, status: PKIStatus, texts: Sequence[str] = (), failures: PKIFailureInfo = PKIFailureInfo(0)
-    ) -> PKIStatusInfo:
+    def of(cls, status: PKIStatus, texts: Sequence[str] = (), failures: PKIFailureInfo = _NONE) -> PKIStatusInfo:
         """A status from plain values.
 
         :param texts: the lines of the statusString; none leaves it out.
@@ -76,10 +78,10 @@ class PKIStatusInfo:
     def failures(self) -> PKIFailureInfo:
         """The failInfo bits; bits that have no name are left out."""
         if self.fail_info is None:
-            return PKIFailureInfo(0)
-        octets = self.fail_info.as_bytes()
-        value = int(f"{int.from_bytes(octets, 'big'):0{len(octets) * 8}b}"[:27][::-1] or "0", 2) if octets else 0
-        return PKIFailureInfo(value)
+            return _NONE
+        octets = self.fail_info.as_bytes()[:_FAILURE_OCTETS].ljust(_FAILURE_OCTETS, b"\0")
+        bits = f"{int.from_bytes(octets, 'big'):0{_FAILURE_OCTETS * 8}b}"
+        return PKIFailureInfo(int(bits[:_FAILURE_BITS][::-1], 2))
 
 
 def _failure_bits(failures: PKIFailureInfo) -> BitString | None:

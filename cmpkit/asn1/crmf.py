@@ -90,7 +90,8 @@ class PKMACValue:
 class POPOSigningKeyInput:
     """What is signed where the template lacks subject or public key (RFC 4211 section 4.1).
 
-    ``auth_info`` is ``sender``, a GeneralName as unread element (:func:`cmpkit.asn1.decode_general_name`), or a PKMACValue.
+    ``auth_info`` is ``sender``, a GeneralName as unread element (:func:`cmpkit.asn1.decode_general_name`), or a
+    PKMACValue.
     """
 
     auth_info: Annotated[Variant[TLV, Literal["sender"]], Explicit(0)] | Variant[PKMACValue, Literal["public_key_mac"]]
@@ -135,6 +136,12 @@ class CertReqMsg:
         return parse_tlv(self.cert_req, CertRequest)
 
     @classmethod
-    def build(cls, request: CertRequest, popo: ProofOfPossession | None = None) -> CertReqMsg:
+    def build(
+        cls,
+        request: CertRequest,
+        popo: ProofOfPossession | None = None,
+        *,
+        reg_info: list[AttributeTypeAndValue] | None = None,
+    ) -> CertReqMsg:
         """A message around a request that is given as value."""
-        return cls(cert_req=to_tlv(request), popo=popo)
+        return cls(cert_req=to_tlv(request), popo=popo, reg_info=reg_info)

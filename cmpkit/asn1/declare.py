@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import OpenSequence, encode
+from cmpkit.asn1.codec import OpenSequence, decode_with_names, encode
 from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, hazmat
 from cmpkit.asn1.show import show
 
@@ -49,7 +49,9 @@ def sequence(cls: type[T]) -> type[T]:
         declared = hazmat.sequence(cls)
         declared.__annotations__ = hints
     fields = dataclasses.fields(declared)
-    declared._holds_names = any(map(_holds_names, hints.values()))
+    if any(map(_holds_names, hints.values())):
+        declared._holds_names = True
+        declared._from_der = staticmethod(functools.partial(decode_with_names, declared))
     _install_init(declared, fields, hints)
     _install_value_methods(declared, [field.name for field in fields])
     return typing.cast(type[T], declared)
@@ -81,13 +83,14 @@ def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
 
 def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: dict[str, Any]) -> None:
     order = tuple(field.name for field in fields)
+    names = frozenset(order)
     defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
     converters = tuple((name, convert) for name, hint in hints.items() if (convert := _converter(hint)) is not None)
 
     def __init__(self: Any, **values: Any) -> None:
         if tuple(values) != order:  # the decoder gives all of them in their order
             given, values = values, {**defaults, **values}
-            if values.keys() != dict.fromkeys(order).keys():
+            if values.keys() != names:
                 raise TypeError(_wrong_fields(cls, order, given, values))
         state = self.__dict__
         state.update(values)
@@ -177,11 +180,19 @@ def _converter(hint: Any) -> Converter | None:
     if _is_open(hint):
         return lambda value: value if type(value) is hint else hint.from_elements(value)
     if typing.get_origin(hint) is list:
-        one = _converter(args[0])
-        return FrozenList if one is None else lambda values: FrozenList(map(one, values))
+        return _frozen(_converter(args[0]))
     if _is_union(hint):
         return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
     return None
+
+
+def _frozen(one: Converter | None) -> Converter:
+    def frozen(values: Any) -> Any:
+        if type(values) is FrozenList:
+            return values
+        return FrozenList(values if one is None else map(one, values))
+
+    return frozen
 
 
 def _not_empty(convert: Converter) -> Converter:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
-from cmpkit.asn1.codec import decode, der_wrap, encode
+from cmpkit.asn1.codec import bad_format, decode, der_wrap, encode
 from cmpkit.asn1.content import (
     CertRepMessage,
     CertStatus,
@@ -23,9 +23,21 @@ from cmpkit.asn1.content import (
     RevRepContent,
 )
 from cmpkit.asn1.crmf import CertReqMsg
-from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.declare import from_wire, sequence, wire_class
 from cmpkit.asn1.names import GeneralName, keep_general_name
-from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, NonEmpty, Null, Size, Unread
+from cmpkit.asn1.primitives import (
+    TLV,
+    BitString,
+    Explicit,
+    FrozenList,
+    GeneralizedTime,
+    NonEmpty,
+    Null,
+    Size,
+    Unread,
+    hazmat,
+)
+from cmpkit.asn1.show import show
 from cmpkit.asn1.x509 import CertificationRequest
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -42,8 +54,10 @@ __all__ = [
 MAX_MESSAGE_SIZE = 1 << 20
 """Octets that a message may have unless the caller says otherwise (1 MiB)."""
 
+_BIT_STRING = 0x03
+_SEQUENCE = 0x30
 _CONTEXT_CONSTRUCTED = 0xA0
-_HIGHEST_BODY_TAG = max(BodyType)
+_LONG_FORM = 0x80
 
 
 @sequence
@@ -152,28 +166,28 @@ _HOLDERS: dict[BodyType, type[Any]] = {
     BodyType.POLL_REQ: _PollReqs,
     BodyType.POLL_REP: _PollReps,
 }
-
-# Parts that their types leave unread, and that must nevertheless be well formed for the message to be.
-_READ_NOW: dict[BodyType, Callable[[Any], Any]] = {
-    BodyType.IR: lambda content: [message.request for message in content],
-    BodyType.CR: lambda content: [message.request for message in content],
-    BodyType.KUR: lambda content: [message.request for message in content],
-    BodyType.P10CR: lambda content: content.info,
-}
+_BODIES = {_CONTEXT_CONSTRUCTED + kind: (kind, _HOLDERS.get(kind, _Unread)) for kind in BodyType}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class PKIBody:
     """One of the 27 alternatives (RFC 9810 section 5.1.2).
 
+    What a content leaves unread (``CertReqMsg.request``, ``CertificationRequest.info``) is read when it is asked for.
+
     :param type: which one.
     :param content: a list of :class:`CertReqMsg` (ir, cr, kur), :class:`CertStatus`, :class:`RevDetails`,
-        :class:`InfoTypeAndValue`, :class:`PollReq` or :class:`PollRep`; a :class:`CertRepMessage`, :class:`RevRepContent`,
-        :class:`ErrorMsgContent`, :class:`CertificationRequest`; ``Null()`` for pkiconf; an unread element for the rest.
+        :class:`InfoTypeAndValue`, :class:`PollReq` or :class:`PollRep`; a :class:`CertRepMessage`,
+        :class:`RevRepContent`, :class:`ErrorMsgContent`, :class:`CertificationRequest`; ``Null()`` for pkiconf; an
+        unread element for the rest.
     """
 
     type: BodyType
     content: Any
+
+    def __post_init__(self) -> None:
+        if type(self.content) is list:
+            object.__setattr__(self, "content", FrozenList(self.content))
 
     @classmethod
     def from_der(cls, der: bytes) -> PKIBody:
@@ -181,14 +195,11 @@ class PKIBody:
 
         :raises CMPError: badRequest for an unknown tag, badDataFormat for content that does not fit it.
         """
-        number = der[0] - _CONTEXT_CONSTRUCTED
-        if not 0 <= number <= _HIGHEST_BODY_TAG:
-            raise CMPError(f"PKIBody has the unknown tag 0x{der[0]:02x}", rule="RFC 9810 section 5.1.2")
-        kind = BodyType(number)
-        content = decode(_HOLDERS.get(kind, _Unread), b"\x30" + der[1:]).content
-        if kind in _READ_NOW:
-            _READ_NOW[kind](content)
-        return cls(kind, content)
+        tag = der[0] if der else 0
+        if tag not in _BODIES:
+            raise CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
+        kind, holder = _BODIES[tag]
+        return cls(kind, decode(holder, b"\x30" + der[1:]).content)
 
     def to_der(self) -> bytes:
         """The DER octets of the body.
@@ -196,12 +207,27 @@ class PKIBody:
         :raises CMPError: systemFailure if the content does not fit the type.
         """
         holder = _HOLDERS.get(self.type, _Unread)
-        return bytes((_CONTEXT_CONSTRUCTED + self.type,)) + encode(holder(content=self.content))[1:]
+        try:
+            held = holder(content=self.content)
+        except (ValueError, TypeError) as error:
+            raise CMPError(f"cannot encode {self.type.wire_name}: {error}", PKIFailureInfo.SYSTEM_FAILURE) from error
+        return bytes((_CONTEXT_CONSTRUCTED + self.type,)) + encode(held)[1:]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, PKIBody) and self.type == other.type and self.to_der() == other.to_der()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.to_der())
+
+    def __repr__(self) -> str:
+        return f"PKIBody({self.type.wire_name}, {show(self.content)})"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PKIMessage:
-    """A whole message (RFC 9810 section 5.1).
+    """A whole message (RFC 9810 section 5.1); two are equal if their octets are.
 
     :param header: the header.
     :param body: the body: ``body.type`` and ``body.content``.
@@ -216,31 +242,69 @@ class PKIMessage:
 
     @cached_property
     def protected_part(self) -> bytes:
-        """DER of ProtectedPart, ``SEQUENCE { header, body }``: the octets that came, where the message came by wire."""
-        return der_wrap(0x30, encode(self.header) + self.body.to_der())
+        """DER of ProtectedPart, ``SEQUENCE { header, body }``: the octets that came, where the message came by wire.
+
+        :raises CMPError: systemFailure if a field holds what its type does not allow.
+        """
+        return der_wrap(_SEQUENCE, self._protected_content())
 
     @cached_property
     def raw(self) -> bytes:
-        """DER of the message: the octets that came, where the message came by wire."""
-        return encode_message(self)
+        """DER of the message: the octets that came, where the message came by wire.
+
+        :raises CMPError: systemFailure if a field holds what its type does not allow.
+        """
+        parts = [self._protected_content()]
+        if self.protection is not None:
+            parts.append(der_wrap(_CONTEXT_CONSTRUCTED, der_wrap(_BIT_STRING, b"\x00" + self.protection)))
+        if self.extra_certs:
+            for certificate in self.extra_certs:
+                decode(TLV, certificate)
+            certificates = der_wrap(_SEQUENCE, b"".join(self.extra_certs))
+            parts.append(der_wrap(_CONTEXT_CONSTRUCTED + 1, certificates))
+        return der_wrap(_SEQUENCE, b"".join(parts))
+
+    def _protected_content(self) -> bytes:
+        """DER of header and body, one after the other."""
+        known: dict[str, bytes] = self.__dict__
+        if "_content" in known:
+            return known["_content"]
+        raw = known.get("raw")
+        if raw is None:
+            content = encode(self.header) + self.body.to_der()
+        else:
+            start = _content_start(raw, 0)
+            content = raw[start : _element_end(raw, _element_end(raw, start))]
+        known["_content"] = content
+        return content
+
+    def with_protection(self, protection: bytes, extra_certs: Iterable[bytes] = ()) -> PKIMessage:
+        """The same header and body, octet by octet, with another protection.
+
+        :param protection: computed over :attr:`protected_part`.
+        :param extra_certs: certificates as DER octets.
+        """
+        message = PKIMessage(self.header, self.body, protection, tuple(extra_certs))
+        message.__dict__["_content"] = self._protected_content()
+        return message
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, PKIMessage) and self.raw == other.raw)
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
     def __repr__(self) -> str:
         return (
-            f"PKIMessage({self.body.type.wire_name}, header={self.header!r}, body={self.body.content!r}, "
+            f"PKIMessage({self.body.type.wire_name}, header={self.header!r}, body={show(self.body.content)}, "
             f"protection={'none' if self.protection is None else f'{len(self.protection)} octets'}, "
             f"extra_certs={len(self.extra_certs)})"
         )
 
 
 @sequence
-class _Protection:
-    value: Annotated[BitString | None, Explicit(0)] = None
-    extra_certs: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
-
-
-@sequence
 class _Outer:
-    header: TLV
+    header: wire_class(PKIHeader)  # type: ignore[valid-type]
     body: TLV
     protection: Annotated[BitString | None, Explicit(0)] = None
     extra_certs: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
@@ -260,16 +324,21 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
             hint="raise the size limit if such messages are wanted",
         )
     outer = decode(_Outer, der)
-    header_der, body_der = encode(outer.header), encode(outer.body)
     message = PKIMessage(
-        header=decode(PKIHeader, header_der),
-        body=PKIBody.from_der(body_der),
+        header=_read_header(outer.header),
+        body=PKIBody.from_der(encode(outer.body)),
         protection=_whole_octets(outer.protection),
-        extra_certs=tuple(encode(certificate) for certificate in outer.extra_certs or ()),
+        extra_certs=tuple(map(hazmat.encode_der, outer.extra_certs or ())),
     )
-    message.__dict__["protected_part"] = der_wrap(0x30, header_der + body_der)
-    message.__dict__["raw"] = der
+    message.__dict__["raw"] = bytes(der)
     return message
+
+
+def _read_header(wire: Any) -> PKIHeader:
+    try:
+        return from_wire(PKIHeader, wire)
+    except ValueError as error:
+        raise bad_format(PKIHeader, error) from error
 
 
 def _whole_octets(protection: BitString | None) -> bytes | None:
@@ -283,21 +352,19 @@ def _whole_octets(protection: BitString | None) -> bytes | None:
 
 
 def encode_message(message: PKIMessage) -> bytes:
-    """The DER octets of a message.
+    """The DER octets of a message; those that came, where it came by wire.
 
     :raises CMPError: systemFailure if a field holds what its type does not allow.
     """
-    if "raw" in message.__dict__:
-        return message.raw
-    _, content = _split(message.protected_part)
-    tail = _Protection(
-        value=None if message.protection is None else BitString(message.protection, 0),
-        extra_certs=[decode(TLV, certificate) for certificate in message.extra_certs] or None,
-    )
-    return der_wrap(0x30, content + _split(encode(tail))[1])
+    return message.raw
 
 
-def _split(der: bytes) -> tuple[int, bytes]:
-    """Tag and content octets of one element."""
-    tlv = decode(TLV, der)
-    return tlv.tag_bytes[0], bytes(tlv.data)
+def _content_start(der: bytes, start: int) -> int:
+    """Where the content of an element begins; ``der`` is well formed, and the tag of the element has one octet."""
+    length = der[start + 1]
+    return start + 2 + (0 if length < _LONG_FORM else length - _LONG_FORM)
+
+
+def _element_end(der: bytes, start: int) -> int:
+    length, content = der[start + 1], _content_start(der, start)
+    return content + (length if length < _LONG_FORM else int.from_bytes(der[start + 2 : content], "big"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import typing
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import decode, der_wrap, encode
+from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, Explicit, IA5String, Implicit, PrintableString, Variant
 from cmpkit.asn1.show import show
@@ -20,6 +21,7 @@ __all__ = [
     "UnreadGeneralName",
     "decode_general_name",
     "directory_name",
+    "distinguished_name",
     "encode_general_name",
     "keep_general_name",
 ]
@@ -108,6 +110,7 @@ def _same_value(name: UnreadGeneralName, other: Variant[Any, Any]) -> bool:
         return False
 
 
+_DIRECTORY_NAME = 0xA4
 _TAGS = {
     b"\xa0": "other_name",
     b"\x81": "rfc822_name",
@@ -141,7 +144,17 @@ def keep_general_name(name: TLV | GeneralName) -> UnreadGeneralName:
 
 def directory_name(name: x509.Name) -> GeneralName:
     """A distinguished name as GeneralName; ``x509.Name([])`` is the NULL-DN (RFC 9810 section 5.1.1)."""
-    return keep_general_name(Variant(name, "directory_name"))
+    kept = UnreadGeneralName(to_tlv(der_wrap(_DIRECTORY_NAME, encode(name))), "directory_name")
+    kept.__dict__["value"] = name
+    return kept
+
+
+def distinguished_name(name: GeneralName) -> x509.Name | None:
+    """The distinguished name in a GeneralName, or ``None`` if it is of another kind.
+
+    :raises CMPError: badDataFormat if it cannot be read.
+    """
+    return typing.cast(x509.Name, name.value) if name.tag == "directory_name" else None
 
 
 def decode_general_name(tlv: TLV) -> GeneralName:

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from cryptography.x509 import Name
 
 from cmpkit.asn1.primitives import TLV, BitString, GeneralizedTime, IA5String, PrintableString, UTCTime, Variant, hazmat
 from cmpkit.errors import CMPError
 
 __all__ = ["show"]
 
-_SHOWN_TLV = 16
-_SHOWN_OCTETS = 32
-_SHOWN_BITS = 128
-
 
 def show(value: Any) -> str:
     """One value, for a repr: octets in hexadecimal and cut, times in ISO 8601, names as RFC 4514 has them."""
-    if isinstance(value, TLV):
-        return _octets(hazmat.encode_der(value), _SHOWN_TLV)
-    if isinstance(value, bytes):
-        return _octets(value, _SHOWN_OCTETS)
-    if isinstance(value, BitString):
-        return f"<{len(value.as_bytes()) * 8 - value.padding_bits()} bits>"
-    if isinstance(value, (GeneralizedTime, UTCTime)):
-        return value.as_datetime().isoformat()
-    if isinstance(value, (IA5String, PrintableString)):
-        return repr(value.as_str())
-    if isinstance(value, Variant):
-        return _variant(value)
-    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
-        return f"<integer of {value.bit_length()} bits>"
-    if isinstance(value, list) and type(value).__repr__ is list.__repr__:
-        return f"[{', '.join(map(show, value))}]"
-    rfc4514 = getattr(value, "rfc4514_string", None)
-    return repr(rfc4514()) if rfc4514 else repr(value)
+    for kinds, shown in _WAYS:
+        if isinstance(value, kinds):
+            return shown(value)
+    return repr(value)
 
 
-def _octets(octets: bytes, most: int) -> str:
+def _octets(octets: bytes, most: int = 32) -> str:
     return f"<{octets.hex()}>" if len(octets) <= most else f"<{len(octets)} octets {octets[:8].hex()}…>"
+
+
+def _integer(number: int) -> str:
+    if type(number) is not int or number.bit_length() <= _SHOWN_BITS:
+        return repr(number)
+    return f"<integer of {number.bit_length()} bits>"
+
+
+def _items(values: list[Any]) -> str:
+    if type(values).__repr__ is not list.__repr__:
+        return repr(values)
+    return f"[{', '.join(map(show, values))}]"
 
 
 def _variant(variant: Variant[Any, Any]) -> str:
@@ -45,3 +42,17 @@ def _variant(variant: Variant[Any, Any]) -> str:
         return f"{variant.tag}:{show(variant.value)}"
     except CMPError:
         return f"{variant.tag}:<unreadable>"
+
+
+_SHOWN_BITS = 128
+_WAYS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+    (TLV, lambda element: _octets(hazmat.encode_der(element), 16)),
+    (bytes, _octets),
+    (int, _integer),
+    (list, _items),
+    (Variant, _variant),
+    (BitString, lambda bits: f"<{len(bits.as_bytes()) * 8 - bits.padding_bits()} bits>"),
+    ((GeneralizedTime, UTCTime), lambda time: time.as_datetime().isoformat()),
+    ((IA5String, PrintableString), lambda text: repr(text.as_str())),
+    (Name, lambda name: repr(name.rfc4514_string())),
+)

@@ -46,7 +46,10 @@ Time: TypeAlias = UTCTime | GeneralizedTime
 
 @sequence
 class Extension:
-    """An extension of a certificate or CRL (RFC 5280 section 4.1); ``extn_value`` is the DER inside the OCTET STRING."""
+    """An extension of a certificate or CRL (RFC 5280 section 4.1).
+
+    ``extn_value`` is the DER inside the OCTET STRING.
+    """
 
     extn_id: ObjectIdentifier
     critical: Annotated[bool, Default(False)] = False
