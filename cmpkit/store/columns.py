@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from cmpkit.asn1 import decode
 from cmpkit.enums import CRLReason
-from cmpkit.errors import ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError
 
 __all__ = ["Moment", "Reason", "SerialNumber", "SubjectName"]
 
@@ -68,8 +68,22 @@ class SubjectName(TypeDecorator[x509.Name]):
     cache_ok = True
 
     def process_bind_param(self, value: x509.Name | None, dialect: Dialect) -> bytes | None:
-        """DER of the Name."""
-        return None if value is None else value.public_bytes()
+        """DER of the Name.
+
+        :raises ConfigurationError: for a name that nobody could read, such as one with ``*`` in a PrintableString.
+        """
+        if value is None:
+            return None
+        der = value.public_bytes()
+        try:
+            decode(x509.Name, der)
+        except CMPError as error:
+            raise ConfigurationError(
+                f"the name {value.rfc4514_string()} is not valid X.509: {error.detail}",
+                rule="RFC 5280 section 4.1.2.4",
+                hint="leave out the characters that such an attribute cannot have",
+            ) from error
+        return der
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> x509.Name | None:
         """The name."""
