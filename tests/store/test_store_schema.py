@@ -86,6 +86,16 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_alone(
     assert await anyio.Path(store_path).read_bytes() == before
 
 
+async def test_a_transaction_in_a_newer_format_is_refused(store: Store, store_path: Path, make: Any) -> None:
+    unit = make.unit()
+    await store.commit(unit)
+    with closing(sqlite3.connect(store_path)) as connection, connection:
+        connection.execute("UPDATE transactions SET body = json_set(body, '$.format', 2)")
+    with pytest.raises(ConfigurationError, match="format 2, not 1") as caught:
+        await store.load(unit.transaction.transaction_id, unit.answer.digest)
+    assert "upgrade cmpkit" in caught.value.hint
+
+
 async def test_a_store_of_an_older_version_is_refused_until_it_is_upgraded(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
