@@ -22,8 +22,8 @@ __all__ = ["HTTPClient"]
 class HTTPClient:
     """A client transport to one ``http`` or ``https`` address.
 
-    Connections are kept and used again, redirections are never followed, and proxies are those of the options or else
-    of the environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``).
+    Connections are kept and used again once the server has answered with HTTP/1.1, redirections are never followed,
+    and proxies are those of the options or else of the environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``).
 
     :param url: without a path, ``/.well-known/cmp`` is meant.
     :raises ConfigurationError: if the URL or an option cannot be used.
@@ -34,14 +34,19 @@ class HTTPClient:
         self._shown_url = _shown(self._url)
         self._options = options
         self._client = _open_client(self._url, options)
+        self._persistent = False
 
     async def exchange(self, request: bytes) -> bytes:
         """POST one message, return the one that answers it, whatever the HTTP status (RFC 9811 section 3.1).
 
         :raises TransportError: if no CMP message came back.
         """
+        # OpenSSL's server takes a transaction for aborted if a connection that it was to keep is closed; and h11 closes
+        # it, since that server answers with HTTP/1.0. So a server has to show HTTP/1.1 first.
+        headers = {"connection": "keep-alive" if self._persistent else "close"}
         with transport_errors(self._shown_url, self._options.timeout), anyio.fail_after(self._options.timeout):
-            async with self._client.stream("POST", self._url, content=request) as response:
+            async with self._client.stream("POST", self._url, content=request, headers=headers) as response:
+                self._persistent = response.http_version != "HTTP/1.0"
                 answer = self._head(response)
                 body = await self._read(response, answer)
         if not answer.is_cmp or not body:

@@ -123,11 +123,22 @@ async def test_a_url_without_path_means_the_well_known_one(end: str) -> None:
     assert script.requests[0].startswith(b"POST /.well-known/cmp HTTP/1.1\r\n")
 
 
-async def test_a_connection_is_used_again() -> None:
-    async with scripted(answer(), answer()) as script, client_of(script.url) as client:
-        await client.exchange(b"one")
-        await client.exchange(b"two")
-    assert script.connections == 1
+async def test_connections_are_used_again_once_the_server_has_shown_http_1_1() -> None:
+    async with scripted(*[answer()] * 4) as script, client_of(script.url) as client:
+        for _ in range(4):
+            await client.exchange(b"request")
+    assert script.connections == 2
+    asked = [b"connection: close" in request.lower() for request in script.requests]
+    assert asked == [True, False, False, False]
+
+
+async def test_a_server_of_http_1_0_is_never_asked_to_keep_a_connection() -> None:
+    old = answer(connection="keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")
+    async with scripted(*[old] * 3) as script, client_of(script.url) as client:
+        for _ in range(3):
+            await client.exchange(b"request")
+    assert script.connections == 3
+    assert all(b"connection: close" in request.lower() for request in script.requests)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "400 Bad", "404 Not Found", "500 Error", "503 Busy"])
