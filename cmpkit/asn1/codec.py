@@ -211,7 +211,7 @@ _ODD_KINDS: dict[Any, Callable[[bytes], Any]] = {
 
 def bad_format(kind: type[Any], error: Exception) -> CMPError:
     """The error for octets that are not a ``kind``."""
-    name = getattr(kind, "__name__", str(kind))
+    name = getattr(kind, "__name__", str(kind)).lstrip("_")
     return CMPError(f"not a DER encoded {name}: {error}", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 9483 section 3.5")
 
 

@@ -9,7 +9,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
 from cmpkit.asn1.codec import OpenSequence
-from cmpkit.asn1.crmf import CertId, CertTemplate
+from cmpkit.asn1.crmf import CertId, CertTemplate, EncryptedKey, PKIPublicationInfo
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, BitString, Explicit, NonEmpty, Size, Variant, value_set
 from cmpkit.asn1.x509 import Extension
@@ -95,12 +95,18 @@ def _failure_bits(failures: PKIFailureInfo) -> BitString | None:
 
 @sequence
 class CertifiedKeyPair:
-    """A certificate, in clear as DER octets or encrypted (RFC 9810 section 5.3.4)."""
+    """A certificate, in clear or encrypted, and its private key if the CA made it (RFC 9810 section 5.3.4).
+
+    ``cert_or_enc_cert`` holds an unread element: a certificate, or an EncryptedKey
+    (:func:`cmpkit.asn1.decode_encrypted_key`).
+    """
 
     cert_or_enc_cert: (
         Annotated[Variant[TLV, Literal["certificate"]], Explicit(0)]
         | Annotated[Variant[TLV, Literal["encrypted_cert"]], Explicit(1)]
     )
+    private_key: Annotated[EncryptedKey | None, Explicit(0)] = None
+    publication_info: Annotated[PKIPublicationInfo | None, Explicit(1)] = None
 
 
 @sequence

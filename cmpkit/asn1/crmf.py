@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
-from cmpkit.asn1.codec import parse_tlv, to_tlv
+from cmpkit.asn1.cms import EnvelopedData
+from cmpkit.asn1.codec import decode, der_wrap, encode, parse_tlv, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.names import GeneralName
 from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Implicit, NonEmpty, Null, UTCTime, Variant
@@ -21,11 +22,16 @@ __all__ = [
     "CertReqMsg",
     "CertRequest",
     "CertTemplate",
+    "EncryptedKey",
+    "EncryptedValue",
     "OptionalValidity",
+    "PKIPublicationInfo",
     "PKMACValue",
     "POPOSigningKey",
     "POPOSigningKeyInput",
     "ProofOfPossession",
+    "SinglePubInfo",
+    "decode_encrypted_key",
 ]
 
 
@@ -76,6 +82,54 @@ class CertRequest:
     cert_req_id: int
     cert_template: CertTemplate
     controls: Annotated[list[AttributeTypeAndValue] | None, NonEmpty] = None
+
+
+@sequence
+class EncryptedValue:
+    """A value encrypted for the holder of a key (RFC 4211 section 2.1); deprecated in favour of EnvelopedData."""
+
+    intended_alg: Annotated[AlgorithmIdentifier | None, Implicit(0)] = None
+    symm_alg: Annotated[AlgorithmIdentifier | None, Implicit(1)] = None
+    enc_symm_key: Annotated[BitString | None, Implicit(2)] = None
+    key_alg: Annotated[AlgorithmIdentifier | None, Implicit(3)] = None
+    value_hint: Annotated[bytes | None, Implicit(4)] = None
+    enc_value: BitString
+
+
+EncryptedKey: TypeAlias = (
+    Variant[EncryptedValue, Literal["encrypted_value"]]
+    | Annotated[Variant[EnvelopedData, Literal["enveloped_data"]], Implicit(0)]
+)
+"""A private key, certificate or passphrase, encrypted (RFC 4211 section 2.1, RFC 9810 section 5.2.2)."""
+
+
+@sequence
+class _EncryptedKeyHolder:
+    key: EncryptedKey
+
+
+def decode_encrypted_key(tlv: TLV) -> EncryptedKey:
+    """Read an element as EncryptedKey (a CHOICE cannot stand alone in hazmat.asn1).
+
+    :raises CMPError: badDataFormat if it is none.
+    """
+    return decode(_EncryptedKeyHolder, der_wrap(0x30, encode(tlv))).key
+
+
+@sequence
+class SinglePubInfo:
+    """Where to publish: ``pub_method`` is dontCare(0), x500(1), web(2) or ldap(3) (RFC 4211 section 6.3)."""
+
+    pub_method: int
+    pub_location: GeneralName | None = None
+
+
+@sequence
+class PKIPublicationInfo:
+    """Whether to publish: ``action`` is dontPublish(0) or pleasePublish(1) (RFC 4211 section 6.3)."""
+
+    action: int
+    pub_infos: Annotated[list[SinglePubInfo] | None, NonEmpty] = None
 
 
 @sequence

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from cryptography import x509
 
 from cmpkit.asn1.codec import OpenSequence, decode_with_names, encode
-from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, hazmat
+from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
 
 __all__ = ["from_wire", "sequence", "wire_class"]
@@ -181,9 +181,20 @@ def _converter(hint: Any) -> Converter | None:
         return lambda value: value if type(value) is hint else hint.from_elements(value)
     if typing.get_origin(hint) is list:
         return _frozen(_converter(args[0]))
+    if _is_union(hint) and any(map(_is_variant, args)):
+        return _plain_variant if _holds_names(hint) else None
     if _is_union(hint):
         return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
     return None
+
+
+def _is_variant(hint: Any) -> bool:
+    return typing.get_origin(typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint) is Variant
+
+
+def _plain_variant(value: Any) -> Any:
+    """hazmat.asn1 takes no subclass of Variant, such as a name that keeps its octets."""
+    return value if type(value) is Variant or not isinstance(value, Variant) else Variant(value.value, value.tag)
 
 
 def _frozen(one: Converter | None) -> Converter:

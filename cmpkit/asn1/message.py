@@ -93,80 +93,80 @@ class _CertReqMessages:
 
 
 @sequence
-class _CertRep:
+class _CertRepMessage:
     content: CertRepMessage
 
 
 @sequence
-class _P10:
+class _CertificationRequest:
     content: CertificationRequest
 
 
 @sequence
-class _RevReq:
+class _RevReqContent:
     content: list[RevDetails]
 
 
 @sequence
-class _RevRep:
+class _RevRepContent:
     content: RevRepContent
 
 
 @sequence
-class _Confirm:
+class _PKIConfirmContent:
     content: Null
 
 
 @sequence
-class _Info:
+class _GenMsgContent:
     content: list[InfoTypeAndValue]
 
 
 @sequence
-class _Error:
+class _ErrorMsgContent:
     content: ErrorMsgContent
 
 
 @sequence
-class _CertConf:
+class _CertConfirmContent:
     content: list[CertStatus]
 
 
 @sequence
-class _PollReqs:
+class _PollReqContent:
     content: list[PollReq]
 
 
 @sequence
-class _PollReps:
+class _PollRepContent:
     content: list[PollRep]
 
 
 @sequence
-class _Unread:
+class _UnreadContent:
     content: TLV
 
 
 # The EXPLICIT tag of a body frames its content as a SEQUENCE frames its fields, so the tag octet is all that differs.
 _HOLDERS: dict[BodyType, type[Any]] = {
     BodyType.IR: _CertReqMessages,
-    BodyType.IP: _CertRep,
+    BodyType.IP: _CertRepMessage,
     BodyType.CR: _CertReqMessages,
-    BodyType.CP: _CertRep,
-    BodyType.P10CR: _P10,
+    BodyType.CP: _CertRepMessage,
+    BodyType.P10CR: _CertificationRequest,
     BodyType.KUR: _CertReqMessages,
-    BodyType.KUP: _CertRep,
-    BodyType.RR: _RevReq,
-    BodyType.RP: _RevRep,
-    BodyType.PKICONF: _Confirm,
-    BodyType.GENM: _Info,
-    BodyType.GENP: _Info,
-    BodyType.ERROR: _Error,
-    BodyType.CERT_CONF: _CertConf,
-    BodyType.POLL_REQ: _PollReqs,
-    BodyType.POLL_REP: _PollReps,
+    BodyType.KUP: _CertRepMessage,
+    BodyType.RR: _RevReqContent,
+    BodyType.RP: _RevRepContent,
+    BodyType.PKICONF: _PKIConfirmContent,
+    BodyType.GENM: _GenMsgContent,
+    BodyType.GENP: _GenMsgContent,
+    BodyType.ERROR: _ErrorMsgContent,
+    BodyType.CERT_CONF: _CertConfirmContent,
+    BodyType.POLL_REQ: _PollReqContent,
+    BodyType.POLL_REP: _PollRepContent,
 }
-_BODIES = {_CONTEXT_CONSTRUCTED + kind: (kind, _HOLDERS.get(kind, _Unread)) for kind in BodyType}
+_BODIES = {_CONTEXT_CONSTRUCTED + kind: (kind, _HOLDERS.get(kind, _UnreadContent)) for kind in BodyType}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +206,7 @@ class PKIBody:
 
         :raises CMPError: systemFailure if the content does not fit the type.
         """
-        holder = _HOLDERS.get(self.type, _Unread)
+        holder = _HOLDERS.get(self.type, _UnreadContent)
         try:
             held = holder(content=self.content)
         except (ValueError, TypeError) as error:
@@ -303,7 +303,7 @@ class PKIMessage:
 
 
 @sequence
-class _Outer:
+class _PKIMessage:
     header: wire_class(PKIHeader)  # type: ignore[valid-type]
     body: TLV
     protection: Annotated[BitString | None, Explicit(0)] = None
@@ -323,14 +323,14 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
             PKIFailureInfo.BAD_DATA_FORMAT,
             hint="raise the size limit if such messages are wanted",
         )
-    outer = decode(_Outer, der)
+    outer = decode(_PKIMessage, der)
     message = PKIMessage(
         header=_read_header(outer.header),
         body=PKIBody.from_der(encode(outer.body)),
         protection=_whole_octets(outer.protection),
         extra_certs=tuple(map(hazmat.encode_der, outer.extra_certs or ())),
     )
-    message.__dict__["raw"] = bytes(der)
+    message.__dict__["raw"] = der
     return message
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any
 
-from cryptography.x509 import Name
+from cryptography.x509 import Name, ObjectIdentifier
 
-from cmpkit.asn1.primitives import TLV, BitString, GeneralizedTime, IA5String, PrintableString, UTCTime, Variant, hazmat
+from cmpkit.asn1.primitives import (
+    TLV,
+    BitString,
+    GeneralizedTime,
+    IA5String,
+    PrintableString,
+    SetOf,
+    UTCTime,
+    Variant,
+    hazmat,
+)
 from cmpkit.errors import CMPError
 
 __all__ = ["show"]
@@ -26,7 +37,9 @@ def _octets(octets: bytes, most: int = 32) -> str:
 
 
 def _integer(number: int) -> str:
-    if type(number) is not int or number.bit_length() <= _SHOWN_BITS:
+    if isinstance(number, enum.Enum):
+        return number.name
+    if number.bit_length() <= _SHOWN_BITS:
         return repr(number)
     return f"<integer of {number.bit_length()} bits>"
 
@@ -54,5 +67,7 @@ _WAYS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (BitString, lambda bits: f"<{len(bits.as_bytes()) * 8 - bits.padding_bits()} bits>"),
     ((GeneralizedTime, UTCTime), lambda time: time.as_datetime().isoformat()),
     ((IA5String, PrintableString), lambda text: repr(text.as_str())),
+    (SetOf, lambda values: f"{{{', '.join(map(show, values.as_list()))}}}"),
+    (ObjectIdentifier, lambda oid: oid.dotted_string),
     (Name, lambda name: repr(name.rfc4514_string())),
 )

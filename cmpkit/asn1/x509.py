@@ -23,6 +23,7 @@ from cmpkit.asn1.primitives import (
     Implicit,
     NonEmpty,
     SetOf,
+    Size,
     UTCTime,
 )
 
@@ -133,7 +134,7 @@ class Attribute:
     """An attribute of a PKCS#10 request (RFC 2986 section 4.1)."""
 
     type: ObjectIdentifier
-    values: SetOf[TLV]
+    values: Annotated[SetOf[TLV], Size(1, None)]
 
 
 @sequence
