@@ -174,6 +174,7 @@ async def test_a_busy_port_is_named() -> None:
         ("http://name.invalid:0", "cannot be resolved"),
         ("http://192.0.2.1:0", "cannot listen on http://192.0.2.1:0: "),
         (f"http://{'a' * 70}.example:0", "cannot listen on"),
+        (f"http://{'ü' * 70}.example:0", "cannot listen on"),
     ],
 )
 async def test_an_address_that_cannot_be_used_is_named(url: str, cause: str) -> None:
