@@ -181,11 +181,14 @@ def _converter(hint: Any) -> Converter | None:
         return lambda value: value if type(value) is hint else hint.from_elements(value)
     if typing.get_origin(hint) is list:
         return _frozen(_converter(args[0]))
-    if _is_union(hint) and any(map(_is_variant, args)):
+    return _union_converter(hint) if _is_union(hint) else None
+
+
+def _union_converter(hint: Any) -> Converter | None:
+    args = typing.get_args(hint)
+    if any(map(_is_variant, args)):
         return _plain_variant if _holds_names(hint) else None
-    if _is_union(hint):
-        return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
-    return None
+    return next((convert for arg in args if (convert := _converter(arg)) is not None), None)
 
 
 def _is_variant(hint: Any) -> bool:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
 
 from cmpkit import asn1
-from cmpkit.asn1 import FrozenList, OpenSequence, PKIBody, PKIMessage, SetOf, Variant
+from cmpkit.asn1 import FrozenList, OpenSequence, SetOf, Variant
 from cmpkit.errors import CMPError
 
 
 def rebuild(value: Any) -> Any:
     """A value of the same classes and content, down to names, numbers and unread elements."""
-    if isinstance(value, (PKIMessage, PKIBody)):
-        return type(value)(*(rebuild(getattr(value, field.name)) for field in dataclasses.fields(value)))
-    if isinstance(value, OpenSequence):
-        return type(value)(value.oid, value.value)
-    if isinstance(value, FrozenList):
-        return [rebuild(item) for item in value]
-    if isinstance(value, SetOf):
-        return SetOf([rebuild(item) for item in value.as_list()])
-    if isinstance(value, Variant):
-        return _rebuild_variant(value)
-    if isinstance(value, x509.Name):
-        return x509.Name(list(value.rdns))
-    if isinstance(value, asn1.CertReqMsg):
-        return _rebuild_request(value)
+    for kinds, again in _WAYS:
+        if isinstance(value, kinds):
+            return again(value)
     if dataclasses.is_dataclass(value):
         return type(value)(**{field.name: rebuild(getattr(value, field.name)) for field in dataclasses.fields(value)})
     return value
@@ -46,3 +36,26 @@ def _rebuild_request(message: asn1.CertReqMsg) -> asn1.CertReqMsg:
     except CMPError:  # so does a request
         return message
     return asn1.CertReqMsg.build(request, rebuild(message.popo), reg_info=rebuild(message.reg_info))
+
+
+def _rebuild_pkcs10(value: asn1.CertificationRequest) -> asn1.CertificationRequest:
+    try:
+        info = asn1.to_tlv(rebuild(value.info))
+    except CMPError:
+        return value
+    return asn1.CertificationRequest(
+        certification_request_info=info,
+        signature_algorithm=rebuild(value.signature_algorithm),
+        signature=value.signature,
+    )
+
+
+_WAYS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (OpenSequence, lambda value: type(value)(value.oid, value.value)),
+    (FrozenList, lambda value: [rebuild(item) for item in value]),
+    (SetOf, lambda value: SetOf([rebuild(item) for item in value.as_list()])),
+    (Variant, _rebuild_variant),
+    (x509.Name, lambda value: x509.Name(list(value.rdns))),
+    (asn1.CertReqMsg, _rebuild_request),
+    (asn1.CertificationRequest, _rebuild_pkcs10),
+)
