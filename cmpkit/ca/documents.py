@@ -1,0 +1,82 @@
+"""What ``cmpkit init`` writes for people to read: the configuration file, and a note beside the root key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+__all__ = ["DEFAULT_LISTEN", "configuration_text", "root_note"]
+
+DEFAULT_LISTEN = "http://127.0.0.1:8829/.well-known/cmp"
+
+_CONFIGURATION = """\
+# The configuration of a cmpkit server. Relative paths start in the directory of this file.
+# A key that does not exist is an error, which names it. Start the server with: cmpkit serve --config FILE
+
+[store]
+url = "sqlite:///cmpkit.db"
+# Shared secrets are encrypted in the store with this key. Keep a copy, apart from the backups of the store.
+sealing_key_file = "keys/store.key"
+
+[issuer]
+kind = "local"
+# The certificate of the CA, then those above it.
+certificate = "issuing.pem"
+key = "file:keys/issuing.key.pem"
+# key_password = "file:PATH"           # or "env:NAME", if the key is encrypted
+crl_validity = "7d"
+# crl_urls = ["http://crl.example/ca.crl"]   # where the CRL will be published: goes into every certificate
+
+# Signs the answers to requests that are not protected by a shared secret.
+[signer]
+certificate = "signer.pem"
+key = "file:keys/signer.key.pem"
+
+{listen}
+# Who may do what. The default: a shared secret enrols what it was made for (see: cmpkit secret add); a certificate of
+# this CA may be updated and revoked with its own key, and get others of the same name; nobody else may do anything.
+[policy]
+kind = "default"
+default_profile = "device"             # of requests that name none
+allow_key_reuse = true                 # whether an update may keep its key
+
+# Where shared secrets are looked up.
+[[secrets]]
+kind = "store"
+
+# What certificates get. {{identity}} is the reference of the shared secret, or the commonName of the certificate.
+[profiles.device]
+# key_types = ["p256", "rsa3072"]      # absent: every key type that is strong enough
+# subject = "CN={{identity}}, O=Example" # absent: the one asked for, as far as the policy allows it
+# subject_alt_names = ["dns:{{identity}}.devices.example"]
+key_usage = ["digitalSignature"]
+extended_key_usage = ["clientAuth"]
+validity = "365d"
+approval = "none"
+"""
+
+_ROOT_NOTE = """\
+This directory holds the root of the CA: whoever has it can make certificates that everybody trusts.
+
+  root.pem          its certificate (the same as trust.pem)
+  root.key.pem      its private key, encrypted (PKCS#8)
+  root.passphrase   what decrypts the key
+
+The server never needs them. Carry the key and the passphrase away, to two places that are safe and are not the same,
+and delete this directory. You will need both to make a new issuing CA before the present one ends.
+"""
+
+
+def configuration_text(listen: Sequence[str]) -> str:
+    """The configuration file of a new server.
+
+    :param listen: the URLs to listen on; none means :data:`DEFAULT_LISTEN`.
+    """
+    # A JSON string is a TOML basic string.
+    tables = (f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n" for url in listen or (DEFAULT_LISTEN,))
+    return _CONFIGURATION.format(listen="\n".join(tables))
+
+
+def root_note() -> str:
+    """What to do with the root key."""
+    return _ROOT_NOTE

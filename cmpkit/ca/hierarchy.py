@@ -1,0 +1,141 @@
+"""The certificates of a CA's own: root, issuing CA, and the signer of its CMP messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.x509 import NameOID
+
+from cmpkit import oids
+from cmpkit.asn1 import Extension
+from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
+from cmpkit.ca.extensions import key_usage_extension, purposes_extension
+from cmpkit.ca.issuer import certificate_record
+from cmpkit.crypto.names import common_name
+from cmpkit.crypto.pop import build_p10
+from cmpkit.crypto.x509 import CertificateContent, build_certificate, extension, key_identifier, random_serial
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import CertificateRecord, CertificateState, PrivateKey
+
+__all__ = ["SIGNER_PROFILE", "Hierarchy", "issuing_request", "make_hierarchy", "make_signer"]
+
+ROOT_VALIDITY = timedelta(days=3650)
+ISSUING_VALIDITY = timedelta(days=1825)
+SIGNER_PROFILE = "cmp-signer"
+"""The profile that the store names for the signer of CMP messages; no configuration has it: nobody can ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A root and the issuing CA below it.
+
+    :param root: DER of the self-signed certificate.
+    """
+
+    root: bytes
+    issuing: IssuerCertificate
+
+
+async def make_hierarchy(
+    subject: x509.Name, *, root_key: PrivateKey, issuing_key: PrivateKey, now: datetime
+) -> Hierarchy:
+    """A root for ten years, and an issuing CA for five that may have no CA below it.
+
+    :param subject: that of the issuing CA.
+    :raises ConfigurationError: if no name for the root can be made of it.
+    """
+    root_name = _related_name(subject, "Root")
+    root = await build_certificate(
+        CertificateContent(
+            serial_number=random_serial(),
+            issuer=root_name.public_bytes(),
+            subject=root_name,
+            not_before=now,
+            not_after=now + ROOT_VALIDITY,
+            public_key_info=root_key.public_key_info,
+            extensions=(*_ca_extensions(root_key, path_length=None), _authority(root_key.public_key_info)),
+        ),
+        root_key,
+    )
+    issuing = await build_certificate(
+        CertificateContent(
+            serial_number=random_serial(),
+            issuer=root_name.public_bytes(),
+            subject=subject,
+            not_before=now,
+            not_after=now + ISSUING_VALIDITY,
+            public_key_info=issuing_key.public_key_info,
+            extensions=(*_ca_extensions(issuing_key, path_length=0), _authority(root_key.public_key_info)),
+        ),
+        root_key,
+    )
+    return Hierarchy(root, read_issuer_certificate((issuing, root)))
+
+
+async def issuing_request(subject: x509.Name, key: PrivateKey) -> bytes:
+    """DER of a PKCS#10 request for the certificate of an issuing CA."""
+    return await build_p10(subject, key, _ca_extensions(key, path_length=0))
+
+
+async def make_signer(
+    issuer: IssuerCertificate, issuer_key: PrivateKey, *, key: PrivateKey, now: datetime
+) -> CertificateRecord:
+    """The certificate that signs CMP messages for the CA: cmcCA (RFC 9810 section 4.5), valid as long as the CA is.
+
+    :param key: the signer's.
+    :raises ConfigurationError: if the certificate of the CA has ended, or no name can be made of its subject.
+    """
+    if now >= issuer.not_after:
+        raise ConfigurationError(f"the certificate of the CA ended at {issuer.not_after}", hint="renew it first")
+    content = CertificateContent(
+        serial_number=random_serial(),
+        issuer=issuer.subject,
+        subject=_related_name(issuer.name, "CMP"),
+        not_before=now.replace(microsecond=0),
+        not_after=issuer.not_after,
+        public_key_info=key.public_key_info,
+        extensions=(
+            extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+            key_usage_extension({"digitalSignature"}),
+            purposes_extension([oids.KP_CMC_CA]),
+            extension(x509.SubjectKeyIdentifier(key_identifier(key.public_key_info))),
+            extension(x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)),
+        ),
+    )
+    return certificate_record(
+        content,
+        await build_certificate(content, issuer_key),
+        issuer_key=issuer.key_id,
+        profile=SIGNER_PROFILE,
+        request_key=f"{SIGNER_PROFILE}:{content.serial_number:x}",
+        state=CertificateState.VALID,
+    )
+
+
+def _ca_extensions(key: PrivateKey, *, path_length: int | None) -> tuple[Extension, ...]:
+    return (
+        extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True),
+        key_usage_extension({"keyCertSign", "cRLSign"}),
+        extension(x509.SubjectKeyIdentifier(key_identifier(key.public_key_info))),
+    )
+
+
+def _authority(public_key_info: bytes) -> Extension:
+    return extension(x509.AuthorityKeyIdentifier(key_identifier(public_key_info), None, None))
+
+
+def _related_name(subject: x509.Name, addition: str) -> x509.Name:
+    """The subject with ``addition`` after its commonName: names of one CA look alike and differ."""
+    base = common_name(subject)
+    text = addition if base is None else f"{base} {addition}"
+    kept = [rdn for rdn in subject.rdns if not any(item.oid == NameOID.COMMON_NAME for item in rdn)]
+    try:
+        attribute = x509.NameAttribute(NameOID.COMMON_NAME, text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the commonName {base!r} of the CA is too long: {text!r} has more than 64 characters",
+            hint="choose one with at most 59 characters",
+        ) from error
+    return x509.Name([*kept, x509.RelativeDistinguishedName([attribute])])
