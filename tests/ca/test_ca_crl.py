@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+from cryptography import x509
+from pyasn1.codec.der import decoder
+from pyasn1_modules import rfc5280
+
+from cmpkit.enums import CRLReason
+from cmpkit.parts import CertificateRecord, Store
+
+DAY = timedelta(days=1)
+
+
+async def fetch(ca: Any, now: datetime | None = None, **settings: Any) -> x509.CertificateRevocationList:
+    """A CRL from a process that was just started, or with ``now`` from the one that runs."""
+    issuer = ca.issuer if now is not None else ca.reopened(**settings)
+    return x509.load_der_x509_crl(await issuer.crl(now=now or ca.ask.now))
+
+
+def number(crl: x509.CertificateRevocationList) -> int:
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def reasons(crl: x509.CertificateRevocationList) -> dict[int, x509.ReasonFlags | None]:
+    found = {}
+    for entry in crl:
+        extensions = [item.value for item in entry.extensions]
+        found[entry.serial_number] = extensions[0].reason if extensions else None
+    return found
+
+
+async def test_a_crl_is_signed_by_the_ca_and_valid_as_long_as_set(ca: Any, ask: Any) -> None:
+    crl = await fetch(ca, crl_validity=timedelta(hours=3))
+    issuer = x509.load_der_x509_certificate(ca.certificate.der)
+    assert crl.is_signature_valid(issuer.public_key())
+    assert crl.issuer == issuer.subject
+    assert (crl.last_update_utc, crl.next_update_utc) == (ask.second, ask.second + timedelta(hours=3))
+    key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == key
+    assert list(crl) == []
+
+
+async def test_a_crl_is_read_by_pyasn1(ca: Any, ask: Any) -> None:
+    record = await ca.revoke(await ca.issue(), CRLReason.KEY_COMPROMISE)
+    read, rest = decoder.decode(await ca.issuer.crl(now=ask.now), asn1Spec=rfc5280.CertificateList())
+    assert not rest
+    assert int(read["tbsCertList"]["version"]) == 1
+    (entry,) = read["tbsCertList"]["revokedCertificates"]
+    assert int(entry["userCertificate"]) == record.serial_number
+    (reason,) = entry["crlEntryExtensions"]
+    assert int(decoder.decode(reason["extnValue"], asn1Spec=rfc5280.CRLReason())[0]) == CRLReason.KEY_COMPROMISE
+
+
+async def test_a_revocation_is_on_the_next_crl_at_once(ca: Any, ask: Any) -> None:
+    first, second = await ca.issue(), await ca.issue()
+    assert reasons(await fetch(ca, ask.now)) == {}
+    await ca.revoke(first, CRLReason.SUPERSEDED)
+    assert reasons(await fetch(ca, ask.now)) == {first.serial_number: x509.ReasonFlags.superseded}
+    await ca.revoke(second, CRLReason.UNSPECIFIED)
+    assert reasons(await fetch(ca, ask.now)) == {
+        first.serial_number: x509.ReasonFlags.superseded,
+        second.serial_number: None,
+    }
+
+
+async def test_hold_release_and_revocation_are_on_the_crl_each_in_turn(ca: Any, ask: Any) -> None:
+    record: CertificateRecord = await ca.issue()
+    steps = [
+        (CRLReason.CERTIFICATE_HOLD, {record.serial_number: x509.ReasonFlags.certificate_hold}),
+        (CRLReason.REMOVE_FROM_CRL, {}),
+        (CRLReason.CERTIFICATE_HOLD, {record.serial_number: x509.ReasonFlags.certificate_hold}),
+        (CRLReason.KEY_COMPROMISE, {record.serial_number: x509.ReasonFlags.key_compromise}),
+    ]
+    numbers = [number(await fetch(ca, ask.now))]
+    for reason, expected in steps:
+        await ca.revoke(record, reason)
+        crl = await fetch(ca, ask.now)
+        assert reasons(crl) == expected
+        numbers.append(number(crl))
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_crl_is_kept_while_nothing_changes(ca: Any, ask: Any) -> None:
+    await ca.revoke(await ca.issue())
+    first = await ca.issuer.crl(now=ask.now)
+    assert await ca.issuer.crl(now=ask.now + 3 * DAY) == first
+
+
+async def test_a_crl_is_made_anew_after_half_of_its_validity(ca: Any, ask: Any) -> None:
+    first = await fetch(ca, ask.now)
+    later = await fetch(ca, ask.now + 3.5 * DAY)
+    assert number(later) > number(first)
+    assert later.last_update_utc == ask.second + 3.5 * DAY
+
+
+async def test_a_crl_from_the_future_is_made_anew(ca: Any, ask: Any) -> None:
+    await fetch(ca, ask.now + DAY)
+    assert (await fetch(ca, ask.now)).last_update_utc == ask.second
+
+
+async def test_a_revocation_by_another_process_is_on_the_next_crl(ca: Any, ask: Any) -> None:
+    record = await ca.issue()
+    other = ca.reopened()
+    before = x509.load_der_x509_crl(await other.crl(now=ask.now))
+    await ca.revoke(record)
+    after = x509.load_der_x509_crl(await other.crl(now=ask.now))
+    assert (reasons(before), list(reasons(after))) == ({}, [record.serial_number])
+
+
+async def test_numbers_increase_across_processes(ca: Any, ask: Any) -> None:
+    numbers = [number(await fetch(ca)) for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_revocation_date_is_when_it_was_revoked(ca: Any, ask: Any) -> None:
+    await ca.revoke(await ca.issue(), now=ask.now + DAY)
+    (entry,) = await fetch(ca, ask.now + 2 * DAY)
+    assert entry.revocation_date_utc == ask.second + DAY
+
+
+class Gate:
+    """A store that reads the revoked certificates, and only then lets others go on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.queries = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def revoked(self, issuer_key: str) -> Any:
+        self.queries += 1
+        found = await self._store.revoked(issuer_key)
+        await anyio.lowlevel.checkpoint()
+        return found
+
+
+async def test_one_crl_is_made_for_many_who_ask_at_once(ca: Any, ask: Any) -> None:
+    ca.store = Gate(ca.store)
+    issuer = ca.reopened()
+    answers: list[bytes] = []
+
+    async def one() -> None:
+        answers.append(await issuer.crl(now=ask.now))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(one)
+    assert len(answers) == 5
+    assert len(set(answers)) == 1
+
+
+async def test_a_greater_number_never_lists_less(ca: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process revokes, and makes its CRL, between our two looks at the store."""
+    record, other = await ca.issue(), ca.reopened()
+    made: list[x509.CertificateRevocationList] = []
+    real = ca.store.next_crl_number
+
+    async def slow(issuer_key: str) -> int:
+        if not made:
+            made.append(None)  # type: ignore[arg-type]
+            await ca.revoke(record)
+            made[0] = x509.load_der_x509_crl(await other.crl(now=ask.now))
+        given: int = await real(issuer_key)
+        return given
+
+    monkeypatch.setattr(ca.store, "next_crl_number", slow)
+    ours = await fetch(ca, ask.now)
+    assert number(ours) > number(made[0])
+    assert set(reasons(ours)) >= set(reasons(made[0])) == {record.serial_number}
