@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Callable
+import stat
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,8 @@ from typing import Any
 import cmpkit_signature
 import pytest
 from cryptography import x509
+from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder
+from cryptography.x509.verification import Store as TrustStore
 
 from cmpkit import oids
 from cmpkit.asn1 import Extension
@@ -21,6 +26,8 @@ from cmpkit.ca.extensions import alternative_names_extension, key_usage_extensio
 from cmpkit.ca.hierarchy import Hierarchy, make_hierarchy
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.profiles import ConfiguredProfile, load_profile
+from cmpkit.ca.setup import Initialised, initialise
+from cmpkit.ca.sources import resolve_store_url
 from cmpkit.crypto import plugin as keys_plugin
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
@@ -34,6 +41,7 @@ from cmpkit.parts import (
     Credential,
     Grant,
     Issued,
+    OpenContext,
     PrivateKey,
     ProtectionKind,
     RevocationRequest,
@@ -230,3 +238,68 @@ async def hierarchy(anyio_backend: str, root_key: PrivateKey, issuing_key: Priva
 @pytest.fixture
 def ca(hierarchy: Hierarchy, issuing_key: PrivateKey, store: Store, plugins: Plugins, ask: Ask) -> CA:
     return CA(hierarchy, issuing_key, store, plugins, ask)
+
+
+@pytest.fixture
+def init(tmp_path: Path, plugins: Plugins) -> Callable[..., Awaitable[Initialised]]:
+    """``cmpkit init`` for the directory ``ca``."""
+
+    async def run(**options: Any) -> Initialised:
+        return await initialise(tmp_path / "ca", **{"plugins": plugins, "now": NOW, **options})
+
+    return run
+
+
+class Look:
+    """Looks at what ``init`` made."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+
+    @staticmethod
+    def certificates(path: Path) -> list[x509.Certificate]:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+
+    @staticmethod
+    def tree(directory: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+    @staticmethod
+    def entries(directory: Path) -> list[Path]:
+        return list(directory.rglob("*"))
+
+    @staticmethod
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    async def open_ca(self, made: Initialised) -> tuple[Any, Store]:
+        """Issuer and store, everything opened as the configuration file says."""
+        configuration = tomllib.loads(made.config.read_text())
+        tables = configuration["store"]
+        url = resolve_store_url(tables["url"], made.directory)
+        sealing_key = base64.b64decode((made.directory / tables["sealing_key_file"]).read_bytes())
+        store = self.plugins.store(url).open(url, sealing_key=sealing_key)
+        await store.check()
+        profiles = {name: load_profile(name, table, self.plugins) for name, table in configuration["profiles"].items()}
+        context = OpenContext(made.directory, store, self.plugins, profiles)
+        policy, issuer = configuration["policy"], configuration["issuer"]
+        await self.plugins.require("policy", policy.pop("kind")).open(policy, context)
+        for source in configuration["secrets"]:
+            await self.plugins.require("secret source", source.pop("kind")).open(source, context)
+        return await self.plugins.require("issuer", issuer.pop("kind")).open(issuer, context), store
+
+    def verify(self, made: Initialised, der: bytes) -> None:
+        """Whether a certificate leads to trust.pem, by cryptography's verifier."""
+        policy = (
+            PolicyBuilder()
+            .store(TrustStore(self.certificates(made.trust)))
+            .time(SECOND + timedelta(seconds=1))
+            .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all())
+        )
+        intermediates = self.certificates(made.directory / "issuing.pem")
+        policy.build_client_verifier().verify(x509.load_der_x509_certificate(der), intermediates)
+
+
+@pytest.fixture
+def look(plugins: Plugins) -> Look:
+    return Look(plugins)

@@ -17,9 +17,8 @@ from cmpkit.ca.extensions import read_alternative_names, read_extensions
 from cmpkit.ca.profiles import ConfiguredProfile
 from cmpkit.crypto.names import parse_name
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest, PrivateKey
-from cmpkit.plugins import Plugins
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
@@ -347,8 +346,11 @@ def test_r_071_an_unknown_extension_is_left_out_as_a_modification(profile: MakeP
 
 
 def test_an_extension_that_cannot_be_read_is_refused(profile: MakeProfile, ask: Any) -> None:
-    for oid in (oids.KEY_USAGE, oids.EXTENDED_KEY_USAGE):
-        refused(profile(), ask.request("CN=dev-42", ask.malformed(oid)), ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
+    for oid in (oids.KEY_USAGE, oids.EXTENDED_KEY_USAGE, oids.BASIC_CONSTRAINTS):
+        wanted = Extension(extn_id=oid, extn_value=b"\x04\x01")
+        refused(profile(), ask.request("CN=dev-42", wanted), ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
+    empty = Extension(extn_id=oids.EXTENDED_KEY_USAGE, extn_value=b"\x30\x00")
+    refused(profile(), ask.request("CN=dev-42", empty), ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
 
 
 def test_an_extension_that_is_there_twice_is_refused(profile: MakeProfile, ask: Any) -> None:
@@ -398,44 +400,6 @@ def test_a_later_start_does_not_make_a_later_end(profile: MakeProfile, give: Any
 def test_a_validity_of_which_nothing_is_left_is_refused(profile: MakeProfile, ask: Any, start: int, end: int) -> None:
     request = ask.request(not_before=ask.second + timedelta(days=start), not_after=ask.second + timedelta(days=end))
     refused(profile(validity="3d"), request, ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
-
-
-# the table
-
-
-@pytest.mark.parametrize(
-    ("table", "key"),
-    [
-        ({"validty": "1d"}, "validty: there is no such key"),
-        ({"validity": "soon"}, "validity: a length of time"),
-        ({"key_types": ["p255"]}, "key_types: p255"),
-        ({"key_types": []}, "key_types: "),
-        ({"subject": "nobody"}, "subject: "),
-        ({"subject_alt_names": ["host"]}, "subject_alt_names: 'host'"),
-        ({"key_usage": ["signing"]}, "key_usage: signing: is none of"),
-        ({"key_usage": ["keyCertSign"]}, "key_usage: keyCertSign: is none of"),
-        ({"key_usage": ["digitalSignature", "encipherOnly"]}, "key_usage: "),
-        ({"extended_key_usage": ["web"]}, "'web' is neither an OID"),
-        ({"extended_key_usage": ["cmcCA"]}, "cmcCA makes its holder an authority"),
-        ({"extended_key_usage": ["1.3.6.1.5.5.7.3.28"]}, "1.3.6.1.5.5.7.3.28 makes its holder an authority"),
-        ({"extended_key_usage": ["anyExtendedKeyUsage"]}, "special = true"),
-        ({"approval": "manual"}, 'approval: only "none" is supported'),
-        ({"allow_requested_names": "yes"}, "allow_requested_names: "),
-    ],
-)
-def test_a_mistake_in_the_table_names_its_key(profile: MakeProfile, table: dict[str, Any], key: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        profile(**table)
-    assert caught.value.detail.startswith("[profiles.device] ")
-    assert key in caught.value.detail
-
-
-def test_approval_by_nobody_may_be_written_out(profile: MakeProfile, give: Any) -> None:
-    assert not give(profile(approval="none")).modified
-
-
-def test_a_profile_shows_its_name(profile: MakeProfile, plugins: Plugins) -> None:
-    assert repr(profile()) == "ConfiguredProfile('device')"
 
 
 def test_extensions_are_der_that_cryptography_reads(profile: MakeProfile, give: Any) -> None:

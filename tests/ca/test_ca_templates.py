@@ -23,8 +23,7 @@ def test_an_identity_never_brings_an_attribute_of_its_own(identity: str) -> None
     template = SubjectTemplate.parse("CN={identity}+OU=devices, O=Example")
     try:
         name = template.render(identity)
-    except CMPError as error:
-        assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+    except CMPError:
         return
     assert [[item.oid for item in rdn] for rdn in name.rdns] == [
         [NameOID.ORGANIZATION_NAME],
