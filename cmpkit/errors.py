@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 
 __all__ = [
@@ -9,6 +11,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "PeerRefusal",
+    "StillWaiting",
     "TransportError",
     "TrustError",
 ]
@@ -93,6 +96,23 @@ class PeerRefusal(CMPError):
         self.status = status
         self.texts = texts
         self.body = body
+
+
+class StillWaiting(CMPError):
+    """The time is over and the operation is not: the server needs longer, or never answered.
+
+    :param saved: the file of the transaction, or ``None`` if none was kept.
+    :param waiting: whether the server said that it needs time; otherwise no answer came.
+    :param seconds: how long was waited.
+    """
+
+    def __init__(self, saved: Path | None, *, waiting: bool, seconds: float) -> None:
+        what = "the server still needs time" if waiting else "no answer came"
+        where = f"; the transaction is saved in {saved}" if saved else ""
+        hint = f"go on with: cmpkit resume {saved}" if saved else "keep transactions with --state to resume them"
+        super().__init__(f"{what} after {seconds:g} s{where}", PKIFailureInfo.SYSTEM_UNAVAIL, hint=hint)
+        self.saved = saved
+        self.waiting = waiting
 
 
 class ConfigurationError(CMPError):

@@ -1,7 +1,7 @@
 """The client's side of an operation as a value and pure functions over it.
 
-:class:`ClientTransaction` is everything that must survive: saved before the first octet is sent and after each answer, it
-goes on in another process a week later. :func:`receive` says what to do next: :class:`Send`, :class:`Wait`,
+:class:`ClientTransaction` is everything that must survive: saved before the first octet is sent and after each answer,
+it goes on in another process a week later. :func:`receive` says what to do next: :class:`Send`, :class:`Wait`,
 :class:`Decide` or :class:`Finished`. Protection, trust and files lie outside (:mod:`cmpkit.endpoints`).
 """
 
@@ -65,7 +65,9 @@ class ClientTransaction:
     :param recip_nonce: senderNonce of the last answer.
     :param poll_at: when the next pollReq is due.
     :param certificate: DER of the certificate that came.
-    :param chain: DER of the extraCerts that came with it.
+    :param public_key_info: DER of the SubjectPublicKeyInfo that it must hold.
+    :param subject: DER of the subject that was asked for, empty if any will do.
+    :param chain: DER of the extraCerts that came.
     :param ca_pubs: DER of its caPubs; they are no trust anchors by themselves (R-048).
     :param rejection: why the certificate was refused by us, empty if it was not.
     :param context: what the caller needs to go on in another process, as plain text: no secrets.
@@ -83,6 +85,8 @@ class ClientTransaction:
     recip_nonce: bytes = b""
     poll_at: datetime | None = None
     certificate: bytes = b""
+    public_key_info: bytes = b""
+    subject: bytes = b""
     chain: tuple[bytes, ...] = ()
     ca_pubs: tuple[bytes, ...] = ()
     rejection: str = ""
@@ -144,6 +148,8 @@ def begin(
     *,
     cert_req_id: int = 0,
     implicit_confirm: bool = False,
+    public_key_info: bytes = b"",
+    subject: bytes = b"",
     context: Mapping[str, str] | None = None,
 ) -> ClientTransaction:
     """A new transaction under a fresh transactionID; nothing was sent yet."""
@@ -152,6 +158,8 @@ def begin(
         transaction_id=secrets.token_bytes(NONCE_SIZE),
         cert_req_id=WHOLE_MESSAGE if operation is BodyType.P10CR else cert_req_id,
         implicit_confirm=implicit_confirm,
+        public_key_info=public_key_info,
+        subject=subject,
         context=dict(context or {}),
     )
 
@@ -237,15 +245,12 @@ def _certificates(transaction: ClientTransaction, message: PKIMessage, now: date
         raise PeerRefusal(status.failures, texts=status.texts, body=body, hint=_HINTS.get(status.failures, ""))
     pair = response.certified_key_pair
     if pair is None or status.failures:
-        raise _broken(
-            f"status {status.status.wire_name} without certificate, or with failInfo", "RFC 9810 section 5.3.4"
-        )
+        raise _broken(f"{status.status.wire_name} without certificate, or with failInfo", "RFC 9810 section 5.3.4")
     if pair.cert_or_enc_cert.tag != "certificate":
         raise _broken("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
     came = replace(
         transaction,
         certificate=encode(pair.cert_or_enc_cert.value),
-        chain=message.extra_certs,
         ca_pubs=tuple(encode(certificate) for certificate in content.ca_pubs or ()),
         cert_req_id=response.cert_req_id,
         awaited_nonce=b"",

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 NONCE_SIZE = 16
-"""Octets of a transactionID or nonce that we make, and the fewest that a senderNonce may have (RFC 9483 section 3.1)."""
+"""Octets of a transactionID or nonce of ours, and the fewest that a senderNonce may have (RFC 9483 section 3.1)."""
 MAX_IDENTIFIER_SIZE = 128
 """Octets that a transactionID, nonce or key identifier may have at most; a bound on memory, not in an RFC."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -61,13 +62,23 @@ def _octets(value: str) -> bytes:
     return base64.b64decode(value, validate=True)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "operation": lambda value: BodyType[value],
     "state": ClientState,
     "poll_at": lambda value: None if value is None else datetime.fromisoformat(value),
     "chain": lambda value: tuple(_octets(item) for item in value),
     "ca_pubs": lambda value: tuple(_octets(item) for item in value),
     **dict.fromkeys(
-        ("transaction_id", "message", "sender_nonce", "awaited_nonce", "recip_nonce", "certificate"), _octets
+        (
+            "transaction_id",
+            "message",
+            "sender_nonce",
+            "awaited_nonce",
+            "recip_nonce",
+            "certificate",
+            "public_key_info",
+            "subject",
+        ),
+        _octets,
     ),
 }

@@ -1,7 +1,7 @@
 """What the responder asks for: everything that signs, stores, decides or may take time lies outside the engine.
 
-Each need is a value; whoever drives the engine (:mod:`cmpkit.endpoints`) answers it with the result named here, or throws
-the :class:`~cmpkit.errors.CMPError` that came of it into the engine.
+Each need is a value; whoever drives the engine (:mod:`cmpkit.endpoints`) answers it with the result named here, or
+throws the :class:`~cmpkit.errors.CMPError` that came of it into the engine.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ class Reply:
     :param transaction: the state to store, before the senderNonce of the answer is known; ``None`` stores nothing.
     :param general_info: for the header of the answer.
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
+    :param refused: why, if the body says no: what the operator should know.
     """
 
     body: PKIBody | None
@@ -54,6 +55,7 @@ class Reply:
     changes: tuple[CertificateChange, ...] = ()
     spent: tuple[bytes, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
+    refused: CMPError | None = None
 
 
 def certificate_response(body_type: BodyType, cert_req_id: int, result: Issued, ca_pubs: Sequence[bytes]) -> PKIBody:
@@ -75,10 +77,10 @@ def rejection(body: PKIBody, error: CMPError) -> Reply:
     """The refusal of a request in the body that answers it (RFC 9483 section 3.6)."""
     status = _status(error)
     if body.type is BodyType.RR:
-        return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))))
+        return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))), refused=error)
     ids = [P10_CERT_REQ_ID] if body.type is BodyType.P10CR else [msg.request.cert_req_id for msg in body.content]
     responses = [CertResponse(cert_req_id=cert_req_id, status=status) for cert_req_id in ids]
-    return Reply(PKIBody(ANSWERS[body.type], CertRepMessage(response=responses)))
+    return Reply(PKIBody(ANSWERS[body.type], CertRepMessage(response=responses)), refused=error)
 
 
 def refusal(error: CMPError) -> Reply:

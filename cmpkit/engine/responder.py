@@ -90,7 +90,7 @@ class _Work:
             state=state,
             version=known.version if known else 0,
             peer_nonces=(*(known.peer_nonces if known else ()), self.message.header.sender_nonce or b""),
-            extra_certs=self.message.extra_certs if self.auth.credential.certificate else (),
+            extra_certs=() if state is TransactionState.DONE else self.message.extra_certs,
             **changes,
         )
 
@@ -98,7 +98,8 @@ class _Work:
         """The known transaction after this message, in another state."""
         assert self.transaction is not None
         nonces = (*self.transaction.peer_nonces, self.message.header.sender_nonce or b"")
-        return replace(self.transaction, state=state, peer_nonces=nonces, **changes)
+        known = () if state is TransactionState.DONE else self.transaction.extra_certs
+        return replace(self.transaction, state=state, peer_nonces=nonces, extra_certs=known, **changes)
 
     def audit(self, event: str, **details: str | int) -> AuditEntry:
         """A line of the audit about this message."""

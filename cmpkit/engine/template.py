@@ -1,4 +1,4 @@
-"""From wire to value: what a certificate or revocation request asks for (RFC 9810 sections 5.3.1 to 5.3.9, RFC 4211)."""
+"""From wire to value: what a certificate or revocation request asks for (RFC 9810 section 5.3, RFC 4211)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cmpkit.asn1 import (
     RevDetails,
     Time,
     decode,
+    distinguished_name,
     encode,
     parse_tlv,
 )
@@ -84,10 +85,11 @@ def _certificate_to_update(request: CertRequest, auth: Authenticated) -> Certifi
         return auth.record
     named = parse_tlv(control.value, CertId)
     issuer = x509.load_der_x509_certificate(auth.record.der).issuer
-    same_issuer = named.issuer.tag == "directory_name" and names_match(named.issuer.value, issuer)
+    named_issuer = distinguished_name(named.issuer)
+    same_issuer = named_issuer is not None and names_match(named_issuer, issuer)
     if named.serial_number != auth.record.serial_number or not same_issuer:
         raise CMPError(
-            f"oldCertID names serial number {named.serial_number:x}, the message is signed by {auth.record.serial_number:x}",
+            f"oldCertID names certificate {named.serial_number:x}, the signer is {auth.record.serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.1.3",
         )

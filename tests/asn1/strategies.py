@@ -226,34 +226,52 @@ recipients = st.builds(
     key_encryption_algorithm=algorithm_identifiers,
     encrypted_key=octets,
 ).map(asn1.to_tlv)
+originator_infos = st.builds(
+    asn1.OriginatorInfo,
+    certs=optional(certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))),
+    crls=optional(certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))),
+)
+encrypted_content_infos = st.builds(
+    asn1.EncryptedContentInfo,
+    content_type=object_identifiers,
+    content_encryption_algorithm=algorithm_identifiers,
+    encrypted_content=optional(octets),
+)
 enveloped_data = st.builds(
     asn1.EnvelopedData,
     version=st.sampled_from([0, 2, 3]),
-    originator_info=optional(
-        st.builds(
-            asn1.OriginatorInfo,
-            certs=optional(certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))),
-            crls=optional(certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))),
-        )
-    ),
+    originator_info=optional(originator_infos),
     recipient_infos=recipients.map(lambda recipient: SetOf([recipient])),
-    encrypted_content_info=st.builds(
-        asn1.EncryptedContentInfo,
-        content_type=object_identifiers,
-        content_encryption_algorithm=algorithm_identifiers,
-        encrypted_content=optional(octets),
-    ),
+    encrypted_content_info=encrypted_content_infos,
     unprotected_attrs=optional(attributes.map(lambda attribute: SetOf([asn1.to_tlv(attribute)]))),
 )
 encrypted_keys = encrypted_values.map(lambda value: Variant(value, "encrypted_value")) | enveloped_data.map(
     lambda value: Variant(value, "enveloped_data")
 )
+single_pub_infos = st.builds(asn1.SinglePubInfo, pub_method=st.integers(0, 3), pub_location=optional(general_names))
 publication_infos = st.builds(
-    asn1.PKIPublicationInfo,
-    action=st.integers(0, 1),
-    pub_infos=optional(
-        some(st.builds(asn1.SinglePubInfo, pub_method=st.integers(0, 3), pub_location=optional(general_names)))
-    ),
+    asn1.PKIPublicationInfo, action=st.integers(0, 1), pub_infos=optional(some(single_pub_infos))
+)
+pbm_parameters = st.builds(
+    asn1.PBMParameter, salt=octets, owf=algorithm_identifiers, iteration_count=integers, mac=algorithm_identifiers
+)
+pbkdf2_params = st.builds(
+    asn1.PBKDF2Params,
+    salt=octets.map(lambda salt: Variant(salt, "specified"))
+    | algorithm_identifiers.map(lambda source: Variant(asn1.to_tlv(source), "other_source")),
+    iteration_count=st.integers(1, 2**40),
+    key_length=optional(st.integers(1, 2**40)),
+    prf=optional(algorithm_identifiers),
+)
+pbmac1_params = st.builds(
+    asn1.PBMAC1Params, key_derivation_func=algorithm_identifiers, message_auth_scheme=algorithm_identifiers
+)
+rsassa_pss_params = st.builds(
+    asn1.RSASSAPSSParams,
+    hash_algorithm=optional(algorithm_identifiers),
+    mask_gen_algorithm=optional(algorithm_identifiers),
+    salt_length=integers,
+    trailer_field=integers,
 )
 
 failures = st.sets(st.sampled_from(list(PKIFailureInfo))).map(lambda bits: PKIFailureInfo(sum(bits)))
@@ -272,81 +290,18 @@ cert_responses = st.builds(
     certified_key_pair=optional(certified_key_pairs),
     rsp_info=optional(octets),
 )
-cert_rep_messages = st.builds(
-    asn1.CertRepMessage,
-    ca_pubs=optional(some(certificates.map(asn1.to_tlv), 2)),
-    response=st.lists(cert_responses, max_size=2),
-)
-cert_statuses = st.builds(
-    asn1.CertStatus,
-    cert_hash=octets,
-    cert_req_id=integers,
-    status_info=optional(status_infos),
-    hash_alg=optional(algorithm_identifiers),
-)
-rev_details = st.builds(asn1.RevDetails, cert_details=cert_templates, crl_entry_details=optional(some(extensions)))
-rev_rep_contents = st.builds(
-    asn1.RevRepContent,
-    status=some(status_infos),
-    rev_certs=optional(some(cert_ids)),
-    crls=optional(some(certificate_lists.map(asn1.to_tlv), 2)),
-)
-poll_reqs = st.builds(asn1.PollReq, cert_req_id=integers)
-poll_reps = st.builds(asn1.PollRep, cert_req_id=integers, check_after=integers, reason=optional(some(texts)))
-error_msg_contents = st.builds(
-    asn1.ErrorMsgContent,
-    pki_status_info=status_infos,
-    error_code=optional(integers),
-    error_details=optional(some(texts)),
-)
-
-headers = st.builds(
-    asn1.PKIHeader,
-    pvno=st.integers(1, 3),
-    sender=general_names,
-    recipient=general_names,
-    message_time=optional(generalized_times),
-    protection_alg=optional(algorithm_identifiers),
-    sender_kid=optional(octets),
-    recip_kid=optional(octets),
-    transaction_id=optional(octets),
-    sender_nonce=optional(octets),
-    recip_nonce=optional(octets),
-    free_text=optional(some(texts)),
-    general_info=optional(some(infos)),
-)
-_CONTENTS: dict[BodyType, st.SearchStrategy[Any]] = {
-    BodyType.IR: some(cert_req_msgs, 2),
-    BodyType.IP: cert_rep_messages,
-    BodyType.CR: some(cert_req_msgs, 2),
-    BodyType.CP: cert_rep_messages,
-    BodyType.P10CR: certification_requests,
-    BodyType.KUR: some(cert_req_msgs, 2),
-    BodyType.KUP: cert_rep_messages,
-    BodyType.RR: st.lists(rev_details, max_size=2),
-    BodyType.RP: rev_rep_contents,
-    BodyType.PKICONF: st.just(Null()),
-    BodyType.GENM: st.lists(infos, max_size=3),
-    BodyType.GENP: st.lists(infos, max_size=3),
-    BodyType.ERROR: error_msg_contents,
-    BodyType.CERT_CONF: st.lists(cert_statuses, max_size=3),
-    BodyType.POLL_REQ: st.lists(poll_reqs, max_size=3),
-    BodyType.POLL_REP: st.lists(poll_reps, max_size=3),
-}
-UNREAD_BODIES = tuple(kind for kind in BodyType if kind not in _CONTENTS)
-READ_BODIES = tuple(_CONTENTS)
+cert_rep_
 
 
-def bodies_of(kind: BodyType) -> st.SearchStrategy[asn1.PKIBody]:
-    """Bodies of one type."""
-    return st.builds(asn1.PKIBody, st.just(kind), _CONTENTS.get(kind, tlvs))
+def messages_with(bodies: st.SearchStrategy[asn1.PKIBody]) -> st.SearchStrategy[asn1.PKIMessage]:
+    """Whole messages around such bodies."""
+    return st.builds(
+        asn1.PKIMessage,
+        headers,
+        bodies,
+        optional(octets),
+        st.lists(certificates.map(asn1.encode), max_size=2).map(tuple),
+    )
 
 
-bodies = st.sampled_from(BodyType).flatmap(bodies_of)
-messages = st.builds(
-    asn1.PKIMessage,
-    headers,
-    bodies,
-    optional(octets),
-    st.lists(certificates.map(asn1.encode), max_size=2).map(tuple),
-)
+messages = messages_with(bodies)

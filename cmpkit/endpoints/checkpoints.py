@@ -1,0 +1,31 @@
+"""Points at which observers are told how far an endpoint has come; fault tests kill the process there."""
+
+from __future__ import annotations
+
+import enum
+
+from cmpkit.parts import Event
+from cmpkit.plugins import Plugins
+
+__all__ = ["Checkpoint", "reach"]
+
+
+class Checkpoint(enum.Enum):
+    """Where state has just changed, or is just about to."""
+
+    REQUEST_RECEIVED = "request received"
+    INTENT_COMMITTED = "intent committed"
+    """A part that is not local is about to be asked."""
+    BEFORE_COMMIT = "before commit"
+    AFTER_COMMIT = "after commit, before send"
+    REQUEST_SAVED = "request saved, before send"
+    """The client's transaction is on disk, its first octet is not sent."""
+    ANSWER_RECEIVED = "answer received"
+    """The client has an answer and has saved nothing of it."""
+    CERTIFICATE_SAVED = "certificate saved, before certConf"
+    CONFIRMED = "confirmed, before the files are written"
+
+
+def reach(plugins: Plugins, point: Checkpoint, transaction_id: bytes | None) -> None:
+    """Tell the observers of a checkpoint."""
+    plugins.observe(Event("checkpoint", transaction_id, {"point": point.value}))

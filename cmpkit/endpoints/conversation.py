@@ -1,0 +1,301 @@
+"""One operation of a client, from its first message to its last: protect, save, send, verify, decide, wait."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    CertRepMessage,
+    InfoTypeAndValue,
+    Null,
+    PKIMessage,
+    decode,
+    decode_message,
+    encode,
+    encode_list,
+)
+from cmpkit.crypto.x509 import cert_hash
+from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.examine import examine_certificate
+from cmpkit.endpoints.protector import protection_for, seal
+from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.endpoints.trust import AnswerVerifier
+from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait, decide, poll, receive, sent
+from cmpkit.engine.header import request_header
+from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.parts import ClientTransport, Event, Observer, SharedSecret, TransportOptions
+from cmpkit.plugins import Plugins
+
+__all__ = ["ClientOptions", "Conversation"]
+
+_log = logging.getLogger("cmpkit.client")
+_SHORTEST_PAUSE = 1.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How a client behaves.
+
+    :param implicit_confirm: whether to ask that certConf be dispensed with (RFC 9810 section 5.1.1.1).
+    :param total_timeout: seconds that one operation may take, polling included; ``None`` waits for ever.
+    :param recipient: the name to address; ``None`` takes the issuer of the client's certificate, or the NULL-DN.
+    :param profile: the certificate profile to ask for (certProfile).
+    :param pinned: DER of the one certificate that signs answers; it may be expired.
+    :param expected_sender: the name that signs answers.
+    :param unprotected_errors: take refusals without good protection as they are. They may be forged.
+    :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
+    :param state: the folder where unfinished transactions are kept; ``None`` keeps none.
+    :param transport: options of the road.
+    """
+
+    implicit_confirm: bool = False
+    total_timeout: float | None = 120.0
+    recipient: x509.Name | None = None
+    profile: str | None = None
+    pinned: bytes | None = None
+    expected_sender: x509.Name | None = None
+    unprotected_errors: bool = False
+    adopt_ca_pubs: bool = False
+    state: Path | None = None
+    transport: TransportOptions = field(default_factory=TransportOptions)
+    clock: Callable[[], datetime] = _utc_now
+
+
+@dataclass
+class Conversation:
+    """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road."""
+
+    plugins: Plugins
+    transport: ClientTransport
+    credentials: Credentials
+    sender: x509.Name
+    verifier: AnswerVerifier
+    options: ClientOptions
+    observers: Sequence[Observer] = ()
+
+    def load(self, path: Path) -> ClientTransaction:
+        """The transaction that was saved in a file."""
+        return TransactionFolder(path.parent).load(path)
+
+    async def run(self, step: Step) -> Finished:
+        """Go on until the operation is over.
+
+        :raises PeerRefusal: if the peer refuses.
+        :raises TrustError: if an answer, or the certificate in it, is not acceptable.
+        :raises TransportError: if no answer comes.
+        :raises StillWaiting: if the time is over before the server is ready.
+        """
+        transaction = step.transaction
+        try:
+            with anyio.fail_after(self.options.total_timeout):
+                while not isinstance(step, Finished):
+                    step = await self._advance(step)
+                    transaction = step.transaction
+        except TimeoutError:
+            raise self._out_of_time(transaction) from None
+        except PeerRefusal:
+            self._forget(transaction)
+            raise
+        self._forget(step.transaction)
+        if step.transaction.rejection:
+            raise TrustError(
+                f"the certificate was rejected: {step.transaction.rejection}", PKIFailureInfo.BAD_CERT_TEMPLATE
+            )
+        return step
+
+    async def resume(self, transaction: ClientTransaction) -> Finished:
+        """Go on with a transaction where it stopped: wait, or send its last message again."""
+        if transaction.state is ClientState.POLL_WAIT:
+            return await self.run(Wait(transaction))
+        if not transaction.message:
+            raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
+        return await self.run(await self._exchange(transaction, decode_message(transaction.message)))
+
+    async def _advance(self, step: Step) -> Step:
+        if isinstance(step, Send):
+            message = await self._compose(step)
+            transaction = sent(step.transaction, message)
+            self._save(transaction)
+            reach(self.plugins, Checkpoint.REQUEST_SAVED, transaction.transaction_id)
+            return await self._exchange(transaction, message)
+        if isinstance(step, Wait):
+            self._save(step.transaction)
+            await self._pause(step)
+            return poll(step.transaction)
+        assert isinstance(step, Decide)
+        return self._decide(step)
+
+    async def _compose(self, step: Send) -> PKIMessage:
+        transaction, by_certificate = step.transaction, isinstance(self.credentials, SigningCredentials)
+        protection, algorithm, key = protection_for(self.credentials, self.plugins, self._earlier_mac(transaction))
+        if isinstance(self.credentials, SigningCredentials):
+            kid, extra_certs = self.credentials.key_identifier, self.credentials.extra_certs
+        else:
+            kid, extra_certs = self.credentials.reference, ()
+        recipient = self.options.recipient
+        if recipient is None and by_certificate:
+            assert isinstance(self.credentials, SigningCredentials)
+            recipient = self.credentials.issuer
+        header = request_header(
+            pvno=transaction.pvno,
+            sender=self.sender,
+            recipient=recipient or x509.Name([]),
+            sender_kid=kid,
+            protection_alg=algorithm,
+            transaction_id=transaction.transaction_id,
+            recip_nonce=transaction.recip_nonce or None,
+            now=self.options.clock(),
+            general_info=self._general_info(step),
+        )
+        return await seal(header, step.body, protection, key, extra_certs)
+
+    def _earlier_mac(self, transaction: ClientTransaction) -> AlgorithmIdentifier | None:
+        """The protectionAlg of our last message: MAC parameters stay constant through a transaction (RFC 9810)."""
+        if not transaction.message or not isinstance(self.credentials, SharedSecret):
+            return None
+        return decode_message(transaction.message).header.protection_alg
+
+    def _general_info(self, step: Send) -> tuple[InfoTypeAndValue, ...]:
+        if step.transaction.message:
+            return ()
+        info = []
+        if step.transaction.implicit_confirm and step.body.type in CERTIFICATE_REQUESTS:
+            info.append(InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null()))
+        if self.options.profile is not None:
+            info.append(InfoTypeAndValue(oids.CERT_PROFILE, encode_list([self.options.profile])))
+        return tuple(info)
+
+    async def _exchange(self, transaction: ClientTransaction, message: PKIMessage) -> Step:
+        self._tell("message-sent", message)
+        answer = _read(await self._deliver(message.raw))
+        self._tell("message-received", answer)
+        reach(self.plugins, Checkpoint.ANSWER_RECEIVED, transaction.transaction_id)
+        authentic = await self.verifier.verify(
+            answer,
+            known=(*answer.extra_certs, *transaction.chain),
+            issuers=self._own_certificates(transaction, answer),
+            now=self.options.clock(),
+        )
+        step = receive(transaction, answer, authentic=authentic, now=self.options.clock())
+        return replace(step, transaction=replace(step.transaction, chain=_chain(step.transaction, answer)))
+
+    def _own_certificates(self, transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
+        """Certificates whose issuer may sign answers: the one that came, else the one that signs the requests."""
+        own = (self.credentials.certificate,) if isinstance(self.credentials, SigningCredentials) else ()
+        came = transaction.certificate or _certificate_in(answer)
+        return (came, *own) if came else own
+
+    async def _deliver(self, request: bytes) -> bytes:
+        while True:
+            try:
+                return await self.transport.exchange(request)
+            except TransportError as error:
+                if not error.retryable:
+                    raise
+                _log.info("%s; trying again", error)
+                await anyio.sleep(_SHORTEST_PAUSE)
+
+    async def _pause(self, step: Wait) -> None:
+        due = step.transaction.poll_at
+        self._observe(Event("waiting", step.transaction.transaction_id, {"until": due, "reason": step.reason}))
+        if due is not None:
+            await anyio.sleep(max(0.0, (due - self.options.clock()).total_seconds()))
+
+    def _decide(self, step: Decide) -> Step:
+        transaction, fault = step.transaction, None
+        try:
+            self.examine(transaction, granted_with_mods=step.granted_with_mods)
+        except CMPError as error:
+            fault = error
+        hash_alg: AlgorithmIdentifier | None = None
+        try:
+            value = cert_hash(transaction.certificate, self.plugins)
+        except CMPError:
+            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18).
+            hash_alg, value = AlgorithmIdentifier(oids.SHA512), hashlib.sha512(transaction.certificate).digest()
+        decided = decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
+        self._save(decided.transaction)
+        reach(self.plugins, Checkpoint.CERTIFICATE_SAVED, transaction.transaction_id)
+        return decided
+
+    def examine(self, transaction: ClientTransaction, *, granted_with_mods: bool) -> tuple[bytes, ...]:
+        """The path of the certificate that came, to a trust anchor.
+
+        :raises TrustError: if it is not what was asked for, or leads to no trust anchor.
+        """
+        anchors = self.verifier.anchors
+        if self.options.adopt_ca_pubs and isinstance(self.credentials, SharedSecret):
+            anchors = (*anchors, *transaction.ca_pubs)
+        return examine_certificate(
+            transaction.certificate,
+            public_key_info=transaction.public_key_info,
+            subject=decode(x509.Name, transaction.subject) if transaction.subject else None,
+            granted_with_mods=granted_with_mods,
+            candidates=(*transaction.chain, *transaction.ca_pubs),
+            anchors=anchors,
+            now=self.options.clock(),
+            plugins=self.plugins,
+        )
+
+    def _save(self, transaction: ClientTransaction) -> None:
+        if self.options.state is not None:
+            TransactionFolder(self.options.state).save(transaction)
+
+    def _forget(self, transaction: ClientTransaction) -> None:
+        if self.options.state is not None:
+            TransactionFolder(self.options.state).remove(transaction)
+
+    def _out_of_time(self, transaction: ClientTransaction) -> CMPError:
+        saved = TransactionFolder(self.options.state).path(transaction) if self.options.state is not None else None
+        waiting = transaction.state in (ClientState.POLL_WAIT, ClientState.POLLING)
+        return StillWaiting(saved, waiting=waiting, seconds=self.options.total_timeout or 0.0)
+
+    def _tell(self, name: str, message: PKIMessage) -> None:
+        self._observe(Event(name, message.header.transaction_id, {"message": message}))
+
+    def _observe(self, event: Event) -> None:
+        self.plugins.observe(event)
+        for observer in self.observers:
+            observer.observe(event)
+
+
+def _read(der: bytes) -> PKIMessage:
+    try:
+        return decode_message(der)
+    except CMPError as error:
+        raise TransportError(
+            f"the answer is no CMP message: {error.detail}; it begins {der[:32].hex()}", hint="is this a CMP server?"
+        ) from error
+
+
+def _chain(transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
+    """Certificates seen so far: later answers may leave theirs out (RFC 9483 section 3.3)."""
+    return tuple(dict.fromkeys((*transaction.chain, *answer.extra_certs)))[:64]
+
+
+def _certificate_in(answer: PKIMessage) -> bytes:
+    """The certificate that an answer brings, or nothing."""
+    if not isinstance(answer.body.content, CertRepMessage):
+        return b""
+    for response in answer.body.content.response:
+        pair = response.certified_key_pair
+        if pair is not None and pair.cert_or_enc_cert.tag == "certificate":
+            return encode(pair.cert_or_enc_cert.value)
+    return b""

@@ -1,0 +1,90 @@
+"""Protecting messages: the header gets its protectionAlg, the message its protection and extraCerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+
+from cmpkit.asn1 import AlgorithmIdentifier, InfoTypeAndValue, PKIBody, PKIHeader, PKIMessage
+from cmpkit.crypto.protection import find_protection, mac_protection
+from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.engine.header import response_header
+from cmpkit.parts import Credential, Protection, SharedSecret
+from cmpkit.plugins import Plugins
+
+__all__ = ["Protector", "protection_for", "seal"]
+
+
+def protection_for(
+    credentials: Credentials, plugins: Plugins, like: AlgorithmIdentifier | None = None
+) -> tuple[Protection, AlgorithmIdentifier, Any]:
+    """The protection part, the protectionAlg and the key for these credentials.
+
+    :param like: what the peer used, to answer a MAC in kind.
+    """
+    if isinstance(credentials, SigningCredentials):
+        algorithm = credentials.key.signature_algorithm
+        return find_protection(plugins, algorithm.algorithm), algorithm, credentials.key
+    part = find_protection(plugins, like.algorithm) if like is not None else mac_protection(plugins)
+    return part, part.algorithm(credentials, like), credentials
+
+
+async def seal(
+    header: PKIHeader, body: PKIBody, protection: Protection, key: Any, extra_certs: Sequence[bytes]
+) -> PKIMessage:
+    """The protected message; ``header`` names the algorithm already.
+
+    :param extra_certs: DER certificates; duplicates are left out.
+    """
+    bare = PKIMessage(header, body)
+    assert header.protection_alg is not None
+    value = await protection.protect(bare.protected_part, header.protection_alg, key)
+    message = PKIMessage(header, body, value, tuple(dict.fromkeys(extra_certs)))
+    message.__dict__["protected_part"] = bare.protected_part
+    return message
+
+
+@dataclass(frozen=True)
+class Protector:
+    """Protects a server's answers: a MAC for whoever authenticated by MAC, a signature for everybody else (R-042).
+
+    :param name: the name of the server in answers under a MAC.
+    """
+
+    plugins: Plugins
+    signer: SigningCredentials
+    name: x509.Name
+
+    async def answer(
+        self,
+        request: PKIHeader | None,
+        body: PKIBody,
+        *,
+        to: Credential | None,
+        now: datetime,
+        general_info: Sequence[InfoTypeAndValue] = (),
+        extra_certs: Sequence[bytes] = (),
+    ) -> PKIMessage:
+        """The protected answer to a request.
+
+        :param request: its header, ``None`` if it could not be read.
+        :param to: the credential that was authenticated, ``None`` if none was.
+        """
+        secret: SharedSecret | None = to.secret if to else None
+        like = request.protection_alg if request and secret else None
+        protection, algorithm, key = protection_for(secret or self.signer, self.plugins, like)
+        header = response_header(
+            request,
+            sender=self.name if secret else self.signer.subject,
+            sender_kid=secret.reference if secret else self.signer.key_identifier,
+            protection_alg=algorithm,
+            recip_nonce=request.sender_nonce if request else None,
+            now=now,
+            general_info=general_info,
+        )
+        own = () if secret else self.signer.extra_certs
+        return await seal(header, body, protection, key, (*own, *extra_certs))

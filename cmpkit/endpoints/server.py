@@ -1,0 +1,276 @@
+"""The server: one message in, one answer out, everything stored before it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import anyio
+
+from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
+from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.endpoints.protector import Protector
+from cmpkit.endpoints.verifier import ServerVerifier
+from cmpkit.endpoints.work import Workshop
+from cmpkit.engine.header import check_message_time, check_request_header
+from cmpkit.engine.needs import Issue
+from cmpkit.engine.replies import Reply, refusal
+from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConflictError
+from cmpkit.parts import (
+    Answer,
+    Authenticated,
+    Credential,
+    Disposition,
+    Event,
+    Peer,
+    ProtectionKind,
+    StoredAnswer,
+    Transaction,
+    UnitOfWork,
+)
+from cmpkit.plugins import Plugins
+
+__all__ = ["Server", "ServerSettings"]
+
+_log = logging.getLogger("cmpkit.server")
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a server behaves.
+
+    :param responder: how its responder does.
+    :param max_message_size: octets; more are refused.
+    :param message_time_window: how far messageTime may be off; ``None`` does not check (RFC 9483 section 3.5).
+    :param answer_retention: how long an answer is kept to be given again to the same octets.
+    :param housekeeping_interval: how often expired transactions are ended and old answers dropped.
+    """
+
+    responder: ResponderSettings = field(default_factory=ResponderSettings)
+    max_message_size: int = MAX_MESSAGE_SIZE
+    message_time_window: timedelta | None = timedelta(seconds=300)
+    answer_retention: timedelta = timedelta(days=7)
+    housekeeping_interval: timedelta = timedelta(seconds=60)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class _Turn:
+    """One message on its way through the server, and what is known of it so far."""
+
+    message: PKIMessage
+    peer: Peer
+    now: datetime
+    auth: Authenticated | None = None
+    settled: list[str] = field(default_factory=list)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 over the octets that came."""
+        return hashlib.sha256(self.message.raw).digest()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A CMP server without a road: give :meth:`handle` to a server transport.
+
+    :param clock: gives the time, in UTC.
+    """
+
+    plugins: Plugins
+    workshop: Workshop
+    verifier: ServerVerifier
+    protector: Protector
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    clock: Callable[[], datetime] = _utc_now
+
+    async def handle(self, der: bytes, peer: Peer) -> Answer:
+        """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
+        now = self.clock()
+        try:
+            message = decode_message(der, max_size=self.settings.max_message_size)
+        except CMPError as error:
+            self._report(error, peer, None)
+            response = await self._seal(None, refusal(error), None, now)
+            return Answer(response.raw, Disposition.MALFORMED)
+        self._tell("message-received", message, peer=peer.address, road=peer.road)
+        reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._answer(_Turn(message, peer, now))
+            except ConflictError as conflict:
+                _log.debug("transaction %s: %s; again", _hex(message), conflict)
+        busy = CMPError("other requests keep changing the same state", PKIFailureInfo.SYSTEM_UNAVAIL)
+        self._report(busy, peer, message)
+        return Answer((await self._seal(message, refusal(busy), None, now)).raw)
+
+    async def _answer(self, turn: _Turn) -> Answer:
+        """Answer a message that could be read; nothing of it leaves before it is stored.
+
+        :raises ConflictError: if something else changed the same state meanwhile; nothing was stored then.
+        """
+        try:
+            reply = await self._judge(turn)
+        except ConflictError:
+            raise
+        except CMPError as error:
+            self._report(error, turn.peer, turn.message)
+            reply = refusal(error)
+        except Exception:
+            _log.exception("transaction %s failed", _hex(turn.message))
+            reply = refusal(CMPError("the server failed, see its log", PKIFailureInfo.SYSTEM_FAILURE))
+        if isinstance(reply, StoredAnswer):
+            self._tell("answered-again", turn.message)
+            return Answer(reply.der)
+        response = await self._seal(turn.message, reply, turn.auth.credential if turn.auth else None, turn.now)
+        await self._commit(turn, reply, response)
+        return Answer(response.raw)
+
+    async def _judge(self, turn: _Turn) -> Reply | StoredAnswer:
+        """The stored answer if these octets came before, else a new reply; cheap checks come first.
+
+        :raises CMPError: for what is answered by ``error``.
+        """
+        message, now, window = turn.message, turn.now, self.settings.message_time_window
+        check_request_header(message)
+        assert message.header.transaction_id is not None
+        transactions, answers = await self.workshop.store.load(message.header.transaction_id, turn.digest)
+        if not answers:
+            check_message_time(message, now, window)
+        turn.auth = await self.verifier.verify(message, transactions, now)
+        for answer in answers:
+            if answer.credential == turn.auth.credential.id:
+                return answer
+        check_message_time(message, now, window)
+        transaction = find_transaction(transactions, message, turn.auth)
+        steps = respond(
+            message, turn.auth, transaction, settings=self.settings.responder, now=now, profile=turn.peer.label
+        )
+        reply = await self._drive(steps, turn.auth, message.header.transaction_id, now, turn.settled)
+        if reply.refused is not None:
+            self._report(reply.refused, turn.peer, message)
+        return reply
+
+    async def _drive(
+        self, steps: Steps, auth: Authenticated, transaction_id: bytes, now: datetime, settled: list[str]
+    ) -> Reply:
+        """Run the engine to its reply; ``settled`` gets the keys of the intents that are done with."""
+        try:
+            need = next(steps)
+            while True:
+                try:
+                    result = await self.workshop.run(need, auth, transaction_id, now)
+                except ConflictError:
+                    raise
+                except CMPError as error:
+                    need = steps.throw(error)
+                else:
+                    if isinstance(need, Issue):
+                        settled.append(need.key)
+                    need = steps.send(result)
+        except StopIteration as stop:
+            reply: Reply = stop.value
+            return reply
+
+    async def _seal(self, message: PKIMessage | None, reply: Reply, to: Credential | None, now: datetime) -> PKIMessage:
+        assert reply.body is not None
+        response = await self.protector.answer(
+            message.header if message else None,
+            reply.body,
+            to=to,
+            now=now,
+            general_info=reply.general_info,
+            extra_certs=reply.extra_certs,
+        )
+        self._tell("message-sent", response)
+        return response
+
+    async def _commit(self, turn: _Turn, reply: Reply, response: PKIMessage) -> None:
+        """Store everything that the message changed; a refusal only settles the intents behind it."""
+        settled = () if self.workshop.issuer.local else tuple(turn.settled)
+        if reply.transaction is None or turn.auth is None:
+            if settled:
+                await self.workshop.store.commit(UnitOfWork(finished_intents=settled))
+            return
+        state = replace(reply.transaction, sender_nonce=response.header.sender_nonce or b"")
+        answer = StoredAnswer(
+            digest=turn.digest,
+            credential=turn.auth.credential.id,
+            transaction_id=state.transaction_id,
+            der=response.raw,
+            keep_until=self._keep_until(turn.message, turn.now),
+        )
+        unit = UnitOfWork(
+            transaction=state,
+            answer=answer,
+            certificates=reply.certificates,
+            changes=reply.changes,
+            spent=reply.spent,
+            finished_intents=settled,
+            audit=reply.audit,
+        )
+        reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)
+        await self.workshop.store.commit(unit)
+        reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
+        for entry in reply.audit:
+            self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
+
+    def _keep_until(self, message: PKIMessage, now: datetime) -> datetime | None:
+        """Until when the message would be accepted if the store did not know it: for ever, if nothing dates it."""
+        window = self.settings.message_time_window
+        if window is None or message.header.time is None:
+            return None
+        return now + max(self.settings.answer_retention, 2 * window)
+
+    async def housekeep(self) -> None:
+        """End the transactions whose time is over, drop answers that nobody can ask for again."""
+        now = self.clock()
+        for transaction in await self.workshop.store.overdue(now):
+            try:
+                await self._expire(transaction, now)
+            except ConflictError:
+                _log.debug("transaction %s changed while it expired", transaction.transaction_id.hex())
+        await self.workshop.store.prune(now)
+
+    async def _expire(self, transaction: Transaction, now: datetime) -> None:
+        kind = ProtectionKind.MAC if transaction.credential.startswith("mac:") else ProtectionKind.SIGNATURE
+        nobody = Authenticated("", Credential(kind, transaction.credential))
+        steps = expire(transaction, now)
+        reply = await self._drive(steps, nobody, transaction.transaction_id, now, [])
+        await self.workshop.store.commit(
+            UnitOfWork(transaction=reply.transaction, changes=reply.changes, audit=reply.audit)
+        )
+        _log.info("transaction %s expired", transaction.transaction_id.hex())
+
+    async def keep_house(self) -> None:
+        """Run :meth:`housekeep` at intervals, until cancelled."""
+        while True:
+            try:
+                await self.housekeep()
+            except CMPError as error:
+                _log.error("housekeeping: %s", error)
+            await anyio.sleep(self.settings.housekeeping_interval.total_seconds())
+
+    def _tell(self, name: str, message: PKIMessage, **details: str) -> None:
+        self.plugins.observe(Event(name, message.header.transaction_id, {"message": message, **details}))
+
+    def _report(self, error: CMPError, peer: Peer, message: PKIMessage | None) -> None:
+        body = message.body.type.wire_name if message else "octets that are no message"
+        names = " ".join(error.fail_info.wire_names)
+        transaction_id = message.header.transaction_id if message else None
+        _log.warning("refused %s from %s: %s: %s", body, peer.address or peer.road, names, error)
+        self.plugins.observe(Event("refused", transaction_id, {"error": error, "body": body, "peer": peer.address}))
+
+
+def _hex(message: PKIMessage) -> str:
+    return (message.header.transaction_id or b"").hex()

@@ -1,0 +1,118 @@
+"""Who signed a message: the certificate is found, the signature verified, the path validated.
+
+RFC 9483 section 3.5; R-011, R-013, R-036, R-037, R-047, R-049.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import PKIMessage, decode, distinguished_name, parse_tlv
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
+from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.plugins import Plugins
+
+__all__ = [
+    "MAX_EXTRA_CERTS",
+    "find_signer",
+    "subject_key_identifier",
+    "validate_signer",
+    "verify_signature",
+]
+
+MAX_EXTRA_CERTS = 32
+"""extraCerts of one message that are looked at; they are not integrity-protected (R-049)."""
+
+
+def subject_key_identifier(certificate: bytes) -> bytes | None:
+    """The SubjectKeyIdentifier of a certificate, or ``None`` if it has none.
+
+    :raises CMPError: badDataFormat if the certificate cannot be read.
+    """
+    return _key_identifier(outline(certificate))
+
+
+def _key_identifier(certificate: CertificateOutline) -> bytes | None:
+    value = certificate.extension(oids.SUBJECT_KEY_IDENTIFIER)
+    return None if value is None else decode(bytes, value)
+
+
+def find_signer(message: PKIMessage, known: Iterable[bytes] = ()) -> bytes:
+    """The certificate whose key protects a message: the one that senderKID and sender name.
+
+    :param known: DER certificates to look at besides extraCerts (pinned ones, earlier ones of the transaction).
+    :raises CMPError: badMessageCheck if there is none, naming what did not fit.
+    """
+    faults: list[str] = []
+    for der in (*message.extra_certs[:MAX_EXTRA_CERTS], *known):
+        fault = _misfit(message, der)
+        if not fault:
+            return der
+        faults.append(fault)
+    raise CMPError(
+        "no certificate of the signer: " + ("; ".join(dict.fromkeys(faults)) or "extraCerts is empty"),
+        PKIFailureInfo.BAD_MESSAGE_CHECK,
+        rule="RFC 9483 sections 3.3 and 3.5",
+        hint="the protecting certificate must be in extraCerts, its subject be the sender, its "
+        "SubjectKeyIdentifier the senderKID",
+    )
+
+
+def _misfit(message: PKIMessage, der: bytes) -> str:
+    """Why this certificate is not the signer's; empty if it is."""
+    header = message.header
+    try:
+        certificate = outline(der)
+        identifier = _key_identifier(certificate)
+        if identifier is not None and header.sender_kid is None:
+            return "senderKID is missing"
+        if identifier is not None and identifier != header.sender_kid:
+            return "senderKID is not the SubjectKeyIdentifier of a certificate that came"
+        subject = parse_tlv(certificate.subject, x509.Name)
+    except CMPError:
+        return "a certificate in extraCerts cannot be read"
+    sender = distinguished_name(header.sender)
+    if sender is None:
+        return "sender is no directoryName"
+    if not names_match(sender, subject):
+        return f"sender {format_name(sender)} is not the subject {format_name(subject)}"
+    return ""
+
+
+async def verify_signature(message: PKIMessage, certificate: bytes, plugins: Plugins) -> None:
+    """Whether the key of ``certificate`` signed the message.
+
+    :raises CMPError: badAlg, badMessageCheck.
+    """
+    assert message.header.protection_alg is not None
+    assert message.protection is not None
+    algorithm = message.header.protection_alg
+    protection = find_protection(plugins, algorithm.algorithm)
+    public_key_info = certificate_public_key_info(certificate)
+    await protection.verify(message.protected_part, algorithm, message.protection, public_key_info)
+
+
+def validate_signer(
+    message: PKIMessage,
+    certificate: bytes,
+    *,
+    known: Sequence[bytes] = (),
+    anchors: Sequence[bytes],
+    now: datetime,
+    plugins: Plugins,
+) -> tuple[bytes, ...]:
+    """The path from the signer to a trust anchor.
+
+    :raises CMPError: signerNotTrusted, naming the certificate and the reason.
+    """
+    check_digital_signature_usage(certificate)
+    candidates = (*message.extra_certs[:MAX_EXTRA_CERTS], *known)
+    return validate_path(certificate, candidates=candidates, anchors=anchors, now=now, plugins=plugins)

@@ -1,0 +1,195 @@
+"""Whether a client may believe an answer: its protection, its signer, the signer's authority (R-039, R-040, R-042)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import PKIMessage, PKIStatusInfo
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.x509 import fingerprint
+from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import CMPError, TrustError
+from cmpkit.parts import ProtectionKind, SharedSecret
+from cmpkit.plugins import Plugins
+
+__all__ = ["AnswerVerifier", "hearsay"]
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+_RULE = "RFC 9810 sections 4.5 and 5.1.3"
+
+
+@dataclass(frozen=True)
+class AnswerVerifier:
+    """Judges the protection of answers.
+
+    :param credentials: what the requests are protected with.
+    :param anchors: DER trust anchors.
+    :param pinned: DER of the one certificate that signs answers, if that is known; it may be expired.
+    :param expected_sender: the name that signs answers, if that is known.
+    :param unprotected_errors: whether refusals without (good) protection are taken as they are.
+    """
+
+    plugins: Plugins
+    credentials: Credentials
+    anchors: tuple[bytes, ...] = ()
+    pinned: bytes | None = None
+    expected_sender: x509.Name | None = None
+    unprotected_errors: bool = False
+
+    async def verify(
+        self, message: PKIMessage, *, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+    ) -> bool:
+        """Whether the answer is authentic; ``False`` for a refusal that is taken although it is not.
+
+        :param known: DER certificates of earlier answers.
+        :param issuers: DER certificates that this operation got or renews: who issued one may sign for itself.
+        :raises TrustError: naming what cannot be believed, the rule, and the option.
+        """
+        try:
+            if message.protection is None or message.header.protection_alg is None:
+                raise TrustError(
+                    f"the {message.body.type.wire_name} is not protected",
+                    PKIFailureInfo.BAD_MESSAGE_CHECK,
+                    rule="RFC 9483 section 3.2",
+                    hint="take such refusals with --unprotected-errors if you must",
+                )
+            await self._verify_protected(message, known, issuers, now)
+        except CMPError as error:
+            if self.unprotected_errors and _is_refusal(message):
+                return False
+            raise _with_hearsay(error, message) from error
+        return True
+
+    async def _verify_protected(
+        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+    ) -> None:
+        assert message.header.protection_alg is not None
+        assert message.protection is not None
+        algorithm = message.header.protection_alg
+        protection = find_protection(self.plugins, algorithm.algorithm)
+        if protection.kind is ProtectionKind.MAC:
+            if not isinstance(self.credentials, SharedSecret):
+                raise TrustError(
+                    "the answer is protected by a MAC, the request was by a signature",
+                    PKIFailureInfo.WRONG_INTEGRITY,
+                    rule="RFC 9483 section 3.2",
+                )
+            await protection.verify(message.protected_part, algorithm, message.protection, self.credentials)
+            return
+        if isinstance(self.credentials, SharedSecret) and not self.anchors and self.pinned is None:
+            raise TrustError(
+                "the answer is signed, and there is no trust anchor to check it with",
+                PKIFailureInfo.SIGNER_NOT_TRUSTED,
+                rule="RFC 9483 section 3.2",
+                hint="give trust anchors with --trusted",
+            )
+        await self._verify_signed(message, known, issuers, now)
+
+    async def _verify_signed(
+        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+    ) -> None:
+        certificates = (self.pinned,) if self.pinned is not None else known
+        bare = message if self.pinned is None else PKIMessage(message.header, message.body)
+        signer = find_signer(bare, (*certificates, *self.anchors))
+        await verify_signature(message, signer, self.plugins)
+        if self.pinned is not None:
+            return
+        path = validate_signer(message, signer, known=known, anchors=self.anchors, now=now, plugins=self.plugins)
+        self._check_authority(signer, path, issuers)
+
+    def _check_authority(self, signer: bytes, path: Sequence[bytes], issuers: Sequence[bytes]) -> None:
+        """Being trusted is not enough: the signer must be a CA or RA for this (R-040)."""
+        certificate = x509.load_der_x509_certificate(signer)
+        if self.expected_sender is not None:
+            if names_match(certificate.subject, self.expected_sender):
+                return
+            raise TrustError(
+                f"the answer is signed by {format_name(certificate.subject)}, "
+                f"{format_name(self.expected_sender)} is expected",
+                PKIFailureInfo.SIGNER_NOT_TRUSTED,
+                rule=_RULE,
+                hint="correct --expect-sender",
+            )
+        if _has_cmc_usage(certificate) or _issued_any(certificate, issuers):
+            return
+        if signer in self.anchors and _is_ca(certificate):
+            return
+        raise TrustError(
+            f"the signer {format_name(certificate.subject)} is trusted but not authorised: "
+            f"it is neither the CA nor has it the extended key usage cmcCA or cmcRA "
+            f"(SHA-256 {fingerprint(signer).hex()}, path of {len(path)} certificates)",
+            PKIFailureInfo.SIGNER_NOT_TRUSTED,
+            rule=_RULE,
+            hint="name it with --expect-sender or pin it with --srvcert if it is the right one",
+        )
+
+
+def _has_cmc_usage(certificate: x509.Certificate) -> bool:
+    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    return usage is not None and (oids.KP_CMC_CA in usage or oids.KP_CMC_RA in usage)
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+
+
+def _issued_any(signer: x509.Certificate, certificates: Sequence[bytes]) -> bool:
+    """Whether the signer is the CA that issued one of them."""
+    if not _is_ca(signer):
+        return False
+    for der in certificates:
+        try:
+            x509.load_der_x509_certificate(der).verify_directly_issued_by(signer)
+        except Exception:  # noqa: S112 - whatever is wrong with it, the signer did not issue it
+            continue
+        return True
+    return False
+
+
+def _is_refusal(message: PKIMessage) -> bool:
+    """Whether the answer says no: error, a negative ip, cp, kup or rp; never one that gives something."""
+    statuses = _statuses(message)
+    return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
+
+
+def _statuses(message: PKIMessage) -> list[PKIStatusInfo]:
+    content = message.body.content
+    if message.body.type is BodyType.ERROR:
+        return [content.pki_status_info]
+    if message.body.type is BodyType.RP:
+        return list(content.status)
+    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP):
+        return [response.status for response in content.response]
+    return []
+
+
+def hearsay(message: PKIMessage) -> str:
+    """What an answer that is not authentic says, as a hint for people; empty if it refuses nothing."""
+    if not _is_refusal(message):
+        return ""
+    status = _statuses(message)[0]
+    names = ", ".join(status.failures.wire_names) or "no failInfo"
+    return f"the peer says, not authenticated: {names}: {'; '.join(status.texts) or 'no text'}"
+
+
+def _with_hearsay(error: CMPError, message: PKIMessage) -> TrustError:
+    said = hearsay(message)
+    hint = "; ".join(part for part in (error.hint, said) if part)
+    return TrustError(error.detail, error.fail_info, rule=error.rule, hint=hint)

@@ -1,0 +1,168 @@
+"""Who sent a request: the server's verifier (RFC 9483 sections 3.2 and 3.5; R-030 to R-037)."""
+
+from __future__ import annotations
+
+import secrets as _random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+
+from cmpkit.asn1 import PKIMessage
+from cmpkit.crypto.names import common_name, format_name
+from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id
+from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.parts import (
+    Authenticated,
+    CertificateRecord,
+    CertificateState,
+    Credential,
+    Protection,
+    ProtectionKind,
+    SecretRecord,
+    SecretSource,
+    SharedSecret,
+    Store,
+    Transaction,
+)
+from cmpkit.plugins import Plugins
+
+__all__ = ["ServerVerifier"]
+
+_STAND_IN = SharedSecret(b"", _random.token_bytes(32))
+
+
+@dataclass(frozen=True)
+class ServerVerifier:
+    """Verifies requests against shared secrets, certificates of our own, and trust anchors.
+
+    :param issuer_certificate: DER of the certificate that issues: what it issued must be in the store.
+    :param anchors: DER trust anchors for signers; the issuing certificate's own is among them.
+    :param intermediates: DER certificates that paths may go through besides those that messages bring.
+    :param tolerances: names of what is allowed beyond the default, for the protection parts.
+    """
+
+    plugins: Plugins
+    store: Store
+    secrets: Sequence[SecretSource]
+    issuer_certificate: bytes
+    anchors: tuple[bytes, ...]
+    intermediates: tuple[bytes, ...] = ()
+    tolerances: frozenset[str] = field(default_factory=frozenset)
+
+    async def verify(self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime) -> Authenticated:
+        """The authenticated sender of a message that is protected.
+
+        :param transactions: those with the message's transactionID: their certificates may be left out of extraCerts.
+        :raises CMPError: badAlg, badMessageCheck, signerNotTrusted, certRevoked, wrongIntegrity.
+        """
+        assert message.header.protection_alg is not None
+        protection = find_protection(self.plugins, message.header.protection_alg.algorithm)
+        if protection.kind is ProtectionKind.MAC:
+            return await self._verify_mac(message, protection)
+        if protection.kind is ProtectionKind.SIGNATURE:
+            return await self._verify_signature(message, transactions, now)
+        raise CMPError(
+            f"protection by {protection.kind.value} is not served here",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.5",
+        )
+
+    async def _verify_mac(self, message: PKIMessage, protection: Protection) -> Authenticated:
+        header = message.header
+        record = await self._find_secret(header.sender_kid) if header.sender_kid else None
+        secret = record.secret if record else _STAND_IN
+        # An unknown reference costs the same work, and gets the same answer, as a wrong MAC (R-031).
+        try:
+            assert header.protection_alg is not None
+            assert message.protection is not None
+            await protection.verify(
+                message.protected_part, header.protection_alg, message.protection, secret, tolerances=self.tolerances
+            )
+        except CMPError as error:
+            if record is not None or error.fail_info is not PKIFailureInfo.BAD_MESSAGE_CHECK:
+                raise
+            raise self._unknown_reference(header.sender_kid) from error
+        if record is None:
+            raise self._unknown_reference(header.sender_kid)
+        if record.revoked:
+            raise CMPError(
+                "the shared secret is revoked", PKIFailureInfo.NOT_AUTHORIZED, hint="see: cmpkit secret list"
+            )
+        reference = secret.reference
+        identity = reference.decode(errors="backslashreplace")
+        credential = Credential(ProtectionKind.MAC, f"mac:{reference.hex()}", secret=secret)
+        return Authenticated(identity, credential, record.grant.subject, record.grant)
+
+    @staticmethod
+    def _unknown_reference(sender_kid: bytes | None) -> CMPError:
+        shown = sender_kid.decode(errors="backslashreplace") if sender_kid else "none"
+        return CMPError(
+            f"no shared secret has the reference {shown}",
+            PKIFailureInfo.BAD_MESSAGE_CHECK,
+            rule="RFC 9483 section 3.5",
+            hint="see: cmpkit secret list",
+        )
+
+    async def _find_secret(self, reference: bytes) -> SecretRecord | None:
+        for source in self.secrets:
+            record = await source.find(reference)
+            if record is not None:
+                return record
+        return None
+
+    async def _verify_signature(
+        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime
+    ) -> Authenticated:
+        known = tuple(der for transaction in transactions for der in transaction.extra_certs)
+        certificate = find_signer(message, known)
+        await verify_signature(message, certificate, self.plugins)
+        record = await self.store.certificate_by_fingerprint(fingerprint(certificate))
+        _check_state(record, now)
+        path = validate_signer(
+            message,
+            certificate,
+            known=(*known, *self.intermediates),
+            anchors=self.anchors,
+            now=now,
+            plugins=self.plugins,
+        )
+        if record is None and len(path) > 1 and path[1] == self.issuer_certificate:
+            raise CMPError(
+                "our issuing certificate signed the signer's certificate, but the store does not know it",
+                PKIFailureInfo.SIGNER_NOT_TRUSTED,
+                hint="was the store restored from an older copy?",
+            )
+        return self._authenticated(certificate, record)
+
+    @staticmethod
+    def _authenticated(certificate: bytes, record: CertificateRecord | None) -> Authenticated:
+        subject = x509.load_der_x509_certificate(certificate).subject
+        credential = Credential(
+            ProtectionKind.SIGNATURE, f"cert:{fingerprint(certificate).hex()}", certificate=certificate
+        )
+        return Authenticated(common_name(subject) or format_name(subject), credential, subject, record=record)
+
+
+def _check_state(record: CertificateRecord | None, now: datetime) -> None:
+    """Revocation and expiry of a certificate of our own (R-121, R-145)."""
+    if record is None:
+        return
+    revoked = record.state in (CertificateState.REVOKED, CertificateState.ON_HOLD)
+    if revoked or record.not_after < now:
+        raise CMPError(
+            f"the signer's certificate {record.serial_number:x} ({record.subject}) is "
+            + (record.state.value if revoked else "expired"),
+            PKIFailureInfo.CERT_REVOKED | PKIFailureInfo.SIGNER_NOT_TRUSTED,
+            rule="RFC 9483 section 4.1.3",
+            hint="it needs a new certificate, by another credential",
+        )
+
+
+def issuer_key_of(certificate: bytes) -> str:
+    """The ``issuer_key`` under which a CA certificate's issues are recorded."""
+    return issuer_key_id(certificate_public_key_info(certificate))

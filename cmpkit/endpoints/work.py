@@ -1,0 +1,137 @@
+"""Answers to what the engine needs: each need goes to the part that can."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cmpkit import oids
+from cmpkit.asn1 import CertReqMsg, InfoTypeAndValue, encode_list
+from cmpkit.crypto.pop import verify_p10, verify_popo
+from cmpkit.crypto.x509 import cert_hash
+from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindCertificate, Inform, Issue, Need, Revoke
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.parts import (
+    Authenticated,
+    CertificateChange,
+    CertificateRecord,
+    InfoContext,
+    Intent,
+    Issued,
+    Issuer,
+    Pending,
+    Policy,
+    Rejected,
+    Revoked,
+    Store,
+    UnitOfWork,
+)
+from cmpkit.plugins import Plugins
+
+__all__ = ["Workshop"]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The parts that a responder's needs are put to."""
+
+    plugins: Plugins
+    store: Store
+    issuer: Issuer
+    issuer_key: str
+    policy: Policy
+
+    async def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Any:
+        """The result that the need asks for.
+
+        :raises CMPError: if it is refused.
+        """
+        return await _WORK[type(need)](self, need, auth, transaction_id, now)
+
+    async def _authorize(self, need: Authorize, auth: Authenticated, _: bytes, now: datetime) -> None:
+        await self.policy.authorize(need.body_type, auth, now=now)
+
+    async def _check_proof(self, need: CheckProof, auth: Authenticated, _: bytes, __: datetime) -> None:
+        if isinstance(need.request, CertReqMsg):
+            await verify_popo(
+                need.request,
+                sender=need.sender,
+                plugins=self.plugins,
+                ra_verified="ra" in auth.roles,
+                secret=auth.credential.secret,
+            )
+        else:
+            verify_p10(need.request, self.plugins)
+
+    async def _issue(
+        self, need: Issue, auth: Authenticated, transaction_id: bytes, now: datetime
+    ) -> Issued | Pending | Rejected:
+        request = await self.policy.authorize_request(need.request, auth, now=now)
+        await self._announce("issue", need.key, auth, transaction_id, now)
+        return await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
+
+    async def _announce(
+        self, operation: str, key: str, auth: Authenticated, transaction_id: bytes, now: datetime
+    ) -> None:
+        """Commit that something begins elsewhere; what is local leaves no trace but its result."""
+        if self.issuer.local:
+            return
+        intent = Intent(key, transaction_id, auth.credential.id, operation, now)
+        await self.store.commit(UnitOfWork(intents=(intent,)))
+        reach(self.plugins, Checkpoint.INTENT_COMMITTED, transaction_id)
+
+    async def _find_certificate(
+        self, need: FindCertificate, _: Authenticated, __: bytes, ___: datetime
+    ) -> tuple[CertificateRecord, bytes]:
+        record = await self.store.certificate(need.issuer_key, need.serial_number)
+        if record is None:
+            raise CMPError(
+                f"certificate {need.serial_number:x} of a transaction is not in the store",
+                PKIFailureInfo.SYSTEM_FAILURE,
+                hint="check the store",
+            )
+        return record, cert_hash(record.der, self.plugins, need.hash_alg)
+
+    async def _confirm(self, need: Confirm, _: Authenticated, __: bytes, now: datetime) -> CertificateChange:
+        return await self.issuer.confirm(need.certificate, accepted=need.accepted, now=now)
+
+    async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
+        record = await self.store.certificate(self.issuer_key, need.request.serial_number)
+        if record is None:
+            raise CMPError(
+                f"no certificate with serial number {need.request.serial_number:x}",
+                PKIFailureInfo.BAD_CERT_ID,
+                rule="RFC 9483 section 4.2",
+            )
+        await self.policy.authorize_revocation(need.request, record, auth, now=now)
+        return await self.issuer.revoke(need.request, auth, now=now)
+
+    async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
+        context = InfoContext(self.issuer, auth, now)
+        if not need.questions:
+            return tuple([await part.answer(None, context) for part in self.plugins.all("info type")])
+        answers, unknown = [], []
+        for question in need.questions:
+            part = self.plugins.get("info type", question.info_type)
+            if part is None:
+                unknown.append(question.info_type)
+            else:
+                answers.append(await part.answer(question.info_value, context))
+        if unknown:
+            answers.append(InfoTypeAndValue(oids.UNSUPPORTED_OIDS, encode_list(unknown)))
+        return tuple(answers)
+
+
+_WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {
+    Authorize: Workshop._authorize,
+    CheckProof: Workshop._check_proof,
+    Issue: Workshop._issue,
+    FindCertificate: Workshop._find_certificate,
+    Confirm: Workshop._confirm,
+    Revoke: Workshop._revoke,
+    Inform: Workshop._inform,
+}
