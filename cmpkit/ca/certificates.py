@@ -26,6 +26,7 @@ class IssuerCertificate:
 
     :param der: the certificate.
     :param chain: DER of those above it, the root included if it is known.
+    :param without_root: it and those above it, without what is self-issued, for who has the trust anchor already.
     :param subject: DER of its subject, octet for octet: the issuer of what it signs.
     :param public_key_info: DER of its SubjectPublicKeyInfo.
     :param key_id: see :attr:`cmpkit.parts.CertificateRecord.issuer_key`.
@@ -34,6 +35,7 @@ class IssuerCertificate:
 
     der: bytes
     chain: tuple[bytes, ...]
+    without_root: tuple[bytes, ...]
     name: x509.Name
     subject: bytes
     public_key_info: bytes
@@ -45,11 +47,6 @@ class IssuerCertificate:
     def all(self) -> tuple[bytes, ...]:
         """It, then what is above it."""
         return (self.der, *self.chain)
-
-    @property
-    def without_root(self) -> tuple[bytes, ...]:
-        """The same without what is self-issued, for who has the trust anchor already."""
-        return tuple(der for der in self.all if not is_self_issued(der))
 
 
 def read_issuer_certificate(ders: Sequence[bytes]) -> IssuerCertificate:
@@ -66,6 +63,7 @@ def read_issuer_certificate(ders: Sequence[bytes]) -> IssuerCertificate:
     return IssuerCertificate(
         der=der,
         chain=tuple(ders[1:]),
+        without_root=tuple(der for der in ders if not is_self_issued(der)),
         name=certificate.subject,
         subject=encode(outline(der).subject),
         public_key_info=public_key_info,

@@ -166,7 +166,10 @@ class ConfiguredProfile:
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
         self._names = tuple(AlternativeNameTemplate.parse(text) for text in settings.subject_alt_names)
         self._purposes = tuple(_read_purpose(purpose) for purpose in settings.extended_key_usage)
+        # Most requests ask for no extensions: what they get is made once.
         self._basic_constraints = extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        self._key_usage = key_usage_extension(settings.key_usage) if settings.key_usage else None
+        self._extended_key_usage = purposes_extension(self._purposes) if self._purposes else None
 
     def __repr__(self) -> str:
         return f"ConfiguredProfile({self.name!r})"
@@ -213,11 +216,9 @@ class ConfiguredProfile:
 
     def _check_authority(self, asked: AskedExtensions) -> None:
         """No authority over others without special approval."""
-        wanted = [
-            name for name, oid in _PURPOSES.items() if oid in _SPECIAL_PURPOSES.intersection(asked.purposes or ())
-        ]
-        wanted = [name for name in wanted if _PURPOSES[name] not in self._purposes]
-        wanted += [name for name in KEY_USAGES if name in _CA_USAGES.intersection(asked.key_usage or ())]
+        special = _SPECIAL_PURPOSES.intersection(asked.purposes or ()).difference(self._purposes)
+        wanted = [name for name, oid in _PURPOSES.items() if oid in special] if special else []
+        wanted += sorted(_CA_USAGES.intersection(asked.key_usage or ()))
         if asked.ca:
             wanted.append("basicConstraints with CA=TRUE")
         if wanted:
@@ -246,17 +247,15 @@ class ConfiguredProfile:
         return granted
 
     def _choose_key_usage(self, asked: AskedExtensions) -> Extension | None:
-        allowed = frozenset(self._settings.key_usage)
-        chosen = allowed & (asked.key_usage or allowed)
+        chosen = (asked.key_usage or frozenset()).intersection(self._settings.key_usage)
         if "keyAgreement" not in chosen:
             chosen -= {"encipherOnly", "decipherOnly"}
-        chosen = chosen or allowed
-        return key_usage_extension(chosen) if chosen else None
+        return key_usage_extension(chosen) if chosen else self._key_usage
 
     def _choose_purposes(self, asked: AskedExtensions) -> Extension | None:
         # In the order of the request, so that what is as it was asked for is the same to the octet.
-        chosen = [oid for oid in asked.purposes or () if oid in self._purposes] or list(self._purposes)
-        return purposes_extension(chosen) if chosen else None
+        chosen = [oid for oid in asked.purposes or () if oid in self._purposes]
+        return purposes_extension(chosen) if chosen else self._extended_key_usage
 
     def _choose_names(self, asked: AskedExtensions, auth: Authenticated) -> Extension | None:
         wanted = asked.names or ()

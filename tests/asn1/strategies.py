@@ -50,6 +50,7 @@ texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 integers = st.integers(-(2**70), 2**160) | st.integers(-1, 3)
 ia5_strings = st.text(st.characters(max_codepoint=127), max_size=12).map(IA5String)
 printable_strings = st.text(PRINTABLE, max_size=12).map(PrintableString)
+directory_strings = texts.filter(bool) | st.text(PRINTABLE, min_size=1, max_size=12).map(PrintableString)
 arcs = st.lists(st.integers(0, 2**32), min_size=1, max_size=6)
 object_identifiers = st.sampled_from(
     [oid for oid in vars(oids).values() if isinstance(oid, x509.ObjectIdentifier)]
@@ -98,9 +99,9 @@ general_names: st.SearchStrategy[Any] = st.one_of(
     ia5_strings.map(lambda name: Variant(name, "rfc822_name")),
     ia5_strings.map(lambda name: Variant(name, "dns_name")),
     ia5_strings.map(lambda name: Variant(name, "uniform_resource_identifier")),
-    st.builds(
-        asn1.EDIPartyName, name_assigner=optional(texts | printable_strings), party_name=texts | printable_strings
-    ).map(lambda name: Variant(name, "edi_party_name")),
+    st.builds(asn1.EDIPartyName, name_assigner=optional(directory_strings), party_name=directory_strings).map(
+        lambda name: Variant(name, "edi_party_name")
+    ),
     octets.map(lambda name: Variant(name, "ip_address")),
     object_identifiers.map(lambda name: Variant(name, "registered_id")),
 )
@@ -290,7 +291,78 @@ cert_responses = st.builds(
     certified_key_pair=optional(certified_key_pairs),
     rsp_info=optional(octets),
 )
-cert_rep_
+cert_rep_messages = st.builds(
+    asn1.CertRepMessage,
+    ca_pubs=optional(some(certificates.map(asn1.to_tlv), 2)),
+    response=st.lists(cert_responses, max_size=2),
+)
+cert_statuses = st.builds(
+    asn1.CertStatus,
+    cert_hash=octets,
+    cert_req_id=integers,
+    status_info=optional(status_infos),
+    hash_alg=optional(algorithm_identifiers),
+)
+rev_details = st.builds(asn1.RevDetails, cert_details=cert_templates, crl_entry_details=optional(some(extensions)))
+rev_rep_contents = st.builds(
+    asn1.RevRepContent,
+    status=some(status_infos),
+    rev_certs=optional(some(cert_ids)),
+    crls=optional(some(certificate_lists.map(asn1.to_tlv), 2)),
+)
+poll_reqs = st.builds(asn1.PollReq, cert_req_id=integers)
+poll_reps = st.builds(asn1.PollRep, cert_req_id=integers, check_after=integers, reason=optional(some(texts)))
+error_msg_contents = st.builds(
+    asn1.ErrorMsgContent,
+    pki_status_info=status_infos,
+    error_code=optional(integers),
+    error_details=optional(some(texts)),
+)
+
+headers = st.builds(
+    asn1.PKIHeader,
+    pvno=st.integers(1, 3),
+    sender=general_names,
+    recipient=general_names,
+    message_time=optional(generalized_times),
+    protection_alg=optional(algorithm_identifiers),
+    sender_kid=optional(octets),
+    recip_kid=optional(octets),
+    transaction_id=optional(octets),
+    sender_nonce=optional(octets),
+    recip_nonce=optional(octets),
+    free_text=optional(some(texts)),
+    general_info=optional(some(infos)),
+)
+_CONTENTS: dict[BodyType, st.SearchStrategy[Any]] = {
+    BodyType.IR: some(cert_req_msgs, 2),
+    BodyType.IP: cert_rep_messages,
+    BodyType.CR: some(cert_req_msgs, 2),
+    BodyType.CP: cert_rep_messages,
+    BodyType.P10CR: certification_requests,
+    BodyType.KUR: some(cert_req_msgs, 2),
+    BodyType.KUP: cert_rep_messages,
+    BodyType.RR: st.lists(rev_details, max_size=2),
+    BodyType.RP: rev_rep_contents,
+    BodyType.PKICONF: st.just(Null()),
+    BodyType.GENM: st.lists(infos, max_size=3),
+    BodyType.GENP: st.lists(infos, max_size=3),
+    BodyType.ERROR: error_msg_contents,
+    BodyType.CERT_CONF: st.lists(cert_statuses, max_size=3),
+    BodyType.POLL_REQ: st.lists(poll_reqs, max_size=3),
+    BodyType.POLL_REP: st.lists(poll_reps, max_size=3),
+}
+UNREAD_BODIES = tuple(kind for kind in BodyType if kind not in _CONTENTS)
+READ_BODIES = tuple(_CONTENTS)
+
+
+def bodies_of(kind: BodyType) -> st.SearchStrategy[asn1.PKIBody]:
+    """Bodies of one type."""
+    return st.builds(asn1.PKIBody, st.just(kind), _CONTENTS.get(kind, tlvs))
+
+
+read_bodies = st.sampled_from(READ_BODIES).flatmap(bodies_of)
+bodies = st.sampled_from(BodyType).flatmap(bodies_of)
 
 
 def messages_with(bodies: st.SearchStrategy[asn1.PKIBody]) -> st.SearchStrategy[asn1.PKIMessage]:

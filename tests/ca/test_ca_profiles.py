@@ -265,6 +265,13 @@ def test_r_071_key_usages_that_the_profile_lacks_are_left_out_as_a_modification(
     assert given.modified
 
 
+def test_encipher_only_may_be_asked_for_with_key_agreement(profile: MakeProfile, give: Any, ask: Any) -> None:
+    made = profile(key_usage=["digitalSignature", "keyAgreement", "encipherOnly"])
+    given = give(made, ask.request("CN=dev-42", ask.usage("keyAgreement", "encipherOnly")))
+    assert given.usages == {"keyAgreement", "encipherOnly"}
+    assert not given.modified
+
+
 def test_encipher_only_is_not_left_without_key_agreement(profile: MakeProfile, give: Any, ask: Any) -> None:
     made = profile(key_usage=["digitalSignature", "keyAgreement", "encipherOnly"])
     # digitalSignature and encipherOnly: nonsense that only a request written by hand has.
