@@ -1,0 +1,199 @@
+"""A whole server with its CA and its store, and clients that reach it without a network."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from cmpkit.ca.certificates import read_issuer_certificate
+from cmpkit.ca.issuer import LocalIssuer
+from cmpkit.ca.policy import load_policy
+from cmpkit.ca.profiles import load_profile
+from cmpkit.ca.secrets import StoredSecrets
+from cmpkit.ca.setup import Initialised, initialise
+from cmpkit.ca.sources import resolve_store_url
+from cmpkit.crypto.keys import load_private_key
+from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.x509 import fingerprint, load_certificates
+from cmpkit.endpoints.client import Client
+from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.protector import Protector
+from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
+from cmpkit.endpoints.work import Workshop
+from cmpkit.hookspecs import hookimpl
+from cmpkit.parts import Answer, CertificateRecord, Event, Grant, Issuer, Peer, SecretRecord, SharedSecret, Store
+from cmpkit.plugins import Plugins, load_plugins
+from cmpkit.transports import MemoryRoad
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
+SECRET = "correct horse battery staple"
+
+
+class Clock:
+    """Time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Watcher:
+    """An observer that remembers, and does at a checkpoint what it is told."""
+
+    events: list[Event] = field(default_factory=list)
+    at: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+        if event.name == "checkpoint":
+            action = self.at.pop(str(event.details["point"]), None)
+            if action is not None:
+                action()
+
+    def of(self, name: str) -> list[Event]:
+        return [event for event in self.events if event.name == name]
+
+
+@dataclass
+class World:
+    """A server, what it stores, and what can be known of it."""
+
+    plugins: Plugins
+    directory: Path
+    store: Store
+    issuer: LocalIssuer
+    signer: SigningCredentials
+    trust: tuple[bytes, ...]
+    issuing: tuple[bytes, ...]
+    clock: Clock
+    watcher: Watcher
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    tolerances: frozenset[str] = frozenset()
+    foreign: tuple[bytes, ...] = ()
+    front: Issuer | None = None
+
+    @property
+    def server(self) -> Server:
+        """The server; each is as good as the next, for everything is in the store."""
+        profiles = {"device": load_profile("device", {}, self.plugins)}
+        policy = load_policy({"default_profile": "device"}, profiles)
+        workshop = Workshop(
+            self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy
+        )
+        verifier = ServerVerifier(
+            self.plugins,
+            self.store,
+            [StoredSecrets(self.store)],
+            self.issuing[0],
+            (*self.trust, *self.foreign),
+            self.issuing,
+            tolerances=self.tolerances,
+        )
+        protector = Protector(self.plugins, self.signer, self.signer.subject)
+        return Server(self.plugins, workshop, verifier, protector, self.settings, self.clock)
+
+    async def handle(self, der: bytes) -> Answer:
+        return await self.server.handle(der, Peer("memory", "192.0.2.1"))
+
+    def road(self) -> MemoryRoad:
+        return MemoryRoad(self.server.handle, peer=Peer("memory", "192.0.2.1"))
+
+    def client(self, credentials: Credentials, *, transport: Any = None, **options: Any) -> Client:
+        return Client(
+            "memory:",
+            credentials=credentials,
+            trust=self.trust,
+            options=ClientOptions(clock=self.clock, **{"total_timeout": 5.0, **options}),
+            plugins=self.plugins,
+            transport=transport or self.road(),
+        )
+
+    async def secret(self, reference: str = "dev-42", **grant: Any) -> SharedSecret:
+        """A shared secret that the server knows."""
+        subject = parse_name(f"CN={reference}")
+        secret = SharedSecret(reference, SECRET)
+        await self.store.add_secret(SecretRecord(secret, Grant(**{"subject": subject, **grant})))
+        return secret
+
+    async def certificates(self) -> tuple[CertificateRecord, ...]:
+        """What was issued to clients."""
+        return tuple(
+            record for record in await self.store.certificates() if record.fingerprint != self._signer_fingerprint
+        )
+
+    @property
+    def _signer_fingerprint(self) -> bytes:
+        return fingerprint(self.signer.certificate)
+
+    def with_(self, **changes: Any) -> World:
+        """The same world with a server that behaves differently."""
+        return replace(self, **changes)
+
+
+@pytest.fixture(scope="session")
+async def made(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Initialised:
+    """What ``cmpkit init`` makes; it takes longer than most tests, so each gets a copy."""
+    directory = tmp_path_factory.mktemp("ca") / "ca"
+    return await initialise(
+        directory, subject=parse_name("CN=Example CA,O=Example"), plugins=load_plugins(), now=NOW - timedelta(days=1)
+    )
+
+
+@pytest.fixture
+async def world(tmp_path: Path, made: Initialised, anyio_backend: str) -> AsyncIterator[World]:
+    directory = tmp_path / "ca"
+    shutil.copytree(made.directory, directory)
+    watcher = Watcher()
+    plugins = load_plugins()
+    plugins.add(Observing(watcher), "watcher")
+    url = resolve_store_url("sqlite:///cmpkit.db", directory)
+    sealing_key = base64.b64decode((directory / "keys/store.key").read_bytes())
+    store = plugins.store(url).open(url, sealing_key=sealing_key)
+    issuing = load_certificates((directory / "issuing.pem").read_bytes())
+    key = load_private_key((directory / "keys/issuing.key.pem").read_bytes(), None, plugins)
+    signer_chain = load_certificates((directory / "signer.pem").read_bytes())
+    signer_key = load_private_key((directory / "keys/signer.key.pem").read_bytes(), None, plugins)
+    profiles = {"device": load_profile("device", {}, plugins)}
+    yield World(
+        plugins,
+        directory,
+        store,
+        LocalIssuer(read_issuer_certificate(issuing), key, store, profiles),
+        SigningCredentials(signer_chain[0], signer_key, signer_chain[1:]),
+        load_certificates((directory / "trust.pem").read_bytes()),
+        issuing,
+        Clock(),
+        watcher,
+    )
+    await store.aclose()
+
+
+class Observing:
+    """A plugin with one observer."""
+
+    def __init__(self, observer: Watcher) -> None:
+        self._observer = observer
+
+    @hookimpl
+    def cmpkit_observers(self) -> list[Watcher]:
+        return [self._observer]
+
+
+def subject_of(der: bytes) -> str:
+    return x509.load_der_x509_certificate(der).subject.rfc4514_string()
