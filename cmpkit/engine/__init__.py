@@ -1,1 +1,6 @@
-"""The engine: sans-I/O state machines for client and responder. Values in, decisions out; ``now`` is an argument."""
+"""The engine: sans-I/O state machines for client and responder. Values in, decisions out; ``now`` is an argument.
+
+Each module is imported by its own name; nothing is offered here.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,108 @@
+"""The end of an enrolment: certConf, a client's error, or the time that is over (RFC 9810 section 5.3.18)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from cmpkit.asn1 import ErrorMsgContent, Null, PKIBody, PKIStatusInfo
+from cmpkit.engine.needs import Confirm, FindCertificate, Need
+from cmpkit.engine.replies import Reply, change_event
+from cmpkit.engine.template import P10_CERT_REQ_ID
+from cmpkit.engine.work import Steps, Work
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import CMPError
+from cmpkit.parts import AuditEntry, CertificateChange, Transaction, TransactionState
+
+__all__ = ["confirm", "end", "expire"]
+
+
+def confirm(work: Work) -> Steps:
+    """certConf, or a pkiconf in its place, which accepts all (R-092 to R-098, RFC 9810 sections 5.3.17 and 5.3.18)."""
+    assert work.transaction is not None
+    if work.transaction.expires is not None and work.now > work.transaction.expires:
+        raise CMPError(
+            "the certConf came after confirmWaitTime: the certificate counts as rejected",
+            PKIFailureInfo.BAD_REQUEST,
+            rule="RFC 9810 section 5.1.1.2",
+        )
+    statuses = None
+    if work.body_type is BodyType.CERT_CONF:
+        statuses = {status.cert_req_id: status for status in work.message.body.content}
+        known = {cert_req_id for cert_req_id, _, _ in work.transaction.certificates}
+        # R-093: RFC 9810 wants -1 for p10cr, older clients send 0.
+        if work.transaction.opened_by is BodyType.P10CR and set(statuses) == {0}:
+            statuses = {P10_CERT_REQ_ID: statuses[0]}
+        if not set(statuses) <= known or len(statuses) != len(work.message.body.content):
+            raise CMPError(
+                f"certConf names certReqIds {sorted(statuses)}, the response had {sorted(known)}",
+                PKIFailureInfo.BAD_CERT_ID,
+                rule="RFC 9810 section 5.3.18",
+            )
+    changes = yield from _confirmations(work, statuses)
+    return Reply(
+        PKIBody(BodyType.PKICONF, Null()),
+        transaction=work.continued(TransactionState.DONE, expires=None),
+        changes=changes,
+        audit=tuple(change_event(work.now, work.auth, work.message, change) for change in changes),
+    )
+
+
+def _confirmations(work: Work, statuses: dict[int, Any] | None) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
+    assert work.transaction is not None
+    changes = []
+    for cert_req_id, issuer_key, serial_number in work.transaction.certificates:
+        status = None if statuses is None else statuses.get(cert_req_id)
+        hash_alg = status.hash_alg if status else None
+        record, cert_hash = yield FindCertificate(issuer_key, serial_number, hash_alg)
+        if status is not None and status.cert_hash != cert_hash:
+            raise CMPError(
+                "certHash is not that of the certificate that was issued",
+                PKIFailureInfo.BAD_CERT_ID,
+                rule="RFC 9810 section 5.3.18",
+            )
+        accepted = statuses is None or (status is not None and _is_accepted(status.status_info))
+        changes.append((yield Confirm(record, accepted)))
+    return tuple(changes)
+
+
+def _is_accepted(status: PKIStatusInfo | None) -> bool:
+    if status is None or status.status is PKIStatus.ACCEPTED:
+        return True
+    if status.status is PKIStatus.REJECTION:
+        return False
+    raise CMPError(f"certConf with status {status.status.wire_name}", rule="RFC 9810 section 5.3.18")
+
+
+def end(work: Work) -> Steps:
+    """error from a client: the transaction ends; what was not confirmed is rejected (RFC 9810 section 5.3.21)."""
+    assert work.transaction is not None
+    changes: tuple[CertificateChange, ...] = ()
+    if work.transaction.state is TransactionState.ISSUED:
+        changes = yield from _confirmations(work, {})
+    return Reply(
+        PKIBody(BodyType.PKICONF, Null()),
+        transaction=work.continued(TransactionState.DONE, expires=None, request=b""),
+        changes=changes,
+        audit=(work.audit("ended by the client", text=_error_text(work.message.body.content)),),
+    )
+
+
+def _error_text(content: ErrorMsgContent) -> str:
+    return "; ".join(content.pki_status_info.texts)[:200]
+
+
+def expire(transaction: Transaction, now: datetime) -> Generator[Need, Any, Reply]:
+    """End a transaction whose certConf or pollReq never came: what was issued counts as rejected (R-098, R-116)."""
+    changes = []
+    for _, issuer_key, serial_number in transaction.certificates:
+        record, _ = yield FindCertificate(issuer_key, serial_number)
+        changes.append((yield Confirm(record, accepted=False)))
+    return Reply(
+        None,
+        transaction=replace(transaction, state=TransactionState.DONE, expires=None, request=b""),
+        changes=tuple(changes),
+        audit=(AuditEntry(now, "expired", transaction.credential, transaction.transaction_id),),
+    )

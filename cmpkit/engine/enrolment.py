@@ -1,0 +1,123 @@
+"""Requests for certificates, ir, cr, kur and p10cr, and polling for those that take time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from cmpkit import oids
+from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, PollRep, decode_message
+from cmpkit.engine.header import whole_seconds
+from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue
+from cmpkit.engine.replies import Reply, certificate_response, change_event, rejection, waiting_response
+from cmpkit.engine.states import HEADER_FAULTS
+from cmpkit.engine.template import P10_CERT_REQ_ID, read_p10, read_request
+from cmpkit.engine.work import Steps, Work
+from cmpkit.enums import BodyType
+from cmpkit.errors import CMPError
+from cmpkit.parts import (
+    CertificateChange,
+    CertificateRequest,
+    Issued,
+    Pending,
+    ProtectionKind,
+    Rejected,
+    TransactionState,
+)
+
+__all__ = ["enrol", "poll"]
+
+
+def enrol(work: Work) -> Steps:
+    """ir, cr, kur and p10cr."""
+    yield Authorize(work.body_type)
+    content = work.message.body.content
+    proof = content if work.body_type is BodyType.P10CR else content[0]
+    request = _read(work, work.message)
+    yield CheckProof(proof, work.message.header.sender)
+    return (yield from _issue(work, request, work.message, work.opened))
+
+
+def _read(work: Work, message: PKIMessage) -> CertificateRequest:
+    if message.body.type is BodyType.P10CR:
+        return read_p10(message.body.content, work.profile)
+    return read_request(message.body.type, message.body.content, work.auth, work.profile)
+
+
+def _issue(work: Work, request: CertificateRequest, opening: PKIMessage, transaction: Any) -> Steps:
+    """Ask for the certificate and answer with it, with "waiting", or with the refusal.
+
+    :param transaction: makes the state that follows: ``work.opened`` or ``work.continued``.
+    """
+    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + hashlib.sha256(opening.raw).digest()).hexdigest()
+    result: Issued | Pending | Rejected = yield Issue(request, key)
+    if isinstance(result, Rejected):
+        raise result.error
+    if isinstance(result, Pending):
+        return _waiting(work, opening, request.cert_req_id, result, transaction)
+    return (yield from _issued(work, request, opening, result, transaction))
+
+
+def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result: Issued, transaction: Any) -> Steps:
+    record = result.certificate
+    wanted = opening.header.info(oids.IMPLICIT_CONFIRM) is not None
+    changes: tuple[CertificateChange, ...] = ()
+    named = ((request.cert_req_id, record.issuer_key, record.serial_number),)
+    if wanted and work.settings.implicit_confirm:
+        changes = ((yield Confirm(record, accepted=True)),)
+        state = transaction(TransactionState.DONE, implicit_confirm=True, certificates=named, request=b"", expires=None)
+        info = InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())
+    else:
+        expires = work.now + work.settings.confirm_wait_time
+        state = transaction(TransactionState.ISSUED, certificates=named, request=b"", expires=expires)
+        info = InfoTypeAndValue(oids.CONFIRM_WAIT_TIME, whole_seconds(expires))
+    by_mac = work.auth.credential.kind is ProtectionKind.MAC
+    ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
+    return Reply(
+        certificate_response(opening.body.type, request.cert_req_id, result, ca_pubs),
+        transaction=state,
+        general_info=(info,),
+        extra_certs=result.chain,
+        certificates=(record,),
+        changes=changes,
+        spent=(work.auth.credential.secret.reference,) if work.auth.credential.secret else (),
+        audit=(
+            work.audit(
+                "issued",
+                serial=f"{record.serial_number:x}",
+                subject=record.subject,
+                profile=record.profile,
+                identity=work.auth.identity,
+                body=opening.body.type.wire_name,
+            ),
+            *(change_event(work.now, work.auth, opening, change) for change in changes),
+        ),
+    )
+
+
+def _waiting(work: Work, opening: PKIMessage, cert_req_id: int, result: Pending, transaction: Any) -> Reply:
+    """The request is kept and put again at each pollReq (R-110)."""
+    state = transaction(TransactionState.PENDING, request=opening.raw)
+    if work.body_type is not BodyType.POLL_REQ:
+        body = waiting_response(opening.body.type, cert_req_id, result.reason)
+        return Reply(body, transaction=state, audit=(work.audit("waiting"),))
+    reasons = [result.reason] if result.reason else None
+    poll_rep = PollRep(cert_req_id=cert_req_id, check_after=result.check_after, reason=reasons)
+    return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state)
+
+
+def poll(work: Work) -> Steps:
+    """pollReq: the pending request is put again, under its idempotency key (R-110 to R-118)."""
+    assert work.transaction is not None
+    opening = decode_message(work.transaction.request)
+    request = _read(work, opening)
+    asked = [item.cert_req_id for item in work.message.body.content]
+    if asked not in ([request.cert_req_id], [P10_CERT_REQ_ID]):
+        raise CMPError(f"pollReq asks for certReqId {asked}", rule="RFC 9483 section 4.4")
+    try:
+        return (yield from _issue(work, request, opening, work.continued))
+    except CMPError as error:
+        if error.fail_info & HEADER_FAULTS:
+            raise
+        return replace(rejection(opening.body, error), transaction=work.continued(TransactionState.DONE, request=b""))

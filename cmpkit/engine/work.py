@@ -1,0 +1,75 @@
+"""One message at a responder: what every step that answers it needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from cmpkit.asn1 import PKIMessage
+from cmpkit.engine.needs import Need
+from cmpkit.engine.replies import Reply
+from cmpkit.enums import BodyType
+from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
+
+__all__ = ["ResponderSettings", "Steps", "Work"]
+
+Steps: TypeAlias = Generator[Need, Any, Reply]
+"""A responder at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderSettings:
+    """How a responder behaves.
+
+    :param implicit_confirm: whether certConf is dispensed with for those who ask (RFC 9810 section 5.1.1.1).
+    :param confirm_wait_time: how long a certificate waits for its certConf before it counts as rejected.
+    :param ca_pubs: DER certificates for caPubs of an ip that is protected by a MAC (RFC 9483 section 4.1.1).
+    """
+
+    implicit_confirm: bool = True
+    confirm_wait_time: timedelta = timedelta(minutes=15)
+    ca_pubs: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every step of one message needs to know."""
+
+    message: PKIMessage
+    auth: Authenticated
+    transaction: Transaction | None
+    settings: ResponderSettings
+    now: datetime
+    profile: str | None
+
+    @property
+    def body_type(self) -> BodyType:
+        """The kind of body that came."""
+        return self.message.body.type
+
+    def opened(self, state: TransactionState, **changes: Any) -> Transaction:
+        """The transaction that this message opens, in its first state."""
+        known = self.transaction
+        return Transaction(
+            transaction_id=self.message.header.transaction_id or b"",
+            credential=self.auth.credential.id,
+            opened_by=self.body_type,
+            state=state,
+            version=known.version if known else 0,
+            peer_nonces=(*(known.peer_nonces if known else ()), self.message.header.sender_nonce or b""),
+            extra_certs=() if state is TransactionState.DONE else self.message.extra_certs,
+            **changes,
+        )
+
+    def continued(self, state: TransactionState, **changes: Any) -> Transaction:
+        """The known transaction after this message, in another state."""
+        assert self.transaction is not None
+        nonces = (*self.transaction.peer_nonces, self.message.header.sender_nonce or b"")
+        known = () if state is TransactionState.DONE else self.transaction.extra_certs
+        return replace(self.transaction, state=state, peer_nonces=nonces, extra_certs=known, **changes)
+
+    def audit(self, event: str, **details: str | int) -> AuditEntry:
+        """A line of the audit about this message."""
+        return AuditEntry(self.now, event, self.auth.credential.id, self.message.header.transaction_id, {**details})
