@@ -1,0 +1,47 @@
+"""``cmpkit``: its commands, each from a module of its own, and the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from cmpkit import __version__
+
+if TYPE_CHECKING:
+    from cmpkit.plugins import Plugins
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="cmpkit",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cmpkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def cmpkit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The Certificate Management Protocol (CMP, RFC 9810): client, server and a small CA."""
+
+
+def main(arguments: Sequence[str] | None = None, *, plugins: Plugins | None = None) -> NoReturn:
+    """Run the command line and exit with its status.
+
+    :param arguments: without the name of the program; ``None`` takes those of the process.
+    :param plugins: the parts that commands use; ``None`` takes those that are installed.
+    """
+    app(arguments, obj=plugins)
+    raise SystemExit(0)

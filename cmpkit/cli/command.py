@@ -1,0 +1,72 @@
+"""What all commands share: options by group, errors as exit statuses, the plugins of the context."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from cmpkit.cli.exits import Interrupted, UnfinishedError, report
+from cmpkit.errors import CMPError
+
+if TYPE_CHECKING:
+    from cmpkit.plugins import Plugins
+
+__all__ = ["Command", "plugins_of", "with_option_groups"]
+
+
+class Command(TyperCommand):
+    """A command whose errors end it with the status that they have, printed as text or, with ``--json``, as JSON."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        as_json = bool(ctx.params.get("json"))
+        try:
+            return super().invoke(ctx)
+        except UnfinishedError as unfinished:
+            raise typer.Exit(report(unfinished.error, as_json=as_json, saved=unfinished.saved)) from unfinished
+        except CMPError as error:
+            raise typer.Exit(report(error, as_json=as_json)) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(report(Interrupted(), as_json=as_json)) from error
+
+
+def plugins_of(ctx: typer.Context) -> Plugins:
+    """The plugins that the command line was started with, else those that are installed."""
+    from cmpkit.plugins import load_plugins
+
+    return ctx.obj if ctx.obj is not None else load_plugins()
+
+
+def with_option_groups(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let each field of a parameter that is a dataclass be an option of its own; typer knows no groups of options."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            members = get_type_hints(groups[name], include_extras=True)
+            parameters += [_parameter(member, members[member.name]) for member in fields(groups[name])]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+    parameters.sort(key=lambda parameter: parameter.kind is inspect.Parameter.KEYWORD_ONLY)
+
+    @functools.wraps(function)
+    def expanded(**given: Any) -> Any:
+        for name, group in groups.items():
+            given[name] = group(**{member.name: given.pop(member.name) for member in fields(group)})
+        return function(**given)
+
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return expanded
+
+
+def _parameter(member: Field[Any], hint: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if member.default is MISSING else member.default
+    return inspect.Parameter(member.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
