@@ -90,7 +90,7 @@ async def initialise(
         return await install_ca_certificate(directory, data, plugins=plugins, now=now)
     _check_options(subject, ca_certificate, ca_key, csr_out)
     for url in listen:
-        plugins.server_transport(url)
+        plugins.server_transport(url).check(url)
     if await anyio.to_thread.run_sync(is_started, directory):
         raise ConfigurationError(
             f"{directory} is not empty, nothing is overwritten",

@@ -21,6 +21,7 @@ class SignatureProtection:
     """
 
     kind = ProtectionKind.SIGNATURE
+    tolerances: tuple[str, ...] = ()
 
     def __init__(self, key_algorithm: KeyAlgorithm) -> None:
         self._key_algorithm = key_algorithm

@@ -144,11 +144,13 @@ class Protection(Protocol):
     """One way to protect messages, found by the OID of protectionAlg.
 
     :attr:`kind` says which credential it needs: for ``MAC`` a :class:`SharedSecret` on both sides; for ``SIGNATURE`` the
-    signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect.
+    signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect. ``tolerances`` are the names of
+    what :meth:`verify` accepts only if it is told to.
     """
 
     kind: ProtectionKind
     oids: tuple[ObjectIdentifier, ...]
+    tolerances: tuple[str, ...]
 
     async def verify(
         self,

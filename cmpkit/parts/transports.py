@@ -125,6 +125,12 @@ class ServerTransport(Protocol):
     name: str
     schemes: tuple[str, ...]
 
+    def check(self, url: str) -> None:
+        """Whether :meth:`serve` can make sense of a URL; nothing is opened.
+
+        :raises ConfigurationError: naming what is wrong with it.
+        """
+
     async def serve(
         self,
         url: str,

@@ -63,6 +63,7 @@ async def check_server_transport(
     :param connect: opens a client transport to the address that the server reports.
     :raises AssertionError: naming what is wrong.
     """
+    transport.check(url)
     partner = _Partner()
     shutdown = anyio.Event()
     async with _task_group() as task_group:

@@ -41,6 +41,10 @@ class HTTPServer:
     name = "http"
     schemes: tuple[str, ...] = ("http",)
 
+    def check(self, url: str) -> None:
+        """Whether that is an address to listen on; see :meth:`cmpkit.parts.ServerTransport.check`."""
+        ListenAddress.parse(url)
+
     async def serve(
         self,
         url: str,

@@ -16,7 +16,7 @@ from cmpkit.crypto.work import run_derivation
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import NeedsExchange, ProtectionKind, SharedSecret
-from cmpkit_mac.algorithms import bad_alg, refuse_weak
+from cmpkit_mac.algorithms import TOLERATE_SHA1, bad_alg, refuse_weak
 
 __all__ = ["Derivation", "DerivedKeyMac", "check_salt"]
 
@@ -60,6 +60,7 @@ class DerivedKeyMac(ABC):
 
     kind = ProtectionKind.MAC
     oids: tuple[ObjectIdentifier, ...]
+    tolerances: tuple[str, ...] = (TOLERATE_SHA1,)
 
     def __init__(self) -> None:
         self._keys: OrderedDict[bytes, bytes] = OrderedDict()

@@ -30,6 +30,7 @@ from cmpkit.parts import CertificateState, Issued
 from cmpkit.plugins import Plugins
 
 Init = Callable[..., Awaitable[Initialised]]
+LISTEN = ['http://[::1]:80/ä"\\#', "tcp://127.0.0.1:829"]
 
 
 # a CA of its own
@@ -154,6 +155,9 @@ def listening(plugins: Plugins) -> Plugins:
     class Road:
         schemes = ("http", "tcp")
 
+        def check(self, url: str) -> None:
+            assert url in LISTEN
+
     class Brings:
         @hookimpl
         def cmpkit_server_transports(self) -> list[Any]:
@@ -167,9 +171,8 @@ def listening(plugins: Plugins) -> Plugins:
 
 
 async def test_the_configuration_listens_where_it_is_told(tmp_path: Path, listening: Plugins, ask: Any) -> None:
-    urls = ['http://[::1]:80/ä"\\#', "tcp://127.0.0.1:829"]
-    made = await initialise(tmp_path / "ca", listen=urls, plugins=listening, now=ask.now)
-    assert [table["url"] for table in tomllib.loads(made.config.read_text())["listen"]] == urls
+    made = await initialise(tmp_path / "ca", listen=LISTEN, plugins=listening, now=ask.now)
+    assert [table["url"] for table in tomllib.loads(made.config.read_text())["listen"]] == LISTEN
 
 
 async def test_the_configuration_listens_on_loopback_by_itself(init: Init) -> None:

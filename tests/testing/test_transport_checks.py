@@ -153,6 +153,9 @@ class RoadServer:
     def __init__(self) -> None:
         self.listening: dict[str, Handler] = {}
 
+    def check(self, url: str) -> None:
+        assert url.startswith("road://")
+
     async def serve(
         self,
         url: str,
