@@ -35,12 +35,14 @@ class Enrolled:
     :param chain: DER certificates from its issuer to the trust anchor.
     :param key: its private key; ``None`` for a PKCS#10 request, whose key we never had.
     :param ca_pubs: DER certificates that the server offered as trust anchors.
+    :param saved: the file that keeps its transaction until :meth:`Client.forget`; ``None`` if none is kept.
     """
 
     certificate: bytes
     chain: tuple[bytes, ...]
     key: PrivateKey | None = None
     ca_pubs: tuple[bytes, ...] = ()
+    saved: Path | None = None
 
     @property
     def credentials(self) -> SigningCredentials:
@@ -204,6 +206,11 @@ class Client:
             return finished.content
         return self._enrolled(finished, conversation, key)
 
+    def forget(self, enrolled: Enrolled) -> None:
+        """Remove the saved transaction of a certificate that is in a safe place now."""
+        if enrolled.saved is not None:
+            enrolled.saved.unlink(missing_ok=True)
+
     async def _certify(
         self,
         operation: BodyType,
@@ -248,7 +255,8 @@ class Client:
     def _enrolled(self, finished: Finished, conversation: Conversation, key: PrivateKey | None) -> Enrolled:
         transaction = finished.transaction
         path = conversation.examine(transaction, granted_with_mods=True)
-        return Enrolled(transaction.certificate, path[1:], key, transaction.ca_pubs)
+        saved = conversation.saved_as(transaction)
+        return Enrolled(transaction.certificate, path[1:], key, transaction.ca_pubs, saved)
 
     async def _run(self, body: PKIBody, credentials: Credentials, context: Mapping[str, str] | None) -> Finished:
         return await self._conversation(credentials).run(Send(begin(body.type, context=context), body))

@@ -34,7 +34,7 @@ from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait, decide, poll, receive, sent
 from cmpkit.engine.header import request_header
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.parts import ClientTransport, Event, Observer, SharedSecret, TransportOptions
 from cmpkit.plugins import Plugins
@@ -42,7 +42,8 @@ from cmpkit.plugins import Plugins
 __all__ = ["ClientOptions", "Conversation"]
 
 _log = logging.getLogger("cmpkit.client")
-_SHORTEST_PAUSE = 1.0
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before a message that did not get through is sent again, and again."""
 
 
 def _utc_now() -> datetime:
@@ -57,11 +58,14 @@ class ClientOptions:
     :param total_timeout: seconds that one operation may take, polling included; ``None`` waits for ever.
     :param recipient: the name to address; ``None`` takes the issuer of the client's certificate, or the NULL-DN.
     :param profile: the certificate profile to ask for (certProfile).
+    :param untrusted: DER certificates that paths may go through besides those that come.
+    :param extra_certs: DER certificates to send with every message besides those of the credentials.
     :param pinned: DER of the one certificate that signs answers; it may be expired.
     :param expected_sender: the name that signs answers.
     :param unprotected_errors: take refusals without good protection as they are. They may be forged.
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
-    :param state: the folder where unfinished transactions are kept; ``None`` keeps none.
+    :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
+        :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.
     :param transport: options of the road.
     """
 
@@ -69,6 +73,8 @@ class ClientOptions:
     total_timeout: float | None = 120.0
     recipient: x509.Name | None = None
     profile: str | None = None
+    untrusted: tuple[bytes, ...] = ()
+    extra_certs: tuple[bytes, ...] = ()
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
     unprotected_errors: bool = False
@@ -76,6 +82,13 @@ class ClientOptions:
     state: Path | None = None
     transport: TransportOptions = field(default_factory=TransportOptions)
     clock: Callable[[], datetime] = _utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Send the last message of a transaction once more, as it was."""
+
+    transaction: ClientTransaction
 
 
 @dataclass
@@ -94,7 +107,7 @@ class Conversation:
         """The transaction that was saved in a file."""
         return TransactionFolder(path.parent).load(path)
 
-    async def run(self, step: Step) -> Finished:
+    async def run(self, step: Step | _Again) -> Finished:
         """Go on until the operation is over.
 
         :raises PeerRefusal: if the peer refuses.
@@ -113,33 +126,46 @@ class Conversation:
         except PeerRefusal:
             self._forget(transaction)
             raise
-        self._forget(step.transaction)
-        if step.transaction.rejection:
-            raise TrustError(
-                f"the certificate was rejected: {step.transaction.rejection}", PKIFailureInfo.BAD_CERT_TEMPLATE
-            )
-        return step
+        return self._conclude(step)
+
+    def _conclude(self, finished: Finished) -> Finished:
+        """What is over is forgotten, but for a certificate: until the caller has it in a safe place, it is here."""
+        transaction = finished.transaction
+        if transaction.rejection:
+            self._forget(transaction)
+            raise TrustError(f"the certificate was rejected: {transaction.rejection}", PKIFailureInfo.BAD_CERT_TEMPLATE)
+        if transaction.certificate:
+            self._save(transaction)
+        else:
+            self._forget(transaction)
+        reach(self.plugins, Checkpoint.CONFIRMED, transaction.transaction_id)
+        return finished
 
     async def resume(self, transaction: ClientTransaction) -> Finished:
         """Go on with a transaction where it stopped: wait, or send its last message again."""
+        if transaction.state is ClientState.DONE:
+            return self._conclude(Finished(transaction))
         if transaction.state is ClientState.POLL_WAIT:
             return await self.run(Wait(transaction))
         if not transaction.message:
             raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
-        return await self.run(await self._exchange(transaction, decode_message(transaction.message)))
+        return await self.run(_Again(transaction))
 
-    async def _advance(self, step: Step) -> Step:
+    async def _advance(self, step: Send | Wait | Decide | _Again) -> Step:
+        if isinstance(step, _Again):
+            return await self._exchange(step.transaction, decode_message(step.transaction.message))
         if isinstance(step, Send):
             message = await self._compose(step)
             transaction = sent(step.transaction, message)
             self._save(transaction)
-            reach(self.plugins, Checkpoint.REQUEST_SAVED, transaction.transaction_id)
+            confirming = step.body.type is BodyType.CERT_CONF
+            saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
+            reach(self.plugins, saved, transaction.transaction_id)
             return await self._exchange(transaction, message)
         if isinstance(step, Wait):
             self._save(step.transaction)
             await self._pause(step)
             return poll(step.transaction)
-        assert isinstance(step, Decide)
         return self._decide(step)
 
     async def _compose(self, step: Send) -> PKIMessage:
@@ -164,7 +190,7 @@ class Conversation:
             now=self.options.clock(),
             general_info=self._general_info(step),
         )
-        return await seal(header, step.body, protection, key, extra_certs)
+        return await seal(header, step.body, protection, key, (*extra_certs, *self.options.extra_certs))
 
     def _earlier_mac(self, transaction: ClientTransaction) -> AlgorithmIdentifier | None:
         """The protectionAlg of our last message: MAC parameters stay constant through a transaction (RFC 9810)."""
@@ -189,7 +215,7 @@ class Conversation:
         reach(self.plugins, Checkpoint.ANSWER_RECEIVED, transaction.transaction_id)
         authentic = await self.verifier.verify(
             answer,
-            known=(*answer.extra_certs, *transaction.chain),
+            known=(*answer.extra_certs, *transaction.chain, *self.options.untrusted),
             issuers=self._own_certificates(transaction, answer),
             now=self.options.clock(),
         )
@@ -203,14 +229,15 @@ class Conversation:
         return (came, *own) if came else own
 
     async def _deliver(self, request: bytes) -> bytes:
-        while True:
+        for pause in _PAUSES:
             try:
                 return await self.transport.exchange(request)
             except TransportError as error:
                 if not error.retryable:
                     raise
                 _log.info("%s; trying again", error)
-                await anyio.sleep(_SHORTEST_PAUSE)
+                await anyio.sleep(pause)
+        return await self.transport.exchange(request)
 
     async def _pause(self, step: Wait) -> None:
         due = step.transaction.poll_at
@@ -230,10 +257,7 @@ class Conversation:
         except CMPError:
             # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18).
             hash_alg, value = AlgorithmIdentifier(oids.SHA512), hashlib.sha512(transaction.certificate).digest()
-        decided = decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
-        self._save(decided.transaction)
-        reach(self.plugins, Checkpoint.CERTIFICATE_SAVED, transaction.transaction_id)
-        return decided
+        return decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
 
     def examine(self, transaction: ClientTransaction, *, granted_with_mods: bool) -> tuple[bytes, ...]:
         """The path of the certificate that came, to a trust anchor.
@@ -248,11 +272,15 @@ class Conversation:
             public_key_info=transaction.public_key_info,
             subject=decode(x509.Name, transaction.subject) if transaction.subject else None,
             granted_with_mods=granted_with_mods,
-            candidates=(*transaction.chain, *transaction.ca_pubs),
+            candidates=(*transaction.chain, *transaction.ca_pubs, *self.options.untrusted),
             anchors=anchors,
             now=self.options.clock(),
             plugins=self.plugins,
         )
+
+    def saved_as(self, transaction: ClientTransaction) -> Path | None:
+        """The file that keeps a transaction, or ``None`` if none is kept."""
+        return TransactionFolder(self.options.state).path(transaction) if self.options.state is not None else None
 
     def _save(self, transaction: ClientTransaction) -> None:
         if self.options.state is not None:
@@ -263,9 +291,8 @@ class Conversation:
             TransactionFolder(self.options.state).remove(transaction)
 
     def _out_of_time(self, transaction: ClientTransaction) -> CMPError:
-        saved = TransactionFolder(self.options.state).path(transaction) if self.options.state is not None else None
         waiting = transaction.state in (ClientState.POLL_WAIT, ClientState.POLLING)
-        return StillWaiting(saved, waiting=waiting, seconds=self.options.total_timeout or 0.0)
+        return StillWaiting(self.saved_as(transaction), waiting=waiting, seconds=self.options.total_timeout or 0.0)
 
     def _tell(self, name: str, message: PKIMessage) -> None:
         self._observe(Event(name, message.header.transaction_id, {"message": message}))
