@@ -57,6 +57,8 @@ def find_signer(message: PKIMessage, known: Iterable[bytes] = ()) -> bytes:
         if not fault:
             return der
         faults.append(fault)
+    if len(message.extra_certs) > MAX_EXTRA_CERTS:
+        faults.append(f"only {MAX_EXTRA_CERTS} of {len(message.extra_certs)} extraCerts were looked at")
     raise CMPError(
         "no certificate of the signer: " + ("; ".join(dict.fromkeys(faults)) or "extraCerts is empty"),
         PKIFailureInfo.BAD_MESSAGE_CHECK,

@@ -6,7 +6,7 @@ import base64
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from cmpkit.parts import Answer, CertificateRecord, Event, Grant, Issuer, Peer, 
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.transports import MemoryRoad
 
-NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
+from .forge import NOW
+
 SECRET = "correct horse battery staple"
 
 
@@ -93,9 +94,7 @@ class World:
         """The server; each is as good as the next, for everything is in the store."""
         profiles = {"device": load_profile("device", {}, self.plugins)}
         policy = load_policy({"default_profile": "device"}, profiles)
-        workshop = Workshop(
-            self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy
-        )
+        workshop = Workshop(self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy)
         verifier = ServerVerifier(
             self.plugins,
             self.store,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cmpkit.crypto.keys import generate_key
 from cmpkit.enums import CRLReason
 from cmpkit.parts import CertificateState
 
