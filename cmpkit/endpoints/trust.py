@@ -85,7 +85,7 @@ class AnswerVerifier:
                 )
             await protection.verify(message.protected_part, algorithm, message.protection, self.credentials)
             return
-        if isinstance(self.credentials, SharedSecret) and not self.anchors and self.pinned is None:
+        if not self.anchors and self.pinned is None:
             raise TrustError(
                 "the answer is signed, and there is no trust anchor to check it with",
                 PKIFailureInfo.SIGNER_NOT_TRUSTED,
@@ -97,18 +97,30 @@ class AnswerVerifier:
     async def _verify_signed(
         self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
     ) -> None:
-        certificates = (self.pinned,) if self.pinned is not None else known
-        bare = message if self.pinned is None else PKIMessage(message.header, message.body)
-        signer = find_signer(bare, (*certificates, *self.anchors))
-        await verify_signature(message, signer, self.plugins)
         if self.pinned is not None:
+            await self._verify_pinned(message, self.pinned)
             return
+        signer = find_signer(message, (*known, *self.anchors))
+        await verify_signature(message, signer, self.plugins)
         path = validate_signer(message, signer, known=known, anchors=self.anchors, now=now, plugins=self.plugins)
-        self._check_authority(signer, path, issuers)
+        self._check_authority(message, path, issuers)
 
-    def _check_authority(self, signer: bytes, path: Sequence[bytes], issuers: Sequence[bytes]) -> None:
+    async def _verify_pinned(self, message: PKIMessage, pinned: bytes) -> None:
+        try:
+            find_signer(PKIMessage(message.header, message.body), (pinned,))
+        except CMPError as error:
+            raise TrustError(
+                f"the answer is not signed by the pinned certificate (SHA-256 {fingerprint(pinned).hex()}): "
+                f"{error.detail}",
+                PKIFailureInfo.SIGNER_NOT_TRUSTED,
+                rule=_RULE,
+                hint="correct --srvcert",
+            ) from error
+        await verify_signature(message, pinned, self.plugins)
+
+    def _check_authority(self, message: PKIMessage, path: Sequence[bytes], issuers: Sequence[bytes]) -> None:
         """Being trusted is not enough: the signer must be a CA or RA for this (R-040)."""
-        certificate = x509.load_der_x509_certificate(signer)
+        signer, certificate = path[0], x509.load_der_x509_certificate(path[0])
         if self.expected_sender is not None:
             if names_match(certificate.subject, self.expected_sender):
                 return
@@ -119,18 +131,27 @@ class AnswerVerifier:
                 rule=_RULE,
                 hint="correct --expect-sender",
             )
-        if _has_cmc_usage(certificate) or _issued_any(certificate, issuers):
+        if _issued_any(certificate, issuers) or (signer in self.anchors and _is_ca(certificate)):
             return
-        if signer in self.anchors and _is_ca(certificate):
-            return
+        if _has_cmc_usage(certificate):
+            # Whoever refuses gives nothing away: any CA that is trusted may have authorised it.
+            if not issuers or _is_refusal(message) or _issued_any(_issuer_in(path), issuers):
+                return
+            why = "its cmcCA or cmcRA is from another CA than the one that issues the certificate"
+        else:
+            why = "it is neither the CA nor has it the extended key usage cmcCA or cmcRA"
         raise TrustError(
-            f"the signer {format_name(certificate.subject)} is trusted but not authorised: "
-            f"it is neither the CA nor has it the extended key usage cmcCA or cmcRA "
+            f"the signer {format_name(certificate.subject)} is trusted but not authorised: {why} "
             f"(SHA-256 {fingerprint(signer).hex()}, path of {len(path)} certificates)",
             PKIFailureInfo.SIGNER_NOT_TRUSTED,
             rule=_RULE,
             hint="name it with --expect-sender or pin it with --srvcert if it is the right one",
         )
+
+
+def _issuer_in(path: Sequence[bytes]) -> x509.Certificate:
+    """The issuer of the first certificate of a path; an anchor is its own."""
+    return x509.load_der_x509_certificate(path[1] if len(path) > 1 else path[0])
 
 
 def _has_cmc_usage(certificate: x509.Certificate) -> bool:
