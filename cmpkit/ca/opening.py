@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
-from cmpkit.ca.settings import Duration, Settings, read_settings
+from cmpkit.ca.settings import Duration, Settings, naming, read_settings
 from cmpkit.ca.sources import load_key, read_certificates
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import OpenContext
@@ -57,13 +57,15 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             f"[issuer] certificate: {path} is not there",
             hint=f"if the CA still waits for its certificate: cmpkit init {context.directory} --ca-cert SIGNED.pem",
         )
-    certificate = read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
-    key = await load_key(settings.key, settings.key_password, context.directory, context.plugins)
-    return LocalIssuer(
-        certificate,
-        key,
-        context.store,
-        context.profiles,
-        crl_validity=settings.crl_validity,
-        crl_urls=settings.crl_urls,
-    )
+    with naming("[issuer] certificate"):
+        certificate = read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
+    with naming("[issuer] key"):
+        key = await load_key(settings.key, settings.key_password, context.directory, context.plugins)
+        return LocalIssuer(
+            certificate,
+            key,
+            context.store,
+            context.profiles,
+            crl_validity=settings.crl_validity,
+            crl_urls=settings.crl_urls,
+        )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from cmpkit.errors import ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["Duration", "Settings", "parse_duration", "read_settings"]
+__all__ = ["Duration", "InvalidSettings", "Settings", "naming", "parse_duration", "read_settings"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _LONGEST = timedelta(days=36_525)
@@ -41,6 +42,29 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class InvalidSettings(ConfigurationError):
+    """A table with mistakes.
+
+    :param mistakes: each of them, as ``[table] key: what is wrong``.
+    """
+
+    def __init__(self, where: str, mistakes: tuple[str, ...]) -> None:
+        super().__init__(f"[{where}] {'; '.join(mistakes)}", hint="see the reference of the configuration file")
+        self.mistakes = tuple(f"[{where}] {mistake}" for mistake in mistakes)
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Put ``[table] key: `` before what the block complains about, and make it a mistake of the configuration.
+
+    :raises ConfigurationError: if the block raises a CMPError.
+    """
+    try:
+        yield
+    except CMPError as error:
+        raise ConfigurationError(f"{key}: {error.detail}", error.fail_info, rule=error.rule, hint=error.hint) from error
+
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -48,13 +72,12 @@ def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:
     """A table as ``kind``.
 
     :param where: the name of the table, for messages: ``profiles.device``.
-    :raises ConfigurationError: naming every key that is wrong.
+    :raises InvalidSettings: naming every key that is wrong.
     """
     try:
         return kind.model_validate(dict(table))
     except ValidationError as error:
-        mistakes = "; ".join(_mistake(details) for details in error.errors())
-        raise ConfigurationError(f"[{where}] {mistakes}", hint="see the reference of the configuration file") from error
+        raise InvalidSettings(where, tuple(_mistake(details) for details in error.errors())) from error
 
 
 def _mistake(details: Any) -> str:

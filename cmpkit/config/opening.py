@@ -1,0 +1,211 @@
+"""Everything that a configuration names, opened: store, issuer, policy, secret sources, signer, certificates."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+from cryptography import x509
+
+from cmpkit.ca.settings import naming
+from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
+from cmpkit.config.mistakes import Mistakes
+from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
+from cmpkit.config.tables import ServerTable, SignerTable, StoreTable
+from cmpkit.crypto.names import format_name
+from cmpkit.crypto.x509 import certificate_public_key_info
+from cmpkit.endpoints.credentials import SigningCredentials
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import Issuer, OpenContext, Policy, SecretSource, Store
+from cmpkit.plugins import Plugins
+
+__all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """What a server consists of.
+
+    :param authority: DER certificates of the CA, the issuing one first.
+    :param trusted: DER trust anchors besides the CA's own.
+    :param intermediates: DER certificates that lead to them.
+    :param ca_pubs: DER certificates for caPubs.
+    """
+
+    store: Store
+    issuer: Issuer
+    authority: tuple[bytes, ...]
+    policy: Policy
+    secrets: tuple[SecretSource, ...]
+    signer: SigningCredentials
+    trusted: tuple[bytes, ...]
+    intermediates: tuple[bytes, ...]
+    ca_pubs: tuple[bytes, ...]
+
+
+async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
+    """Read a configuration file and open everything that it names, but listen nowhere.
+
+    :raises ConfigurationError: naming every mistake with its key.
+    """
+    mistakes = Mistakes(path)
+    draft = read_draft(path, plugins, mistakes)
+    async with _store_of(draft, plugins, mistakes) as store:
+        await _Opening(draft, plugins, mistakes, now).everything(store)
+    mistakes.check()
+    return draft.finished()
+
+
+@asynccontextmanager
+async def open_parts(
+    configuration: Configuration, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[ServerParts]:
+    """What the server of a configuration consists of.
+
+    :raises ConfigurationError: naming everything that cannot be used, with its key.
+    """
+    mistakes = Mistakes(configuration.path)
+    async with _store_of(configuration, plugins, mistakes) as store:
+        parts = await _Opening(configuration, plugins, mistakes, clock()).everything(store)
+        mistakes.check()
+        assert parts is not None
+        yield parts
+
+
+@asynccontextmanager
+async def open_store(configuration: Configuration, plugins: Plugins) -> AsyncIterator[Store]:
+    """The store of a configuration.
+
+    :raises ConfigurationError: if it cannot be used.
+    """
+    mistakes = Mistakes(configuration.path)
+    async with _store_of(configuration, plugins, mistakes) as store:
+        mistakes.check()
+        assert store is not None
+        yield store
+
+
+@asynccontextmanager
+async def open_issuer(configuration: Configuration, plugins: Plugins) -> AsyncIterator[tuple[Store, Issuer]]:
+    """The store and the issuer of a configuration.
+
+    :raises ConfigurationError: if they cannot be used.
+    """
+    async with open_store(configuration, plugins) as store:
+        context = OpenContext(configuration.directory, store, plugins, configuration.profiles)
+        yield store, await _open_part("issuer", configuration.issuer, context)
+
+
+@asynccontextmanager
+async def _store_of(tables: Draft | Configuration, plugins: Plugins, mistakes: Mistakes) -> AsyncIterator[Store | None]:
+    """The store, or ``None`` if it cannot be used; it is closed in the end."""
+    store: Store | None = None
+    if tables.store is not None:
+        with mistakes:
+            store = await _make_store(tables.store, tables.directory, plugins)
+    try:
+        if store is not None:
+            with mistakes, naming("[store] url"):
+                await store.check()
+        yield store
+    finally:
+        if store is not None:
+            with anyio.CancelScope(shield=True):
+                await store.aclose()
+
+
+async def _make_store(table: StoreTable, directory: Path, plugins: Plugins) -> Store:
+    with naming("[store] sealing_key_file"):
+        text = await read_file(table.sealing_key_file, directory)
+        try:
+            sealing_key = base64.b64decode(text.strip(), validate=True)
+        except binascii.Error as error:
+            raise ConfigurationError(f"{Path(directory, table.sealing_key_file)} is not Base64") from error
+    with naming("[store]"):
+        url = resolve_store_url(table.url, directory)
+        return plugins.store(url).open(url, sealing_key=sealing_key)
+
+
+async def _open_part(part: str, table: PartTable, context: OpenContext) -> Any:
+    return await context.plugins.require(part, table.kind).open(table.settings, context)
+
+
+class _Opening:
+    """Opens one thing after the other; what is wrong goes to the mistakes."""
+
+    def __init__(self, tables: Draft | Configuration, plugins: Plugins, mistakes: Mistakes, now: datetime) -> None:
+        self._tables = tables
+        self._plugins = plugins
+        self._mistakes = mistakes
+        self._now = now
+
+    async def everything(self, store: Store | None) -> ServerParts | None:
+        """All parts, or ``None`` if there were mistakes."""
+        tables = self._tables
+        signer = await self._signer(tables.signer)
+        server = tables.server or ServerTable()
+        trusted = await self._certificates("trusted", server.trusted)
+        intermediates = await self._certificates("intermediates", server.intermediates)
+        ca_pubs = await self._certificates("ca_pubs", server.ca_pubs)
+        if store is None:
+            return None
+        context = OpenContext(tables.directory, store, self._plugins, tables.profiles)
+        issuer = await self._part("issuer", tables.issuer, context)
+        policy = await self._part("policy", tables.policy, context)
+        secrets = [await self._part("secret source", table, context) for table in tables.secrets]
+        authority: tuple[bytes, ...] = () if issuer is None else await issuer.ca_certificates()
+        if issuer is not None and not authority:
+            self._mistakes.add("[issuer] it has no certificate")
+        if self._mistakes or signer is None:
+            return None
+        return ServerParts(store, issuer, authority, policy, tuple(secrets), signer, trusted, intermediates, ca_pubs)
+
+    async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
+        if table is not None:
+            with self._mistakes:
+                return await _open_part(part, table, context)
+        return None
+
+    async def _certificates(self, key: str, files: tuple[str, ...]) -> tuple[bytes, ...]:
+        found: list[bytes] = []
+        for file in files:
+            with self._mistakes, naming(f"[server] {key}"):
+                found.extend(await read_certificates(file, self._tables.directory))
+        return tuple(found)
+
+    async def _signer(self, table: SignerTable | None) -> SigningCredentials | None:
+        certificates: tuple[bytes, ...] = ()
+        key = None
+        if table is None:
+            return None
+        with self._mistakes, naming("[signer] certificate"):
+            certificates = await read_certificates(table.certificate, self._tables.directory)
+            _check_validity(certificates[0], self._now)
+        with self._mistakes, naming("[signer] key"):
+            key = await load_key(table.key, table.key_password, self._tables.directory, self._plugins)
+            if certificates and key.public_key_info != certificate_public_key_info(certificates[0]):
+                raise ConfigurationError(f"it is not the key of the certificate in {table.certificate}")
+        if key is None or not certificates:
+            return None
+        return SigningCredentials(certificates[0], key, certificates[1:])
+
+
+def _check_validity(der: bytes, now: datetime) -> None:
+    certificate = x509.load_der_x509_certificate(der)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ConfigurationError(
+            f"the certificate of {format_name(certificate.subject)} is valid from "
+            f"{certificate.not_valid_before_utc} to {certificate.not_valid_after_utc} only"
+        )

@@ -1,0 +1,266 @@
+"""The configuration file as values, checked as far as it can be without opening anything that it names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from cmpkit.ca.profiles import load_profile
+from cmpkit.ca.settings import Settings, naming, read_settings
+from cmpkit.config.mistakes import Mistakes
+from cmpkit.config.tables import ListenTable, ServerTable, SignerTable, StoreTable
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import CertificateProfile
+from cmpkit.plugins import Plugins
+
+__all__ = ["TABLES", "Configuration", "Draft", "PartTable", "load_configuration", "read_draft"]
+
+S = TypeVar("S", bound=Settings)
+
+TABLES: Final = ("store", "issuer", "signer", "listen", "policy", "secrets", "profiles", "server")
+"""The tables that there are."""
+
+_REQUIRED = ("store", "issuer", "signer", "listen")
+
+
+@dataclass(frozen=True, slots=True)
+class PartTable:
+    """A table that names the kind of a part; the part reads the rest of it.
+
+    :param kind: under which a plugin brings the part.
+    :param settings: the table, without ``kind``.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a configuration file says.
+
+    :param path: the file, absolute.
+    :param secrets: where shared secrets are looked up, in this order.
+    :param profiles: the certificate profiles of the file and of plugins.
+    """
+
+    path: Path
+    store: StoreTable
+    issuer: PartTable
+    signer: SignerTable
+    listen: tuple[ListenTable, ...]
+    policy: PartTable
+    secrets: tuple[PartTable, ...]
+    profiles: Mapping[str, CertificateProfile]
+    server: ServerTable
+
+    @property
+    def directory(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What could be read of a configuration file; ``None`` for what is missing or wrong."""
+
+    path: Path
+    store: StoreTable | None
+    issuer: PartTable | None
+    signer: SignerTable | None
+    listen: tuple[ListenTable, ...]
+    policy: PartTable | None
+    secrets: tuple[PartTable, ...]
+    profiles: Mapping[str, CertificateProfile]
+    server: ServerTable | None
+
+    @property
+    def directory(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+    def finished(self) -> Configuration:
+        """The configuration; only of a draft without mistakes."""
+        assert self.store is not None
+        assert self.issuer is not None
+        assert self.signer is not None
+        assert self.policy is not None
+        assert self.server is not None
+        return Configuration(
+            self.path,
+            self.store,
+            self.issuer,
+            self.signer,
+            self.listen,
+            self.policy,
+            self.secrets,
+            self.profiles,
+            self.server,
+        )
+
+
+def load_configuration(path: Path, plugins: Plugins) -> Configuration:
+    """Read a configuration file. Nothing that it names is opened.
+
+    :raises ConfigurationError: naming every mistake with its key.
+    """
+    mistakes = Mistakes(path)
+    draft = read_draft(path, plugins, mistakes)
+    mistakes.check()
+    return draft.finished()
+
+
+def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
+    """Read as much as can be read.
+
+    :param mistakes: gets what is wrong.
+    :raises ConfigurationError: if the file cannot be read at all.
+    """
+    path = path.absolute()
+    tables = _read(path)
+    _check_tables(tables, mistakes)
+    reader = _Reader(tables, plugins, mistakes)
+    return Draft(
+        path,
+        reader.store(),
+        reader.part("issuer", "issuer"),
+        reader.table("signer", SignerTable),
+        reader.listen(),
+        reader.part("policy", "policy", default="default"),
+        reader.secrets(),
+        reader.profiles(),
+        reader.server(),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the configuration file {path} cannot be read: {error.strerror}",
+            hint="name it with --config, or make one with: cmpkit init DIR",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from error
+
+
+def _check_tables(tables: Mapping[str, Any], mistakes: Mistakes) -> None:
+    for name in tables:
+        if name not in TABLES:
+            mistakes.add(f"[{name}]: there is no such table; there are: {', '.join(TABLES)}")
+    for name in _REQUIRED:
+        if name not in tables:
+            mistakes.add(f"[{name}]: is missing")
+
+
+class _Reader:
+    """Reads one table after the other; what is wrong goes to the mistakes."""
+
+    def __init__(self, tables: Mapping[str, Any], plugins: Plugins, mistakes: Mistakes) -> None:
+        self._tables = tables
+        self._plugins = plugins
+        self._mistakes = mistakes
+
+    def table(self, name: str, kind: type[S]) -> S | None:
+        """A table of ours, or ``None`` if it is missing or wrong."""
+        with self._mistakes:
+            if name in self._tables:
+                return read_settings(kind, _as_table(self._tables[name], f"[{name}]"), name)
+        return None
+
+    def store(self) -> StoreTable | None:
+        """The table ``[store]``."""
+        table = self.table("store", StoreTable)
+        if table is not None:
+            with self._mistakes, naming("[store] url"):
+                self._plugins.store(table.url)
+                return table
+        return None
+
+    def part(self, name: str, part: str, *, default: str | None = None) -> PartTable | None:
+        """The table of a part, or ``None`` if it is missing or its kind is not known."""
+        with self._mistakes:
+            if name in self._tables or default is not None:
+                table = _as_table(self._tables.get(name, {}), f"[{name}]")
+                return _part_table(table, f"[{name}]", part, self._plugins, default)
+        return None
+
+    def listen(self) -> tuple[ListenTable, ...]:
+        """The tables ``[[listen]]``."""
+        found: list[ListenTable] = []
+        for table in self._list("listen"):
+            with self._mistakes:
+                found.append(read_settings(ListenTable, table, "[listen]"))
+        for number, listen in enumerate(found):
+            with self._mistakes, naming("[[listen]] url"):
+                self._plugins.server_transport(listen.url).check(listen.url)
+                if listen in found[:number]:
+                    raise ConfigurationError(f"{listen.url} is there twice")
+        return tuple(found)
+
+    def secrets(self) -> tuple[PartTable, ...]:
+        """The tables ``[[secrets]]``; without any, the secrets of the store."""
+        found: list[PartTable] = []
+        for table in self._list("secrets"):
+            with self._mistakes:
+                found.append(_part_table(table, "[[secrets]]", "secret source", self._plugins, None))
+        return tuple(found) if "secrets" in self._tables else (PartTable("store", {}),)
+
+    def profiles(self) -> dict[str, CertificateProfile]:
+        """The profiles of plugins, and the tables ``[profiles.NAME]``."""
+        found: dict[str, CertificateProfile] = {
+            profile.name: profile for profile in self._plugins.all("certificate profile")
+        }
+        with self._mistakes:
+            tables = _as_table(self._tables.get("profiles", {}), "[profiles]")
+            for name, table in tables.items():
+                with self._mistakes:
+                    if name in found:
+                        raise ConfigurationError(f"[profiles.{name}]: a plugin brings a profile of that name")
+                    found[name] = load_profile(name, _as_table(table, f"[profiles.{name}]"), self._plugins)
+        return found
+
+    def server(self) -> ServerTable | None:
+        """The table ``[server]``."""
+        with self._mistakes:
+            server = read_settings(ServerTable, _as_table(self._tables.get("server", {}), "[server]"), "server")
+            known = {name for part in self._plugins.all("protection") for name in part.tolerances}
+            unknown = [name for name in server.tolerances if name not in known]
+            if unknown:
+                there = ", ".join(sorted(known)) or "none"
+                raise ConfigurationError(f"[server] tolerances: {', '.join(unknown)}: is none of {there}")
+            return server
+        return None
+
+    def _list(self, name: str) -> Iterable[Mapping[str, Any]]:
+        tables = self._tables.get(name, [])
+        if (
+            isinstance(tables, list)
+            and all(isinstance(table, dict) for table in tables)
+            and (tables or name == "secrets")
+        ):
+            return tables
+        if name in self._tables:
+            self._mistakes.add(f"[[{name}]]: must be tables, each under a line [[{name}]]")
+        return ()
+
+
+def _as_table(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name}: must be a table, not a single value")
+    return value
+
+
+def _part_table(table: Mapping[str, Any], name: str, part: str, plugins: Plugins, default: str | None) -> PartTable:
+    kind = table.get("kind", default)
+    if not isinstance(kind, str):
+        raise ConfigurationError(f"{name} kind: is missing" if kind is None else f"{name} kind: must be text")
+    try:
+        plugins.require(part, kind)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name} kind: {error.detail}", hint=error.hint) from error
+    return PartTable(kind, {key: value for key, value in table.items() if key != "kind"})

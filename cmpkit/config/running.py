@@ -1,0 +1,110 @@
+"""The server of a configuration, at work on every address that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import anyio
+from anyio.abc import TaskStatus
+
+from cmpkit.config.opening import ServerParts, open_parts, utc_now
+from cmpkit.config.reading import Configuration
+from cmpkit.config.tables import ServerTable
+from cmpkit.endpoints.protector import Protector
+from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
+from cmpkit.endpoints.work import Workshop
+from cmpkit.engine.responder import ResponderSettings
+from cmpkit.errors import CMPError
+from cmpkit.plugins import Plugins
+
+__all__ = ["build_server", "serve"]
+
+
+async def serve(
+    configuration: Configuration,
+    plugins: Plugins,
+    *,
+    shutdown: anyio.Event,
+    clock: Callable[[], datetime] = utc_now,
+    task_status: TaskStatus[tuple[str, ...]] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve on every address until ``shutdown`` is set, then finish what is in flight.
+
+    ``task_status.started(urls)`` is called once all of them take messages, with the addresses as clients use them.
+
+    :param clock: gives the time, in UTC.
+    :raises ConfigurationError: if something that the configuration names cannot be used.
+    """
+    async with open_parts(configuration, plugins, clock=clock) as parts:
+        server = build_server(configuration.server, parts, plugins, clock=clock)
+        failure: CMPError | None = None
+        async with anyio.create_task_group() as house:
+            house.start_soon(server.keep_house)
+            failure = await _listen(server, configuration, plugins, shutdown, task_status)
+            house.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+
+async def _listen(
+    server: Server,
+    configuration: Configuration,
+    plugins: Plugins,
+    shutdown: anyio.Event,
+    task_status: TaskStatus[tuple[str, ...]],
+) -> CMPError | None:
+    """Returns when every road has ended; the error is why one of them could not begin."""
+    async with anyio.create_task_group() as roads:
+        urls: list[str] = []
+        for listen in configuration.listen:
+            road = partial(
+                plugins.server_transport(listen.url).serve,
+                listen.url,
+                server.handle,
+                max_message_size=configuration.server.max_message_size,
+                shutdown=shutdown,
+            )
+            try:
+                urls.append(await roads.start(road))
+            except CMPError as error:
+                # Raised here it would come out of the task group in an exception group.
+                roads.cancel_scope.cancel()
+                return error
+        task_status.started(tuple(urls))
+    return None
+
+
+def build_server(
+    table: ServerTable, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
+) -> Server:
+    """The server that these parts make, without a road."""
+    issuing, top = parts.authority[0], parts.authority[-1]
+    return Server(
+        plugins,
+        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing), parts.policy),
+        ServerVerifier(
+            plugins,
+            parts.store,
+            parts.secrets,
+            issuing,
+            (top, *parts.trusted),
+            (*parts.authority, *parts.intermediates),
+            tolerances=frozenset(table.tolerances),
+        ),
+        Protector(plugins, parts.signer, parts.signer.subject),
+        ServerSettings(
+            responder=ResponderSettings(
+                implicit_confirm=table.implicit_confirm,
+                confirm_wait_time=table.confirm_wait_time,
+                ca_pubs=parts.ca_pubs,
+            ),
+            max_message_size=table.max_message_size,
+            message_time_window=table.message_time_window,
+            answer_retention=table.answer_retention,
+            housekeeping_interval=table.housekeeping_interval,
+        ),
+        clock,
+    )

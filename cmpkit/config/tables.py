@@ -1,0 +1,88 @@
+"""The tables of the configuration file that are the server's own; the others belong to the parts that they name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+
+from cmpkit.asn1 import MAX_MESSAGE_SIZE
+from cmpkit.ca.settings import Duration, Settings, parse_duration
+from cmpkit.endpoints.server import ServerSettings
+from cmpkit.engine.responder import ResponderSettings
+
+__all__ = ["ListenTable", "ServerTable", "SignerTable", "StoreTable"]
+
+_SERVER = ServerSettings()
+_RESPONDER = ResponderSettings()
+
+
+def _parse_window(value: object) -> timedelta | None:
+    if value == "off":
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "off"') from error
+
+
+class StoreTable(Settings):
+    """The table ``[store]``.
+
+    :param url: ``sqlite:///cmpkit.db``, or ``postgresql+psycopg://USER@HOST/DATABASE``.
+    :param sealing_key_file: file with the key that shared secrets are encrypted with in the store: 32 octets in Base64.
+    """
+
+    url: StrictStr
+    sealing_key_file: StrictStr
+
+
+class SignerTable(Settings):
+    """The table ``[signer]``: what signs the answers that no shared secret protects.
+
+    :param certificate: file with its certificate, then those above it.
+    :param key: URI of its private key: ``file:keys/signer.key.pem``, or what a key provider knows.
+    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    """
+
+    certificate: StrictStr
+    key: StrictStr
+    key_password: StrictStr | None = None
+
+
+class ListenTable(Settings):
+    """A table ``[[listen]]``.
+
+    :param url: the address: ``http://127.0.0.1:8829/.well-known/cmp``; port 0 lets the system choose one.
+    """
+
+    url: StrictStr
+
+
+class ServerTable(Settings):
+    """The table ``[server]``.
+
+    :param tolerances: names of weak things that are accepted nevertheless: ``hmac-sha1``.
+    :param trusted: files with trust anchors besides the CA's own: who signs with a certificate below one of them is
+        authenticated; what it may do is for the policy to say.
+    :param intermediates: files with certificates that lead to them and that requests may leave out.
+    :param ca_pubs: files with certificates that an ip under a shared secret brings as caPubs (RFC 9483 section 4.1.1).
+    :param implicit_confirm: whether certConf is dispensed with for who asks (RFC 9810 section 5.1.1.1).
+    :param confirm_wait_time: a certificate that is not confirmed so long is revoked.
+    :param max_message_size: octets; a larger message is refused.
+    :param message_time_window: how far messageTime may be off, either way; ``off`` does not look at it.
+    :param answer_retention: how long an answer is kept, to be given again to the same request.
+    :param housekeeping_interval: how often it is seen to what has expired.
+    """
+
+    tolerances: tuple[StrictStr, ...] = ()
+    trusted: tuple[StrictStr, ...] = ()
+    intermediates: tuple[StrictStr, ...] = ()
+    ca_pubs: tuple[StrictStr, ...] = ()
+    implicit_confirm: StrictBool = _RESPONDER.implicit_confirm
+    confirm_wait_time: Duration = _RESPONDER.confirm_wait_time
+    max_message_size: Annotated[StrictInt, Field(ge=1024, le=16 * MAX_MESSAGE_SIZE)] = _SERVER.max_message_size
+    message_time_window: Annotated[timedelta | None, BeforeValidator(_parse_window)] = _SERVER.message_time_window
+    answer_retention: Duration = _SERVER.answer_retention
+    housekeeping_interval: Duration = _SERVER.housekeeping_interval
