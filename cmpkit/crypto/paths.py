@@ -20,6 +20,7 @@ from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
 from cmpkit.asn1.codec import quietly
 from cmpkit.crypto.names import format_name
+from cmpkit.crypto.proven import ProvenIssuers
 from cmpkit.crypto.x509 import CertificateOutline, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -103,10 +104,7 @@ def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
     trust: dict[bytes, list[_Anchor]] = {}
     for number, der in enumerate(anchors, 1):
         try:
-            store = Store([decode(x509.Certificate, der)])
-            anchor = _Anchor(
-                _node(der), PolicyBuilder().store(store).extension_policies(ca_policy=_CA, ee_policy=_END_ENTITY)
-            )
+            anchor = _Anchor(_node(der), _trusting(decode(x509.Certificate, der)))
         except CMPError as error:
             raise ConfigurationError(
                 f"trust anchor {number} cannot be read: {error.detail}", hint="remove it from the trust anchors"
@@ -140,6 +138,11 @@ _CA = (
     .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints)
 )
 _END_ENTITY = ExtensionPolicy.permit_all()
+_proven = ProvenIssuers()
+
+
+def _trusting(certificate: x509.Certificate) -> PolicyBuilder:
+    return PolicyBuilder().store(Store([certificate])).extension_policies(ca_policy=_CA, ee_policy=_END_ENTITY)
 
 
 def validate_path(
@@ -257,23 +260,37 @@ def _may_have_issued(issuer: _Node, child: _Node) -> bool:
 
 
 def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: Plugins) -> None:
-    """Validate one path as a whole.
+    """Validate one path as a whole, or only its first certificate if the rest was proven before.
 
     :raises CMPError: if it is not valid.
     """
-    for issuer in (*path[1:], anchor.node):
-        _check_key(issuer, plugins)
-    leaf, *between = [_load(node.der) for node in path]
-    verifier = anchor.builder.time(now).build_client_verifier()
+    issuers = (*path[1:], anchor.node)
+    key = (plugins, *(node.der for node in issuers))
+    proven = _proven.find(key, now)
     try:
-        # A failure that concerns a certificate reads its subject, and the library warns of odd names.
-        quietly(lambda: verifier.verify(leaf, between))
+        if proven is not None:
+            _verify(proven, (path[0],), now)
+            return
+        for issuer in issuers:
+            _check_key(issuer, plugins)
+        chain = _verify(anchor.builder, path, now)
     except _UNUSABLE_CERTIFICATE as error:
-        for node in (*path[1:], anchor.node):
+        for node in issuers:
             _check_validity(node, now)
             _check_ca(node)
         titles = ", issued by ".join(node.title for node in (*path, anchor.node))
         raise _not_trusted(f"the path of {titles}, is not valid: {_reason(error)}") from error
+    # The library may have found a shorter way among certificates of one name.
+    if len(path) > 1 and chain == [_load(node.der) for node in (*path, anchor.node)]:
+        _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1]))
+
+
+def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime) -> list[x509.Certificate]:
+    """The chain that cryptography found from the first certificate to one that is trusted."""
+    leaf, *between = [_load(node.der) for node in path]
+    verifier = trusting.time(now).build_client_verifier()
+    # A failure that concerns a certificate reads its subject, and the library warns of odd names.
+    return quietly(lambda: verifier.verify(leaf, between)).chain
 
 
 def _check_key(issuer: _Node, plugins: Plugins) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmpkit.asn1 import CertificateWire, TBSCertificate, decode, encode, to_tlv
-from cmpkit.crypto import paths
+from cmpkit.crypto import paths, proven
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -37,7 +37,7 @@ def usage(**bits: bool) -> x509.KeyUsage:
 
 
 class Checker:
-    """Validates at the time of the PKI."""
+    """Validates at the time of the PKI, twice: what is kept of the first time must not change the second."""
 
     def __init__(self, plugins: Plugins, now: datetime.datetime) -> None:
         self.plugins = plugins
@@ -46,11 +46,21 @@ class Checker:
     def __call__(
         self, certificate: bytes, candidates: Sequence[bytes] = (), anchors: Sequence[bytes] = ()
     ) -> tuple[bytes, ...]:
-        return validate_path(certificate, candidates=candidates, anchors=anchors, now=self.now, plugins=self.plugins)
+        first, again = (self.once(certificate, candidates, anchors) for _ in range(2))
+        assert first == again
+        return first
 
-    def refusal(self, certificate: bytes, candidates: Sequence[bytes] = (), anchors: Sequence[bytes] = ()) -> CMPError:
+    def once(
+        self, certificate: bytes, candidates: Sequence[bytes] = (), anchors: Sequence[bytes] = (), days: int = 0
+    ) -> tuple[bytes, ...]:
+        now = self.now + datetime.timedelta(days)
+        return validate_path(certificate, candidates=candidates, anchors=anchors, now=now, plugins=self.plugins)
+
+    def refusal(
+        self, certificate: bytes, candidates: Sequence[bytes] = (), anchors: Sequence[bytes] = (), days: int = 0
+    ) -> CMPError:
         with pytest.raises(CMPError) as caught:
-            self(certificate, candidates, anchors)
+            self.once(certificate, candidates, anchors, days)
         return caught.value
 
 
@@ -165,6 +175,84 @@ def test_refusals_are_signer_not_trusted_and_name_certificate_and_reason(
         assert text in error.detail
         assert error.fail_info is PKIFailureInfo.SIGNER_NOT_TRUSTED
         assert error.rule == "RFC 9483 section 3.5"
+
+
+@pytest.fixture
+def no_full_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only first certificates may be validated: issuers must have been proven."""
+    real = paths._verify
+
+    def only_first(trusting: Any, path: Sequence[Any], now: Any) -> Any:
+        assert len(path) == 1
+        return real(trusting, path, now)
+
+    monkeypatch.setattr(paths, "_verify", only_first)
+
+
+def test_issuers_are_proven_once(check: Checker, pki: Any, root: bytes, request: pytest.FixtureRequest) -> None:
+    sub, sub2 = pki.certificate("sub", "root", ca=True), pki.certificate("sub2", "sub", ca=True)
+    first, second = (pki.certificate(name, "sub2") for name in ("first", "second"))
+    assert check.once(first, [sub, sub2], [root]) == (first, sub2, sub, root)
+    request.getfixturevalue("no_full_validation")
+    assert check.once(second, [sub, sub2], [root]) == (second, sub2, sub, root)
+    forged = pki.certificate("third", "sub2", issuer_key="else")
+    assert "signature does not match" in check.refusal(forged, [sub, sub2], [root]).detail
+    critical = pki.certificate("fourth", "sub2", extensions=[(UNKNOWN, CRITICAL)])
+    assert "critical" in check.refusal(critical, [sub, sub2], [root]).detail
+
+
+def test_a_proof_ends_with_the_certificates_above(check: Checker, pki: Any, leaf: bytes) -> None:
+    for sub_days, root_days, name in (((0, 200), (0, 365), "sub"), ((0, 365), (0, 200), "root")):
+        sub = pki.certificate("sub", "root", ca=True, days=sub_days)
+        root = pki.certificate("root", "root", ca=True, days=root_days)
+        assert check(leaf, [sub], [root]) == (leaf, sub, root)
+        assert f"'CN={name}' expired" in check.refusal(leaf, [sub], [root], days=100).detail
+
+
+def test_a_proof_is_for_its_trust_anchor_and_key_algorithms(check: Checker, pki: Any, leaf: bytes, sub: bytes) -> None:
+    root = pki.certificate("root", "root", ca=True)
+    assert check(leaf, [sub], [root]) == (leaf, sub, root)
+    other = pki.certificate("root", "root", ca=True, key=ec.generate_private_key(ec.SECP256R1()))
+    assert check.refusal(leaf, [sub], [other]).fail_info is PKIFailureInfo.SIGNER_NOT_TRUSTED
+    with pytest.raises(CMPError) as caught:
+        validate_path(leaf, candidates=[sub], anchors=[root], now=check.now, plugins=Plugins())
+    assert caught.value.fail_info is PKIFailureInfo.BAD_ALG
+
+
+def test_path_lengths_above_an_issuer_are_kept_for_longer_paths(check: Checker, pki: Any, leaf: bytes) -> None:
+    root = pki.certificate("root", "root", ca=True, path_length=1)
+    sub = pki.certificate("sub", "root", ca=True)
+    assert check(leaf, [sub], [root]) == (leaf, sub, root)
+    sub2, below = pki.certificate("sub2", "sub", ca=True), pki.certificate("below", "sub2")
+    assert "path length" in check.refusal(below, [sub2, sub], [root]).detail
+    assert "path length" in check.refusal(below, [sub2, sub], [root]).detail
+
+
+@pytest.mark.parametrize("where", ["sub2", "sub", "root"])
+def test_name_constraints_anywhere_above_are_applied_to_each_certificate(check: Checker, pki: Any, where: str) -> None:
+    constraints = [(x509.NameConstraints([x509.DNSName("good.example")], None), CRITICAL)]
+    root, sub, sub2 = (
+        pki.certificate(name, issuer, ca=True, extensions=constraints if name == where else ())
+        for name, issuer in (("root", "root"), ("sub", "root"), ("sub2", "sub"))
+    )
+    good, bad = (
+        pki.certificate("leaf", "sub2", extensions=[(x509.SubjectAlternativeName([x509.DNSName(name)]), NON_CRITICAL)])
+        for name in ("a.good.example", "a.bad.example")
+    )
+    assert check(good, [sub, sub2], [root]) == (good, sub2, sub, root)
+    assert "name constraint" in check.refusal(bad, [sub, sub2], [root]).detail
+
+
+def test_proofs_are_bounded_in_number(
+    check: Checker, pki: Any, root: bytes, leaf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proven, "_MOST", 2)
+    monkeypatch.setattr(paths, "_proven", kept := proven.ProvenIssuers())
+    for _ in range(4):
+        sub = pki.certificate("sub", "root", ca=True)
+        assert check(leaf, [sub], [root]) == (leaf, sub, root)
+        assert len(kept._proofs) <= 2
+    assert len(kept._proofs) == 2
 
 
 def test_a_later_path_is_tried_where_the_first_is_not_valid(check: Checker, pki: Any, root: bytes, sub: bytes) -> None:
