@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cmpkit import __version__
+from cmpkit.cli.command import Command
+from cmpkit.cli.init import init
+from cmpkit.cli.secret import secret_app
+from cmpkit.cli.serve import serve
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -35,6 +39,11 @@ def cmpkit(
     ] = False,
 ) -> None:
     """The Certificate Management Protocol (CMP, RFC 9810): client, server and a small CA."""
+
+
+app.command(cls=Command)(init)
+app.command(cls=Command)(serve)
+app.add_typer(secret_app, name="secret")
 
 
 def main(arguments: Sequence[str] | None = None, *, plugins: Plugins | None = None) -> NoReturn:
