@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from cmpkit import oids
@@ -10,6 +11,8 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
 __all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hmac_name", "refuse_weak"]
+
+_log = logging.getLogger("cmpkit.mac")
 
 RULE: Final = "RFC 9481 section 6"
 TOLERATE_SHA1: Final = "hmac-sha1"
@@ -72,6 +75,9 @@ def refuse_weak(names: tuple[str, ...], tolerances: frozenset[str]) -> None:
             "the message is protected with SHA-1 or HMAC-SHA1",
             PKIFailureInfo.BAD_ALG,
             rule=RULE,
-            hint=f'have the peer use SHA-256 ({_OPENSSL}), or allow it by tolerances = ["hmac-sha1"]',
+            hint=f'have the peer use SHA-256 ({_OPENSSL}), or allow it: tolerances = ["hmac-sha1"] at a server, '
+            "--tolerate hmac-sha1 at a client",
             status_text=f"SHA-1 is not accepted for the MAC; use SHA-256 ({_OPENSSL})",
         )
+    if "sha1" in names:
+        _log.warning("a MAC with SHA-1 is tolerated: %s", TOLERATE_SHA1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from rebuilding import rebuild
 
 from cmpkit.asn1 import PKIMessage, decode_message
@@ -18,18 +15,6 @@ from cmpkit.errors import CMPError
 MOST_SECONDS = 0.05
 MOST_GROWTH = 16 * 1024 * 1024
 TRUNCATED_FILES = 50
-
-
-@pytest.fixture(scope="module")
-def corpus() -> list[tuple[str, bytes]]:
-    """Names and octets of the files in the folder that CMPKIT_CORPUS names."""
-    folder = os.environ.get("CMPKIT_CORPUS")
-    if not folder:
-        pytest.fail("set CMPKIT_CORPUS to the folder with the unpacked files of OpenSSL's CMP fuzzing corpus")
-    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-    if not files:
-        pytest.fail(f"CMPKIT_CORPUS={folder} has no files")
-    return [(path.name, path.read_bytes()) for path in files]
 
 
 def decode_timed(der: bytes) -> tuple[PKIMessage | None, float]:
