@@ -1,8 +1,8 @@
 """The hooks of cmpkit, all in this file.
 
 A hook returns the parts that a plugin brings; the core finds each by its id. Hooks are called once, when plugins are
-loaded, and are never awaited. A plugin is a module (or object) with some of these functions, marked by :data:`hookimpl`,
-named by an entry point of the group ``cmpkit``::
+loaded, and are never awaited. A plugin is a module (or object) with some of these functions, each marked by
+:data:`hookimpl`, and is named by an entry point of the group ``cmpkit``::
 
     from cmpkit.hookspecs import hookimpl
 

@@ -8,9 +8,23 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-# Time limits belong to pytest-timeout; a search that is repeatable in CI cannot fail there by chance alone.
-hypothesis.settings.register_profile("cmpkit", deadline=None, derandomize="CI" in os.environ, print_blob=True)
-hypothesis.settings.load_profile("cmpkit")
+# Time limits belong to pytest-timeout. A search that is repeatable in CI cannot fail there by chance alone. What fails
+# is printed as it was found, for to shrink a whole message takes minutes: pytest --hypothesis-profile=shrink.
+hypothesis.settings.register_profile(
+    "search",
+    max_examples=50,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "shrink",
+    hypothesis.settings.get_profile("search"),
+    phases=[*hypothesis.settings.get_profile("search").phases, hypothesis.Phase.shrink],
+)
+hypothesis.settings.load_profile("search")
 
 
 @pytest.fixture(scope="session", params=["asyncio", "trio"])

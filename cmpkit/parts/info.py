@@ -57,7 +57,10 @@ class Event:
 
 
 class Observer(Protocol):
-    """Is told of every message, decision and certificate: audit, metrics, traces. It must not block, and decides nothing."""
+    """Is told of every message, decision and certificate: audit, metrics, traces.
+
+    It must not block, and decides nothing.
+    """
 
     def observe(self, event: Event) -> None:
         """Take note."""

@@ -84,8 +84,8 @@ class PrivateKey(Protocol):
 class KeyAlgorithm(Protocol):
     """One family of keys: for certificates, messages, proofs and path checks alike.
 
-    ``key_oids`` are those of SubjectPublicKeyInfo, ``signature_oids`` those that it verifies, ``key_types`` the names that
-    :meth:`generate` takes (and ``--newkey-type`` shows).
+    ``key_oids`` are those of SubjectPublicKeyInfo, ``signature_oids`` those that it verifies, ``key_types`` the names
+    that :meth:`generate` takes (and ``--newkey-type`` shows).
     """
 
     name: str
@@ -115,9 +115,10 @@ class KeyAlgorithm(Protocol):
         """
 
     def cert_hash(self, algorithm: AlgorithmIdentifier) -> str | None:
-        """The hash (a hashlib name) for the certHash of a certificate signed by ``algorithm``; ``None``: certConf must name one.
+        """The hash (a hashlib name) for the certHash of a certificate that is signed by ``algorithm``.
 
-        RFC 9810 section 5.3.18, RFC 9481 section 3.
+        ``None`` means that the algorithm implies none, so that certConf must name one with hashAlg. RFC 9810 section
+        5.3.18, RFC 9481 section 3.
         """
 
 
@@ -143,9 +144,9 @@ class NeedsExchange:
 class Protection(Protocol):
     """One way to protect messages, found by the OID of protectionAlg.
 
-    :attr:`kind` says which credential it needs: for ``MAC`` a :class:`SharedSecret` on both sides; for ``SIGNATURE`` the
-    signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect. ``tolerances`` are the names of
-    what :meth:`verify` accepts only if it is told to.
+    :attr:`kind` says which credential it needs: for ``MAC`` a :class:`SharedSecret` on both sides; for ``SIGNATURE``
+    the signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect. ``tolerances``
+    are the names of what :meth:`verify` accepts only if it is told to.
     """
 
     kind: ProtectionKind

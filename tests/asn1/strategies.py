@@ -1,4 +1,8 @@
-"""Hypothesis strategies for the wire types: any value that a class can hold, whole messages last."""
+"""Hypothesis strategies for the wire types, whole messages last: any value that a class can hold, and pyasn1 can write.
+
+pyasn1 drops an OPTIONAL field that is there and empty (a NULL-DN in a template) and zeros from the fraction of a
+GeneralizedTime, and writes -128 and its like with an octet too many: test_values.py has these.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def some(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[A
 
 octets = st.binary(max_size=40)
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
-integers = st.integers(-(2**70), 2**160) | st.integers(-1, 3)
+integers = st.integers(-(2**70), 2**160).filter(lambda n: n >= 0 or -n & (-n - 1)) | st.integers(-1, 3)
 ia5_strings = st.text(st.characters(max_codepoint=127), max_size=12).map(IA5String)
 printable_strings = st.text(PRINTABLE, max_size=12).map(PrintableString)
 directory_strings = texts.filter(bool) | st.text(PRINTABLE, min_size=1, max_size=12).map(PrintableString)
@@ -68,7 +72,11 @@ def _bit_strings(draw: st.DrawFn) -> BitString:
 
 bit_strings = _bit_strings()
 moments = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31), timezones=st.just(datetime.UTC))
-generalized_times = moments.map(GeneralizedTime)
+generalized_times = st.builds(
+    lambda moment, fraction: GeneralizedTime(moment.replace(microsecond=fraction)),
+    moments,
+    st.sampled_from([0, 500_000, 120_000, 789_000]),
+)
 utc_times = (
     st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2049, 12, 31), timezones=st.just(datetime.UTC))
     .map(lambda moment: moment.replace(microsecond=0))
@@ -87,12 +95,11 @@ attributes_of_names = st.one_of(
     st.builds(lambda value: x509.NameAttribute(NameOID.SERIAL_NUMBER, value), st.text(PRINTABLE, max_size=9)),
     st.sampled_from(["DE", "US"]).map(lambda value: x509.NameAttribute(NameOID.COUNTRY_NAME, value)),
 )
-distinguished_names = st.lists(
-    st.lists(attributes_of_names, min_size=1, max_size=2, unique_by=lambda attribute: attribute.oid).map(
-        x509.RelativeDistinguishedName
-    ),
-    max_size=4,
-).map(x509.Name)
+relative_names = st.lists(attributes_of_names, min_size=1, max_size=2, unique_by=lambda attribute: attribute.oid).map(
+    x509.RelativeDistinguishedName
+)
+distinguished_names = st.lists(relative_names, max_size=3).map(x509.Name)
+names_in_templates = some(relative_names).map(x509.Name)
 general_names: st.SearchStrategy[Any] = st.one_of(
     distinguished_names.map(asn1.directory_name),
     st.builds(asn1.AnotherName, type_id=object_identifiers, value=tlvs).map(lambda name: Variant(name, "other_name")),
@@ -168,15 +175,17 @@ certification_requests = st.builds(
 
 cert_ids = st.builds(asn1.CertId, issuer=general_names, serial_number=integers)
 attributes_and_values = st.builds(asn1.AttributeTypeAndValue, type=object_identifiers, value=tlvs)
-optional_validities = st.builds(asn1.OptionalValidity, not_before=optional(times), not_after=optional(times))
+optional_validities = st.builds(asn1.OptionalValidity, not_before=times, not_after=optional(times)) | st.builds(
+    asn1.OptionalValidity, not_after=times
+)
 cert_templates = st.builds(
     asn1.CertTemplate,
     version=optional(st.just(2)),
     serial_number=optional(integers),
     signing_alg=optional(algorithm_identifiers),
-    issuer=optional(distinguished_names),
+    issuer=optional(names_in_templates),
     validity=optional(optional_validities),
-    subject=optional(distinguished_names),
+    subject=optional(names_in_templates),
     public_key=optional(public_keys),
     issuer_uid=optional(bit_strings),
     subject_uid=optional(bit_strings),
@@ -227,10 +236,10 @@ recipients = st.builds(
     key_encryption_algorithm=algorithm_identifiers,
     encrypted_key=octets,
 ).map(asn1.to_tlv)
-originator_infos = st.builds(
-    asn1.OriginatorInfo,
-    certs=optional(certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))),
-    crls=optional(certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))),
+_certificate_sets = certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))
+_list_sets = certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))
+originator_infos = st.builds(asn1.OriginatorInfo, certs=_certificate_sets, crls=optional(_list_sets)) | st.builds(
+    asn1.OriginatorInfo, crls=_list_sets
 )
 encrypted_content_infos = st.builds(
     asn1.EncryptedContentInfo,
@@ -249,7 +258,11 @@ enveloped_data = st.builds(
 encrypted_keys = encrypted_values.map(lambda value: Variant(value, "encrypted_value")) | enveloped_data.map(
     lambda value: Variant(value, "enveloped_data")
 )
-single_pub_infos = st.builds(asn1.SinglePubInfo, pub_method=st.integers(0, 3), pub_location=optional(general_names))
+single_pub_infos = st.builds(
+    asn1.SinglePubInfo,
+    pub_method=st.integers(0, 3),
+    pub_location=optional(general_names.filter(lambda name: name.tag != "directory_name" or name.value.rdns)),
+)
 publication_infos = st.builds(
     asn1.PKIPublicationInfo, action=st.integers(0, 1), pub_infos=optional(some(single_pub_infos))
 )
@@ -262,7 +275,8 @@ pbkdf2_params = st.builds(
     | algorithm_identifiers.map(lambda source: Variant(asn1.to_tlv(source), "other_source")),
     iteration_count=st.integers(1, 2**40),
     key_length=optional(st.integers(1, 2**40)),
-    prf=optional(algorithm_identifiers),
+    # pyasn1 cannot compare another hmacWithSHA1 with its DEFAULT.
+    prf=optional(algorithm_identifiers.filter(lambda prf: prf.algorithm != oids.HMAC_SHA1)),
 )
 pbmac1_params = st.builds(
     asn1.PBMAC1Params, key_derivation_func=algorithm_identifiers, message_auth_scheme=algorithm_identifiers

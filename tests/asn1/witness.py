@@ -194,7 +194,7 @@ def read(der: bytes, spec: Any) -> Any:
 
 
 def write(value: Any) -> bytes:
-    """What pyasn1 writes."""
+    """What pyasn1 writes. It adds to the value what its optional fields could hold: compare first, then write."""
     return bytes(encoder.encode(value))
 
 
@@ -248,12 +248,17 @@ def assert_same(ours: Any, theirs: Any, path: str = "") -> None:
 def assert_same_field(ours: Any, theirs: Any, name: str, path: str) -> None:
     """Fail unless a field is absent in both, or the same in both."""
     mine = getattr(ours, _OTHER_NAMES.get((type(ours), name)) or attribute_name(name))
-    field = theirs[name]
-    if isinstance(field, base.NoValue) or not field.isValue or (mine is None and (type(ours), name) in _DEFAULTS):
+    if _is_absent(theirs, name) or (mine is None and (type(ours), name) in _DEFAULTS):
         assert mine is None, f"{path}.{name}"
     else:
         assert mine is not None, f"{path}.{name}"
-        assert_same(mine, field, f"{path}.{name}")
+        assert_same(mine, theirs[name], f"{path}.{name}")
+
+
+def _is_absent(theirs: Any, name: str) -> bool:
+    """Whether an optional field was not there: ``theirs[name]`` would make an empty one, even a valid one."""
+    field = theirs.getComponentByName(name, instantiate=False)
+    return isinstance(field, base.NoValue) and theirs.componentType[name].isOptional
 
 
 def _plain(value: Any) -> Any:
@@ -282,9 +287,9 @@ def _plain_of_theirs(value: Any) -> Any:
 _PLAIN: tuple[tuple[Any, Any], ...] = (
     (univ.BitString, lambda value: (_left_aligned(value), len(value))),
     (char.AbstractCharacterString, str),
+    (univ.Null, lambda value: None),  # an OctetString to pyasn1
     (univ.OctetString, bytes),
     (univ.ObjectIdentifier, str),
-    (univ.Null, lambda value: None),
     (univ.Boolean, bool),
     (univ.Integer, int),
 )
