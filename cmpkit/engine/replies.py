@@ -21,7 +21,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.engine.states import ANSWERS
 from cmpkit.engine.template import P10_CERT_REQ_ID
-from cmpkit.enums import BodyType, CRLReason, PKIStatus
+from cmpkit.enums import BodyType, PKIStatus
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
     AuditEntry,
@@ -95,7 +95,7 @@ def _status(error: CMPError) -> PKIStatusInfo:
 def change_event(now: datetime, auth: Authenticated, message: PKIMessage, change: CertificateChange) -> AuditEntry:
     """The line of the audit about a certificate's new state."""
     event = {
-        CertificateState.VALID: "hold lifted" if change.reason is CRLReason.REMOVE_FROM_CRL else "confirmed",
+        CertificateState.VALID: "hold lifted" if message.body.type is BodyType.RR else "confirmed",
         CertificateState.ON_HOLD: "put on hold",
         CertificateState.REVOKED: "revoked" if message.body.type is BodyType.RR else "rejected",
     }.get(change.state, change.state.value)
