@@ -255,8 +255,6 @@ def der_wrap(tag: int, content: bytes) -> bytes:
 
 
 _OID_TLVS: dict[ObjectIdentifier, TLV] = {}
-_OIDS: dict[bytes | memoryview, ObjectIdentifier] = {}
-_OID_TAG = b"\x06"
 _CACHED_OIDS = 1024
 
 
@@ -269,12 +267,9 @@ def _oid_tlv(oid: ObjectIdentifier) -> TLV:
     return tlv
 
 
-def _read_oid(tlv: TLV) -> ObjectIdentifier:
-    oid = _OIDS.get(tlv.data)  # a view of octets hashes and compares as the octets do
-    if oid is None or tlv.tag_bytes != _OID_TAG:
-        return typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))
-    return oid
-
-
 # Only what we name is kept: octets of strangers must not fill it.
-_OIDS.update((bytes(_oid_tlv(oid).data), oid) for oid in vars(oids).values() if isinstance(oid, ObjectIdentifier))
+_OIDS = {encode(oid): oid for oid in vars(oids).values() if isinstance(oid, ObjectIdentifier)}
+
+
+def _read_oid(tlv: TLV) -> ObjectIdentifier:
+    return _OIDS.get(hazmat.encode_der(tlv)) or typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))

@@ -82,31 +82,25 @@ def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
 
 
 def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: dict[str, Any]) -> None:
-    order = tuple(field.name for field in fields)
-    names = frozenset(order)
-    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-    converters = tuple((name, convert) for name, hint in hints.items() if (convert := _converter(hint)) is not None)
-
-    def __init__(self: Any, **values: Any) -> None:
-        if tuple(values) != order:  # the decoder gives all of them in their order
-            given, values = values, {**defaults, **values}
-            if values.keys() != names:
-                raise TypeError(_wrong_fields(cls, order, given, values))
-        state = self.__dict__
-        state.update(values)
-        for name, convert in converters:
-            if (value := values[name]) is not None:
-                state[name] = convert(value)
-
+    """Install ``__init__``, compiled as dataclasses compiles its own: each message calls it for dozens of values."""
+    scope: dict[str, Any] = {}
+    parameters, lines = [], ["state = self.__dict__"]
+    for field in fields:
+        name, value = field.name, field.name
+        if field.default is dataclasses.MISSING:
+            parameters.append(name)
+        else:
+            scope[f"default_{name}"] = field.default
+            parameters.append(f"{name}=default_{name}")
+        if (convert := _converter(hints[name])) is not None:
+            scope[f"convert_{name}"] = convert
+            value = f"None if {name} is None else convert_{name}({name})"
+        lines.append(f"state[{name!r}] = {value}")
+    body = "\n    ".join(lines)
+    exec(f"def __init__(self, *, {', '.join(parameters)}):\n    {body}\n", scope)  # noqa: S102
     cls.__signature__ = inspect.signature(cls)
-    cls.__init__ = __init__
-
-
-def _wrong_fields(cls: Any, order: tuple[str, ...], given: dict[str, Any], values: dict[str, Any]) -> str:
-    missing = [name for name in order if name not in values]
-    unknown = [name for name in given if name not in order]
-    parts = [f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
-    return f"{cls.__name__}: fields {' and '.join(parts)}"
+    cls.__init__ = scope["__init__"]
+    cls.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
 
 
 def _install_value_methods(cls: Any, names: list[str]) -> None:
