@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,24 @@ import typer
 
 from cmpkit.errors import ConfigurationError
 
-__all__ = ["ConfigOption", "JSONOption", "print_columns", "print_json", "server_packages", "shown_time", "write_out"]
+__all__ = [
+    "ConfigOption",
+    "Encoding",
+    "JSONOption",
+    "print_columns",
+    "print_json",
+    "server_packages",
+    "shown_time",
+    "write_out",
+]
+
+
+class Encoding(enum.Enum):
+    """How certificates and CRLs are written."""
+
+    PEM = "pem"
+    DER = "der"
+
 
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration file of the server.")]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,8 +53,8 @@ def server_packages() -> Iterator[None]:
 
 
 def shown_time(moment: datetime | None) -> str | None:
-    """A time as people and machines read it: ``2026-01-31T12:00:00Z``."""
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A time as people and machines read it: ``2026-01-31T12:00:00+00:00``."""
+    return None if moment is None else moment.replace(microsecond=0).isoformat()
 
 
 def print_json(value: Any) -> None:
