@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cmpkit import __version__
+from cmpkit.cli.cert import cert_app
 from cmpkit.cli.command import Command
+from cmpkit.cli.crl import crl
+from cmpkit.cli.enroll import certify, enroll
+from cmpkit.cli.info import info
 from cmpkit.cli.init import init
+from cmpkit.cli.p10 import p10
+from cmpkit.cli.plugins import plugins as list_plugins
+from cmpkit.cli.resume import resume
+from cmpkit.cli.revoke import revoke
 from cmpkit.cli.secret import secret_app
 from cmpkit.cli.serve import serve
+from cmpkit.cli.update import update
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -44,6 +53,11 @@ def cmpkit(
 app.command(cls=Command)(init)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")
+app.add_typer(cert_app, name="cert")
+app.command(cls=Command)(crl)
+app.command("plugins", cls=Command)(list_plugins)
+for _command in (enroll, certify, update, p10, revoke, info, resume):
+    app.command(cls=Command)(_command)
 
 
 def main(arguments: Sequence[str] | None = None, *, plugins: Plugins | None = None) -> NoReturn:

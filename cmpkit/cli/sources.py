@@ -51,8 +51,8 @@ def _read_descriptor(number: str, option: str) -> bytes:
 
 
 def absolute_source(source: str) -> str | None:
-    """The source as another process may use it, from another directory; ``None`` for a descriptor, which it has not."""
+    """The source as another process may use it, from another directory; ``None`` if it has none such (``fd:``)."""
     kind, _, rest = source.partition(":")
-    if kind == "fd":
-        return None
-    return f"file:{os.path.abspath(rest)}" if kind == "file" else source
+    if kind == "file":
+        return f"file:{os.path.abspath(rest)}"
+    return source if kind == "env" else None

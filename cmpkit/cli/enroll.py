@@ -1,0 +1,105 @@
+"""``cmpkit enroll`` (ir) and ``cmpkit certify`` (cr): a certificate for a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cmpkit.cli.command import plugins_of, with_option_groups
+from cmpkit.cli.jobs import Job, Wanted
+from cmpkit.cli.options import (
+    CertificateOptions,
+    CredentialOptions,
+    KeepingOptions,
+    OutputOptions,
+    RequestOptions,
+    ServerURL,
+    TransferOptions,
+    TrustOptions,
+)
+
+if TYPE_CHECKING:
+    from cmpkit.cli.operations import Operation, Work
+    from cmpkit.endpoints.client import Client, Enrolled
+
+__all__ = ["certify", "enroll", "operation"]
+
+
+@with_option_groups
+def enroll(
+    ctx: typer.Context,
+    *,
+    url: ServerURL,
+    credentials: CredentialOptions,
+    certificate: CertificateOptions,
+    request: RequestOptions,
+    trust: TrustOptions,
+    outputs: OutputOptions,
+    keeping: KeepingOptions,
+    transfer: TransferOptions,
+) -> None:
+    """Get a first certificate (ir), by a shared secret or by a certificate of another PKI."""
+    from cmpkit.cli.operations import run_job
+
+    job = Job(
+        command="enroll",
+        url=url,
+        credentials=credentials,
+        wanted=Wanted.from_options(certificate),
+        request=request,
+        trust=trust,
+        outputs=outputs,
+        keeping=keeping,
+        transfer=transfer,
+    )
+    run_job(job, operation(), plugins_of(ctx))
+
+
+@with_option_groups
+def certify(
+    ctx: typer.Context,
+    *,
+    url: ServerURL,
+    credentials: CredentialOptions,
+    certificate: CertificateOptions,
+    request: RequestOptions,
+    trust: TrustOptions,
+    outputs: OutputOptions,
+    keeping: KeepingOptions,
+    transfer: TransferOptions,
+) -> None:
+    """Get a further certificate (cr) from a PKI that one belongs to already."""
+    from cmpkit.cli.operations import run_job
+
+    job = Job(
+        command="certify",
+        url=url,
+        credentials=credentials,
+        wanted=Wanted.from_options(certificate),
+        request=request,
+        trust=trust,
+        outputs=outputs,
+        keeping=keeping,
+        transfer=transfer,
+    )
+    run_job(job, operation(), plugins_of(ctx))
+
+
+def operation() -> Operation:
+    """What both commands do."""
+    from cmpkit.cli.issuance import write_certificate
+    from cmpkit.cli.operations import Operation
+    from cmpkit.cli.preparing import new_key
+
+    return Operation(key=new_key, begin=_begin, finish=write_certificate)
+
+
+async def _begin(client: Client, work: Work) -> Enrolled:
+    from cmpkit.cli.preparing import subject_alternative_names
+
+    assert work.key is not None
+    ask = client.enroll if work.job.command == "enroll" else client.certify
+    wanted = work.job.wanted
+    extensions = subject_alternative_names(wanted.sans)
+    return await ask(wanted.subject, work.key.private, extensions=extensions, context=work.job.context)

@@ -1,0 +1,143 @@
+"""How a client command runs: prepared, gone on with if it was begun before, its results written, then forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from cmpkit.asn1 import decode_message
+from cmpkit.cli.exits import Interrupted, UnfinishedError
+from cmpkit.cli.jobs import Job
+from cmpkit.cli.preparing import CertifiedKey, check_outputs, client_options, credentials, read_all
+from cmpkit.cli.results import Result, print_result
+from cmpkit.cli.watching import MessageSaver, Progress, TransactionTracker, split_names
+from cmpkit.crypto.protection import find_protection
+from cmpkit.endpoints.client import Client, Enrolled
+from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.engine.client import ClientTransaction
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import SharedSecret
+
+if TYPE_CHECKING:
+    from cmpkit.plugins import Plugins
+
+__all__ = ["Operation", "Work", "run_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the steps of a command share.
+
+    :param key: the key to certify, if there is one.
+    """
+
+    job: Job
+    plugins: Plugins
+    credentials: Credentials
+    key: CertifiedKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a command does, step by step.
+
+    :param key: gives the key to certify: it is on the disk before a request is sent.
+    :param begin: asks the server.
+    :param finish: writes what came into files, and says what happened.
+    """
+
+    key: Callable[[Job, Plugins, Credentials], Awaitable[CertifiedKey | None]]
+    begin: Callable[[Client, Work], Awaitable[Any]]
+    finish: Callable[[Any, Work], Result]
+
+
+def run_job(job: Job, operation: Operation, plugins: Plugins, saved: Path | None = None) -> None:
+    """Do a job to its end, and print what came of it.
+
+    :param saved: the file of the transaction to go on with; without it, one that does this job is looked for.
+    :raises UnfinishedError: if it stopped and can be resumed.
+    :raises CMPError: if it cannot be.
+    """
+    tracker = TransactionTracker()
+    try:
+        result = anyio.run(partial(_perform, job, operation, plugins, saved, tracker))
+    except (CMPError, KeyboardInterrupt) as stopped:
+        error = stopped if isinstance(stopped, CMPError) else Interrupted()
+        if saved is None and tracker.transaction_id is not None:
+            saved = job.state / f"{tracker.transaction_id.hex()}.json"
+        if saved is not None and saved.exists():
+            raise UnfinishedError(error, saved) from stopped
+        raise error from stopped
+    print_result(result, as_json=job.keeping.json)
+
+
+async def _perform(
+    job: Job, operation: Operation, plugins: Plugins, saved: Path | None, tracker: TransactionTracker
+) -> Result:
+    check_outputs(job)
+    given = await credentials(job, plugins)
+    options = await client_options(job)
+    trust = await read_all(job.trust.trusted)
+    work = Work(job, plugins, given, await operation.key(job, plugins, given))
+    transaction = await _begun(work, saved)
+    with Progress() as progress:
+        observers = (
+            tracker,
+            progress,
+            MessageSaver("message-sent", split_names(job.keeping.reqout)),
+            MessageSaver("message-received", split_names(job.keeping.rspout)),
+        )
+        async with Client(
+            job.url, credentials=given, trust=trust, options=options, plugins=plugins, observers=observers
+        ) as client:
+            if transaction is None:
+                came = await operation.begin(client, work)
+            else:
+                tracker.transaction_id = transaction.transaction_id
+                came = await client.resume(transaction, work.key.private if work.key else None)
+            # A certificate is kept in its transaction until it is in the files.
+            result = await anyio.to_thread.run_sync(operation.finish, came, work)
+            if isinstance(came, Enrolled):
+                client.forget(came)
+    return result
+
+
+async def _begun(work: Work, saved: Path | None) -> ClientTransaction | None:
+    """The transaction to go on with, with the job as it is now."""
+    folder = TransactionFolder(work.job.state)
+    if saved is not None:
+        transaction = await anyio.to_thread.run_sync(folder.load, saved)
+        if not await _is_ours(transaction, work):
+            raise ConfigurationError(
+                f"the transaction in {saved} was begun with other credentials or another key",
+                hint="give the secret, certificate and key that it was begun with",
+            )
+        return replace(transaction, context=work.job.context)
+    for transaction in await anyio.to_thread.run_sync(folder.all):
+        if work.job.fits(transaction) and await _is_ours(transaction, work):
+            return replace(transaction, context=work.job.context)
+    return None
+
+
+async def _is_ours(transaction: ClientTransaction, work: Work) -> bool:
+    """Whether the last message was protected with these credentials, and asks for this key to be certified."""
+    if work.key is not None and transaction.public_key_info != work.key.public_key_info:
+        return False
+    own = work.credentials
+    credential = own if isinstance(own, SharedSecret) else own.key.public_key_info
+    try:
+        message = decode_message(transaction.message)
+        if message.header.protection_alg is None or message.protection is None:
+            return False
+        protection = find_protection(work.plugins, message.header.protection_alg.algorithm)
+        await protection.verify(message.protected_part, message.header.protection_alg, message.protection, credential)
+    except CMPError:
+        return False
+    return True

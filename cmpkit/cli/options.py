@@ -1,0 +1,215 @@
+"""Options that several client commands share, in groups; the names are those of ``openssl cmp`` where it has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "CertificateOptions",
+    "CredentialOptions",
+    "KeepingOptions",
+    "OutputOptions",
+    "RequestOptions",
+    "ServerURL",
+    "ShowingOptions",
+    "TransferOptions",
+    "TrustOptions",
+    "UpdateOptions",
+]
+
+_SOURCE = "file:PATH|env:NAME|fd:N"
+
+ServerURL = Annotated[str, typer.Argument(metavar="URL", help="Where the server is; the scheme chooses the road.")]
+
+
+def _option(name: str, text: str, panel: str, metavar: str | None = None) -> typer.models.OptionInfo:
+    found: typer.models.OptionInfo = typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel)
+    return found
+
+
+_WHO = "Who asks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialOptions:
+    """What requests are protected with."""
+
+    ref: Annotated[str | None, _option("--ref", "Reference of the shared secret.", _WHO, "REF")] = None
+    secret: Annotated[str | None, _option("--secret", "Where the shared secret is.", _WHO, _SOURCE)] = None
+    cert: Annotated[
+        Path | None,
+        _option("--cert", "Certificate that protects requests, then those above it (PEM or DER).", _WHO, "FILE"),
+    ] = None
+    key: Annotated[str | None, _option("--key", "Its private key: a file, or a URI like file:PATH.", _WHO, "KEY")] = (
+        None
+    )
+    keypass: Annotated[str | None, _option("--keypass", "Where the password of the key is.", _WHO, _SOURCE)] = None
+    extracerts: Annotated[list[Path] | None, _option("--extracerts", "Certificates to send along.", _WHO, "FILE")] = (
+        None
+    )
+
+
+_WHOM = "Whom to believe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustOptions:
+    """Which answers and certificates are believed."""
+
+    trusted: Annotated[
+        list[Path] | None, _option("--trusted", "Trust anchors (PEM or DER); may be repeated.", _WHOM, "FILE")
+    ] = None
+    untrusted: Annotated[
+        list[Path] | None,
+        _option("--untrusted", "Intermediate CA certificates that paths may go through.", _WHOM, "FILE"),
+    ] = None
+    srvcert: Annotated[
+        Path | None, _option("--srvcert", "The one certificate that signs the server's answers.", _WHOM, "FILE")
+    ] = None
+    expect_sender: Annotated[
+        str | None, _option("--expect-sender", "The name that signs the server's answers.", _WHOM, "DN")
+    ] = None
+    unprotected_errors: Annotated[
+        bool,
+        _option("--unprotected-errors", "Take refusals without good protection as they are; may be forged.", _WHOM),
+    ] = False
+
+
+_WHAT = "The certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOptions:
+    """What a request for a certificate says besides subject and key."""
+
+    profile: Annotated[
+        str | None, _option("--profile", "Certificate profile to ask for (certProfile).", _WHAT, "NAME")
+    ] = None
+    implicit_confirm: Annotated[bool, _option("--implicit-confirm", "Ask that certConf be dispensed with.", _WHAT)] = (
+        False
+    )
+    adopt_ca_pubs: Annotated[
+        bool,
+        _option(
+            "--adopt-ca-pubs",
+            "Trust the CA certificates that the server offers under the shared secret; shows their fingerprints.",
+            _WHAT,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateOptions:
+    """The certificate that is asked for."""
+
+    newkey: Annotated[
+        Path, _option("--newkey", "Private key to certify; it is made if the file is absent.", _WHAT, "FILE")
+    ]
+    newkey_type: Annotated[
+        str | None, _option("--newkey-type", "Type of a key that is made: p256, rsa3072 ...", _WHAT, "TYPE")
+    ] = None
+    newkeypass: Annotated[
+        str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
+    ] = None
+    subject: Annotated[
+        str | None,
+        _option("--subject", "Its subject, as CN=y,O=x or /O=x/CN=y; absent: up to the server.", _WHAT, "DN"),
+    ] = None
+    sans: Annotated[
+        str | None,
+        _option("--sans", "Its alternative names by comma: DNS, IP address, URI, mail address.", _WHAT, "NAMES"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOptions:
+    """The certificate that takes the place of the one that protects the request."""
+
+    newkey: Annotated[
+        Path | None,
+        _option("--newkey", "Its private key, made if the file is absent; without it the key stays.", _WHAT, "FILE"),
+    ] = None
+    newkey_type: Annotated[
+        str | None, _option("--newkey-type", "Type of a key that is made; default: as the old one.", _WHAT, "TYPE")
+    ] = None
+    newkeypass: Annotated[
+        str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
+    ] = None
+
+
+_FILES = "Files to write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Where certificates go."""
+
+    certout: Annotated[Path, _option("--certout", "The new certificate (PEM).", _FILES, "FILE")]
+    chainout: Annotated[
+        Path | None, _option("--chainout", "The certificates above it, as far as they are known.", _FILES, "FILE")
+    ] = None
+    cacertsout: Annotated[
+        Path | None, _option("--cacertsout", "The CA certificates that the server offers (caPubs).", _FILES, "FILE")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowingOptions:
+    """What is shown of the operation."""
+
+    reqout: Annotated[
+        list[str] | None,
+        _option("--reqout", "Save the messages that are sent: a file for each, by comma or repeated.", _FILES, "FILE"),
+    ] = None
+    rspout: Annotated[
+        list[str] | None,
+        _option("--rspout", "Save the messages that are received, likewise.", _FILES, "FILE"),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepingOptions(ShowingOptions):
+    """What is kept and shown of the operation."""
+
+    state: Annotated[
+        Path | None,
+        _option(
+            "--state",
+            "Folder of unfinished transactions (default: $XDG_STATE_HOME/cmpkit or ~/.local/state/cmpkit).",
+            _FILES,
+            "DIR",
+        ),
+    ] = None
+
+
+_ROAD = "The road"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOptions:
+    """How messages get to the server, and how long that may take."""
+
+    recipient: Annotated[str | None, _option("--recipient", "Name of the server.", _ROAD, "DN")] = None
+    total_timeout: Annotated[
+        float,
+        typer.Option("--total-timeout", help="Seconds for it all; 0 waits for ever.", min=0, rich_help_panel=_ROAD),
+    ] = 120.0
+    msg_timeout: Annotated[
+        float, typer.Option("--msg-timeout", help="Seconds for one exchange.", min=0.001, rich_help_panel=_ROAD)
+    ] = 60.0
+    proxy: Annotated[str | None, _option("--proxy", "URL of a proxy.", _ROAD, "URL")] = None
+    tls_trusted: Annotated[
+        Path | None, _option("--tls-trusted", "Trust anchors for TLS; default: the system's.", _ROAD, "FILE")
+    ] = None
+    tls_cert: Annotated[
+        Path | None, _option("--tls-cert", "The client's TLS certificate and chain.", _ROAD, "FILE")
+    ] = None
+    tls_key: Annotated[Path | None, _option("--tls-key", "Its private key.", _ROAD, "FILE")] = None
+    tls_host: Annotated[
+        str | None, _option("--tls-host", "Name in the server's TLS certificate, if not that of the URL.", _ROAD)
+    ] = None

@@ -1,0 +1,88 @@
+"""``cmpkit update`` (kur): a new certificate in place of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cmpkit.cli.command import plugins_of, with_option_groups
+from cmpkit.cli.jobs import Job, Wanted
+from cmpkit.cli.options import (
+    CredentialOptions,
+    KeepingOptions,
+    OutputOptions,
+    RequestOptions,
+    ServerURL,
+    TransferOptions,
+    TrustOptions,
+    UpdateOptions,
+)
+from cmpkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cmpkit.cli.operations import Operation, Work
+    from cmpkit.cli.preparing import CertifiedKey
+    from cmpkit.endpoints.client import Client, Enrolled
+    from cmpkit.endpoints.credentials import Credentials
+    from cmpkit.plugins import Plugins
+
+__all__ = ["operation", "update"]
+
+
+@with_option_groups
+def update(
+    ctx: typer.Context,
+    *,
+    url: ServerURL,
+    credentials: CredentialOptions,
+    certificate: UpdateOptions,
+    request: RequestOptions,
+    trust: TrustOptions,
+    outputs: OutputOptions,
+    keeping: KeepingOptions,
+    transfer: TransferOptions,
+) -> None:
+    """Renew the certificate that protects the request (kur), with a new key or the same."""
+    from cmpkit.cli.operations import run_job
+
+    job = Job(
+        command="update",
+        url=url,
+        credentials=credentials,
+        wanted=Wanted.from_options(certificate),
+        request=request,
+        trust=trust,
+        outputs=outputs,
+        keeping=keeping,
+        transfer=transfer,
+    )
+    run_job(job, operation(), plugins_of(ctx))
+
+
+def operation() -> Operation:
+    """What the command does."""
+    from cmpkit.cli.issuance import write_certificate
+    from cmpkit.cli.operations import Operation
+
+    return Operation(key=_key, begin=_begin, finish=write_certificate)
+
+
+async def _key(job: Job, plugins: Plugins, credentials: Credentials) -> CertifiedKey:
+    from cmpkit.cli.preparing import CertifiedKey, new_key
+    from cmpkit.endpoints.credentials import SigningCredentials
+
+    if not isinstance(credentials, SigningCredentials):
+        raise ConfigurationError(
+            "an update is protected by the certificate that it renews",
+            rule="RFC 9483 section 4.1.3",
+            hint="give --cert and --key in place of --ref and --secret",
+        )
+    if job.wanted.newkey is None:
+        return CertifiedKey(credentials.key.public_key_info, credentials.key)
+    return await new_key(job, plugins, credentials, default_type=credentials.key.key_type)
+
+
+async def _begin(client: Client, work: Work) -> Enrolled:
+    assert work.key is not None
+    return await client.update(key=work.key.private, context=work.job.context)
