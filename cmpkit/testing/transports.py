@@ -1,20 +1,30 @@
 """Whether a transport keeps its contract: checks for authors of transports, to be awaited in their tests.
 
-Both run on asyncio and on trio, and take about a second. A breach is an :exc:`AssertionError` that names it.
+They run on asyncio and on trio, and take about a second. A breach is an :exc:`AssertionError` that names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from cmpkit.errors import TransportError
-from cmpkit.parts import Answer, ClientTransport, Disposition, Handler, Peer, ServerTransport
+from cmpkit.errors import ConfigurationError, TransportError
+from cmpkit.parts import (
+    Answer,
+    ClientTransport,
+    ClientTransportFactory,
+    Disposition,
+    Handler,
+    Peer,
+    ServerTransport,
+    TransportOptions,
+)
+from cmpkit.testing.contract import refused, require, require_name, require_schemes, success, task_group
 
-__all__ = ["check_client_transport", "check_server_transport"]
+__all__ = ["check_client_transport", "check_client_transport_factory", "check_server_transport"]
 
 STEP_SECONDS = 30.0
 MAX_MESSAGE_SIZE = 100_000
@@ -50,6 +60,26 @@ async def check_client_transport(
         await transport.aclose()
 
 
+async def check_client_transport_factory(factory: ClientTransportFactory, nowhere: str) -> None:
+    """Check what opens client transports.
+
+    Opening one to where nobody listens is no error, an exchange there is a TransportError; an address without anything
+    after its scheme is a ConfigurationError.
+
+    :param nowhere: an address with one of the factory's schemes at which nobody listens.
+    :raises AssertionError: naming what is wrong.
+    """
+    require_schemes(factory)
+    scheme = nowhere.partition(":")[0]
+    require(scheme in factory.schemes, f"the check needs an address of {factory.schemes}, not of {scheme!r}")
+    with success("open() must open a transport before anything is sent"):
+        transport = factory.open(nowhere, TransportOptions(timeout=STEP_SECONDS))
+    await _check_silence(transport, "an exchange with nobody")
+    for address in ("", f"{scheme}:"):
+        with refused(f"the address {address!r}", by=ConfigurationError):
+            factory.open(address, TransportOptions())
+
+
 async def check_server_transport(
     transport: ServerTransport, url: str, *, connect: Callable[[str], ClientTransport]
 ) -> None:
@@ -63,15 +93,20 @@ async def check_server_transport(
     :param connect: opens a client transport to the address that the server reports.
     :raises AssertionError: naming what is wrong.
     """
-    transport.check(url)
+    require_name(transport)
+    require_schemes(transport)
+    with success(f"check() must accept {url!r}, on which it can listen"):
+        transport.check(url)
+    with refused("a URL with nothing after its scheme", by=ConfigurationError):
+        transport.check(f"{transport.schemes[0]}:")
     partner = _Partner()
     shutdown = anyio.Event()
-    async with _task_group() as task_group:
-        address, returned = await _start(task_group, transport, url, partner, shutdown)
-        _require(address.partition(":")[0] in transport.schemes, f"started({address!r}) is of none of its schemes")
+    async with task_group() as tasks:
+        address, returned = await _start(tasks, transport, url, partner, shutdown)
+        require(address.partition(":")[0] in transport.schemes, f"started({address!r}) is of none of its schemes")
         client = connect(address)
         await _check_exchanges(client, partner)
-        _require(
+        require(
             all(peer.road == transport.name for peer in partner.peers),
             f"Peer.road must be {transport.name!r}, its name",
         )
@@ -80,7 +115,7 @@ async def check_server_transport(
         with _limit("serve() must return after shutdown"):
             await returned.wait()
         await client.aclose()
-    await _check_silence(connect(address), "shutdown")
+    await _check_silence(connect(address), "an exchange after shutdown of the server")
     await _check_cancellation(transport, url, connect)
 
 
@@ -109,7 +144,7 @@ def _answer_to(message: bytes) -> bytes:
 
 
 async def _start(
-    task_group: TaskGroup, transport: ServerTransport, url: str, handler: Handler, shutdown: anyio.Event
+    tasks: TaskGroup, transport: ServerTransport, url: str, handler: Handler, shutdown: anyio.Event
 ) -> tuple[str, anyio.Event]:
     """Start to serve; returns the reported address, and what is set when ``serve`` has returned."""
     returned = anyio.Event()
@@ -121,23 +156,23 @@ async def _start(
         returned.set()
 
     with _limit("serve() must call started()"):
-        address: str = await task_group.start(serve)
+        address: str = await tasks.start(serve)
     return address, returned
 
 
 async def _check_exchanges(transport: ClientTransport, partner: _Partner) -> None:
     for size in _SIZES:
         await _check_exchange(transport, bytes(index % 251 for index in range(size)))
-    async with _task_group() as task_group:
+    async with task_group() as tasks:
         for number in range(20):
-            task_group.start_soon(_check_exchange, transport, b"concurrent exchange %d" % number)
+            tasks.start_soon(_check_exchange, transport, b"concurrent exchange %d" % number)
     for message in (_FAIL, *(message for message, answer in _SPECIAL.items() if answer.der is None)):
         await _check_refusal(transport, message, f"the handler's answer to {message!r}")
         await _check_exchange(transport, b"after " + message)
     await _check_exchange(transport, _MALFORMED_WITH_DER, b"a CMP error message")
     calls = len(partner.peers)
     await _check_exchange(transport, b"once")
-    _require(len(partner.peers) == calls + 1, "the handler must be called once for each message")
+    require(len(partner.peers) == calls + 1, "the handler must be called once for each message")
 
 
 async def _check_exchange(transport: ClientTransport, message: bytes, expected: bytes | None = None) -> None:
@@ -149,7 +184,7 @@ async def _check_exchange(transport: ClientTransport, message: bytes, expected: 
         raise AssertionError(
             f"the message {start!r} of {len(message)} octets must be answered, not: {error}"
         ) from error
-    _require(
+    require(
         answer == (_answer_to(message) if expected is None else expected),
         f"the message {start!r} of {len(message)} octets, or its answer, was changed on the way or taken for another",
     )
@@ -165,11 +200,11 @@ async def _check_refusal(transport: ClientTransport, message: bytes, what: str) 
 
 
 async def _check_cancelled_exchange(transport: ClientTransport, partner: _Partner) -> None:
-    async with _task_group() as task_group:
-        task_group.start_soon(transport.exchange, _HOLD)
+    async with task_group() as tasks:
+        tasks.start_soon(transport.exchange, _HOLD)
         with _limit("the handler must be called"):
             await partner.held.wait()
-        task_group.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     partner.release.set()
     await _check_exchange(transport, b"after a cancelled exchange")
 
@@ -177,13 +212,13 @@ async def _check_cancelled_exchange(transport: ClientTransport, partner: _Partne
 async def _check_oversized(client: ClientTransport, partner: _Partner) -> None:
     await _check_exchange(client, bytes(MAX_MESSAGE_SIZE))
     await _check_refusal(client, bytes(MAX_MESSAGE_SIZE + 1), "a message that is too large")
-    _require(partner.largest <= MAX_MESSAGE_SIZE, "a message that is too large reached the handler")
+    require(partner.largest <= MAX_MESSAGE_SIZE, "a message that is too large reached the handler")
     await _check_exchange(client, b"after one that was too large")
 
 
 async def _check_shutdown(client: ClientTransport, partner: _Partner, shutdown: anyio.Event) -> None:
-    async with _task_group() as task_group:
-        task_group.start_soon(_check_exchange, client, _HOLD)
+    async with task_group() as tasks:
+        tasks.start_soon(_check_exchange, client, _HOLD)
         with _limit("the handler must be called"):
             await partner.held.wait()
         shutdown.set()
@@ -194,30 +229,15 @@ async def _check_shutdown(client: ClientTransport, partner: _Partner, shutdown: 
 
 async def _check_cancellation(transport: ServerTransport, url: str, connect: Callable[[str], ClientTransport]) -> None:
     with _limit("a cancelled serve() must end"):
-        async with _task_group() as task_group:
-            address, _ = await _start(task_group, transport, url, _Partner(), anyio.Event())
-            task_group.cancel_scope.cancel()
-    await _check_silence(connect(address), "cancellation")
+        async with task_group() as tasks:
+            address, _ = await _start(tasks, transport, url, _Partner(), anyio.Event())
+            tasks.cancel_scope.cancel()
+    await _check_silence(connect(address), "an exchange after cancellation of the server")
 
 
-async def _check_silence(client: ClientTransport, event: str) -> None:
-    await _check_refusal(client, b"is anybody there?", f"an exchange after {event} of the server")
+async def _check_silence(client: ClientTransport, what: str) -> None:
+    await _check_refusal(client, b"is anybody there?", what)
     await client.aclose()
-
-
-@asynccontextmanager
-async def _task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that lets a breach of contract out as itself."""
-    try:
-        async with anyio.create_task_group() as task_group:
-            yield task_group
-    except BaseExceptionGroup as group:
-        breach: BaseException | None = group.subgroup(AssertionError)
-        while isinstance(breach, BaseExceptionGroup):
-            breach = breach.exceptions[0]
-        if breach is None:
-            raise
-        raise breach from None
 
 
 @contextmanager
@@ -228,8 +248,3 @@ def _limit(otherwise: str) -> Iterator[None]:
             yield
     except TimeoutError as error:
         raise AssertionError(otherwise) from error
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise AssertionError(otherwise)

@@ -154,7 +154,8 @@ class RoadServer:
         self.listening: dict[str, Handler] = {}
 
     def check(self, url: str) -> None:
-        assert url.startswith("road://")
+        if not url.startswith("road://"):
+            raise ConfigurationError(f"{url} is no road")
 
     async def serve(
         self,
