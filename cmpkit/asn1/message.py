@@ -24,6 +24,7 @@ from cmpkit.asn1.content import (
 )
 from cmpkit.asn1.crmf import CertReqMsg
 from cmpkit.asn1.declare import from_wire, sequence, wire_class
+from cmpkit.asn1.diagnosis import diagnose
 from cmpkit.asn1.names import GeneralName, keep_general_name
 from cmpkit.asn1.primitives import (
     TLV,
@@ -323,7 +324,11 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
             PKIFailureInfo.BAD_DATA_FORMAT,
             hint="raise the size limit if such messages are wanted",
         )
-    outer = decode(_PKIMessage, der)
+    try:
+        outer = decode(_PKIMessage, der)
+    except CMPError as error:
+        error.hint = diagnose(der)
+        raise
     message = PKIMessage(
         header=_read_header(outer.header),
         body=PKIBody.from_der(encode(outer.body)),
