@@ -31,8 +31,21 @@ crl_validity = "7d"
 [signer]
 certificate = "signer.pem"
 key = "file:keys/signer.key.pem"
+# key_password = "file:PATH"
 
 {listen}
+[server]
+# tolerances = ["hmac-sha1"]           # weak things that are accepted nevertheless; openssl cmp uses this one by itself
+# trusted = ["other-root.pem"]         # more trust anchors; what their people may do is for the policy to say
+# intermediates = ["other-ca.pem"]     # certificates that lead to them, if requests leave them out
+ca_pubs = ["trust.pem"]                # handed over with a first certificate, to whoever has a shared secret
+implicit_confirm = true                # dispense with certConf for those who ask
+confirm_wait_time = "15m"              # a certificate that is not confirmed so long is revoked
+# max_message_size = 1048576           # octets
+# message_time_window = "300s"         # how far the clock of a client may be off; "off" does not look
+# answer_retention = "7d"              # how long an answer is kept for the same request
+# housekeeping_interval = "60s"
+
 # Who may do what. The default: a shared secret enrols what it was made for (see: cmpkit secret add); a certificate of
 # this CA may be updated and revoked with its own key, and get others of the same name; nobody else may do anything.
 [policy]
@@ -45,14 +58,17 @@ allow_key_reuse = true                 # whether an update may keep its key
 kind = "store"
 
 # What certificates get. {{identity}} is the reference of the shared secret, or the commonName of the certificate.
+# A profile is asked for by its name: /p/NAME in the address, or certProfile in the request.
 [profiles.device]
 # key_types = ["p256", "rsa3072"]      # absent: every key type that is strong enough
 # subject = "CN={{identity}}, O=Example" # absent: the one asked for, as far as the policy allows it
 # subject_alt_names = ["dns:{{identity}}.devices.example"]
+# allow_requested_names = false        # whether others may be asked for
 key_usage = ["digitalSignature"]
 extended_key_usage = ["clientAuth"]
 validity = "365d"
 approval = "none"
+# special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 
 _ROOT_NOTE = """\

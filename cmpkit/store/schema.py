@@ -68,5 +68,5 @@ def require_current_schema(connection: sa.Connection, name: str) -> None:
         raise ConfigurationError(
             f"the store {name} has schema {revision}; this version needs {scripts.get_current_head()}",
             PKIFailureInfo.SYSTEM_UNAVAIL,
-            hint="make a backup, then upgrade it with StoreFactory.create",
+            hint="an older version of cmpkit made it: make a backup, then upgrade it from Python: StoreFactory.create",
         )
