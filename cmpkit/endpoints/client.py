@@ -269,6 +269,7 @@ class Client:
             pinned=self.options.pinned,
             expected_sender=self.options.expected_sender,
             unprotected_errors=self.options.unprotected_errors,
+            tolerances=self.options.tolerances,
         )
         return Conversation(
             plugins=self.plugins,

@@ -63,6 +63,7 @@ class ClientOptions:
     :param pinned: DER of the one certificate that signs answers; it may be expired.
     :param expected_sender: the name that signs answers.
     :param unprotected_errors: take refusals without good protection as they are. They may be forged.
+    :param tolerances: names of what answers may do beyond the default, for the protection parts: ``hmac-sha1``.
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
         :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.
@@ -78,6 +79,7 @@ class ClientOptions:
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
     unprotected_errors: bool = False
+    tolerances: frozenset[str] = frozenset()
     adopt_ca_pubs: bool = False
     state: Path | None = None
     transport: TransportOptions = field(default_factory=TransportOptions)

@@ -36,6 +36,7 @@ class AnswerVerifier:
     :param pinned: DER of the one certificate that signs answers, if that is known; it may be expired.
     :param expected_sender: the name that signs answers, if that is known.
     :param unprotected_errors: whether refusals without (good) protection are taken as they are.
+    :param tolerances: names of what is allowed beyond the default, for the protection parts.
     """
 
     plugins: Plugins
@@ -44,6 +45,7 @@ class AnswerVerifier:
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
     unprotected_errors: bool = False
+    tolerances: frozenset[str] = frozenset()
 
     async def verify(
         self, message: PKIMessage, *, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
@@ -83,7 +85,9 @@ class AnswerVerifier:
                     PKIFailureInfo.WRONG_INTEGRITY,
                     rule="RFC 9483 section 3.2",
                 )
-            await protection.verify(message.protected_part, algorithm, message.protection, self.credentials)
+            await protection.verify(
+                message.protected_part, algorithm, message.protection, self.credentials, tolerances=self.tolerances
+            )
             return
         if not self.anchors and self.pinned is None:
             raise TrustError(
