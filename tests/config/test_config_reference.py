@@ -1,0 +1,88 @@
+"""The reference of the configuration file, and the file that ``init`` writes, have every key as the code has it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from cmpkit.ca.documents import configuration_text
+from cmpkit.ca.opening import IssuerSettings
+from cmpkit.ca.policy import PolicySettings
+from cmpkit.ca.profiles import ProfileSettings
+from cmpkit.ca.settings import Settings
+from cmpkit.config import load_configuration
+from cmpkit.config.reading import TABLES
+from cmpkit.config.tables import ListenTable, ServerTable, SignerTable, StoreTable
+from cmpkit.plugins import load_plugins
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
+MODELS: dict[str, type[Settings]] = {
+    "[store]": StoreTable,
+    "[issuer]": IssuerSettings,
+    "[signer]": SignerTable,
+    "[[listen]]": ListenTable,
+    "[server]": ServerTable,
+    "[policy]": PolicySettings,
+    "[profiles.NAME]": ProfileSettings,
+}
+IN_FILE = {"[profiles.NAME]": "[profiles.device]"}
+
+
+def section(title: str) -> str:
+    (found,) = re.findall(rf"^## `{re.escape(title)}`\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def rows(title: str) -> dict[str, str]:
+    """The keys in the table of a section, with their defaults as they are written there."""
+    return dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", section(title), re.MULTILINE))
+
+
+def test_every_table_has_a_section() -> None:
+    titles = re.findall(r"^## `\[+(\w+)", PAGE.read_text(), re.MULTILINE)
+    assert sorted(titles) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("title", MODELS)
+def test_the_reference_has_the_keys_and_defaults_of_the_code(title: str) -> None:
+    model = MODELS[title]
+    written = rows(title)
+    assert list(written) == list(model.model_fields)
+    for name, field in model.model_fields.items():
+        if written[name] == "required":
+            assert field.is_required()
+        elif written[name] == "absent":
+            assert field.default is None
+        else:
+            assert field.default is not PydanticUndefined
+            value = tomllib.loads(f"value = {written[name]}")["value"]
+            others = {key: "x" for key, other in model.model_fields.items() if other.is_required()}
+            assert getattr(model(**others, **{name: value}), name) == field.default
+
+
+@pytest.mark.parametrize("title", MODELS)
+def test_the_file_that_init_writes_has_every_key(title: str) -> None:
+    name = IN_FILE.get(title, title)
+    _, _, rest = configuration_text(()).partition(f"\n{name}\n")
+    table = re.split(r"^\[", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    keys = re.findall(r"^(?:# )?(\w+) = ", table, re.MULTILINE)
+    assert set(keys) - {"kind"} == set(MODELS[title].model_fields)
+
+
+def test_every_key_that_is_commented_out_may_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "cmpkit.toml"
+    path.write_text(re.sub(r"^# (\w+ = )", r"\1", configuration_text(()), flags=re.MULTILINE))
+    configuration = load_configuration(path, load_plugins())
+    assert configuration.server.tolerances == ("hmac-sha1",)
+    IssuerSettings(**configuration.issuer.settings)
+
+
+def test_the_example_of_the_reference_is_read(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    path = tmp_path / "cmpkit.toml"
+    path.write_text(example)
+    assert set(load_configuration(path, load_plugins()).profiles) == {"device"}
