@@ -22,7 +22,8 @@ from cmpkit.endpoints.client import Client, Enrolled
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import SharedSecret
 
 if TYPE_CHECKING:
@@ -83,10 +84,11 @@ async def _perform(
 ) -> Result:
     check_outputs(job)
     given = await credentials(job, plugins)
-    options = await client_options(job)
+    options = await client_options(job, plugins)
     trust = await read_all(job.trust.trusted)
     work = Work(job, plugins, given, await operation.key(job, plugins, given))
     transaction = await _begun(work, saved)
+    tracker.transaction_id = transaction.transaction_id if transaction else None
     with Progress() as progress:
         observers = (
             tracker,
@@ -97,16 +99,26 @@ async def _perform(
         async with Client(
             job.url, credentials=given, trust=trust, options=options, plugins=plugins, observers=observers
         ) as client:
-            if transaction is None:
-                came = await operation.begin(client, work)
-            else:
-                tracker.transaction_id = transaction.transaction_id
-                came = await client.resume(transaction, work.key.private if work.key else None)
+            came = await _come(client, operation, work, transaction, begin_anew=saved is None)
             # A certificate is kept in its transaction until it is in the files.
             result = await anyio.to_thread.run_sync(operation.finish, came, work)
             if isinstance(came, Enrolled):
                 client.forget(came)
     return result
+
+
+async def _come(
+    client: Client, operation: Operation, work: Work, transaction: ClientTransaction | None, *, begin_anew: bool
+) -> Any:
+    """What comes of the transaction, or of a new one."""
+    if transaction is not None:
+        try:
+            return await client.resume(transaction, work.key.private if work.key else None)
+        except PeerRefusal as refusal:
+            # A server that had seen the request would have answered as before: it never got it while it was fresh.
+            if not begin_anew or PKIFailureInfo.BAD_TIME not in refusal.fail_info:
+                raise
+    return await operation.begin(client, work)
 
 
 async def _begun(work: Work, saved: Path | None) -> ClientTransaction | None:

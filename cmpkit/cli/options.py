@@ -77,6 +77,9 @@ class TrustOptions:
         bool,
         _option("--unprotected-errors", "Take refusals without good protection as they are; may be forged.", _WHOM),
     ] = False
+    tolerate: Annotated[
+        list[str] | None, _option("--tolerate", "Weak protection to accept: hmac-sha1.", _WHOM, "NAME")
+    ] = None
 
 
 _WHAT = "The certificate"

@@ -136,7 +136,7 @@ async def new_key(job: Job, plugins: Plugins, own: Credentials, default_type: st
     return CertifiedKey(key.public_key_info, key, path, made=True)
 
 
-async def client_options(job: Job) -> ClientOptions:
+async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
     """The options of the client.
 
     :raises ConfigurationError: naming what cannot be used.
@@ -153,6 +153,7 @@ async def client_options(job: Job) -> ClientOptions:
         pinned=pinned,
         expected_sender=_name(trust.expect_sender),
         unprotected_errors=trust.unprotected_errors,
+        tolerances=_tolerances(trust.tolerate, plugins),
         adopt_ca_pubs=job.request.adopt_ca_pubs,
         state=job.state,
         transport=TransportOptions(
@@ -164,6 +165,16 @@ async def client_options(job: Job) -> ClientOptions:
             proxy=transfer.proxy,
         ),
     )
+
+
+def _tolerances(names: Sequence[str] | None, plugins: Plugins) -> frozenset[str]:
+    known = {name for part in plugins.all("protection") for name in part.tolerances}
+    unknown = sorted(set(names or ()) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"--tolerate: there is no {', '.join(unknown)}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+    return frozenset(names or ())
 
 
 def _name(text: str | None) -> x509.Name | None:

@@ -14,7 +14,14 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit.asn1 import Extension, InfoTypeAndValue, PKIBody, encode
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.conversation import ClientOptions, Conversation
-from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_name, secret_sender
+from cmpkit.endpoints.credentials import (
+    Anchors,
+    Credentials,
+    SigningCredentials,
+    as_name,
+    read_anchors,
+    secret_sender,
+)
 from cmpkit.endpoints.requests import certificate_request, p10_request, revocation_request
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
@@ -65,7 +72,7 @@ class Client:
 
     :param url: where the server is; the scheme chooses the road.
     :param credentials: what requests are protected with.
-    :param trust: DER trust anchors, for the answers and for new certificates.
+    :param trust: trust anchors, for the answers and for new certificates: the path of a PEM bundle, or certificates.
     :param options: everything else.
     :param plugins: the parts to use; without them, those that are installed.
     :param transport: an open road to use in place of ``url``.
@@ -77,7 +84,7 @@ class Client:
         url: str,
         *,
         credentials: Credentials,
-        trust: Sequence[bytes] = (),
+        trust: Anchors = (),
         options: ClientOptions | None = None,
         plugins: Plugins | None = None,
         transport: ClientTransport | None = None,
@@ -85,7 +92,7 @@ class Client:
     ) -> None:
         self.url = url
         self.credentials = credentials
-        self.trust = tuple(trust)
+        self.trust = read_anchors(trust)
         self.options = options or ClientOptions()
         self.plugins = plugins or load_plugins()
         self._observers = tuple(observers)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.signer import subject_key_identifier
+from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret
 
-__all__ = ["Credentials", "SigningCredentials"]
+__all__ = ["Anchors", "Credentials", "SigningCredentials", "read_anchors"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,24 @@ def _is_self_issued(der: bytes) -> bool:
 
 Credentials: TypeAlias = SharedSecret | SigningCredentials
 """Either kind."""
+
+Anchors: TypeAlias = str | Path | Sequence[bytes | x509.Certificate]
+"""Trust anchors: the path of a PEM bundle or DER file, or certificates, as DER octets or read."""
+
+
+def read_anchors(anchors: Anchors) -> tuple[bytes, ...]:
+    """DER of trust anchors.
+
+    :raises ConfigurationError: if they cannot be read.
+    """
+    if isinstance(anchors, str | Path):
+        try:
+            return load_certificates(Path(anchors).read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"the trust anchors in {anchors} cannot be read: {error.strerror}") from error
+    return tuple(
+        anchor if isinstance(anchor, bytes) else anchor.public_bytes(serialization.Encoding.DER) for anchor in anchors
+    )
 
 
 def secret_sender(secret: SharedSecret) -> x509.Name:

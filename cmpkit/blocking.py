@@ -1,0 +1,150 @@
+"""The client without async, for scripts: every call returns when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from cryptography import x509
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit.asn1 import Extension, InfoTypeAndValue
+from cmpkit.endpoints import client as asynchronous
+from cmpkit.endpoints.client import Enrolled
+from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials
+from cmpkit.engine.client import ClientTransaction
+from cmpkit.enums import CRLReason
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import ClientTransport, Observer, PrivateKey
+from cmpkit.plugins import Plugins
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to one CMP server; a :class:`cmpkit.Client` in a thread of its own.
+
+    Use it as a context manager. What each operation does, takes, returns and raises is as for
+    :class:`cmpkit.endpoints.client.Client`.
+
+    :param url: where the server is; the scheme chooses the road.
+    :param credentials: what requests are protected with.
+    :param trust: trust anchors, for the answers and for new certificates.
+    :param options: everything else.
+    :param plugins: the parts to use; without them, those that are installed.
+    :param transport: an open road to use in place of ``url``.
+    :param observers: told of every message, beside those of the plugins; called in the other thread.
+    :param backend: what runs in the thread: ``asyncio`` or ``trio``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        credentials: Credentials,
+        trust: Anchors = (),
+        options: ClientOptions | None = None,
+        plugins: Plugins | None = None,
+        transport: ClientTransport | None = None,
+        observers: Sequence[Observer] = (),
+        backend: str = "asyncio",
+    ) -> None:
+        self._client = asynchronous.Client(
+            url,
+            credentials=credentials,
+            trust=trust,
+            options=options,
+            plugins=plugins,
+            transport=transport,
+            observers=observers,
+        )
+        self._backend = backend
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal(self._backend))
+            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._portal = None
+        self._stack.__exit__(kind, error, traceback)
+
+    def _call(self, function: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
+        if self._portal is None:
+            raise ConfigurationError("the client is not open", hint="use it as a context manager: with Client(...) as")
+        return self._portal.call(partial(function, *arguments, **options))
+
+    def enroll(
+        self,
+        subject: x509.Name | str | None = None,
+        key: PrivateKey | None = None,
+        *,
+        extensions: Sequence[Extension] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> Enrolled:
+        """A first certificate (ir)."""
+        return self._call(self._client.enroll, subject, key, extensions=extensions, context=context)
+
+    def certify(
+        self,
+        subject: x509.Name | str | None = None,
+        key: PrivateKey | None = None,
+        *,
+        extensions: Sequence[Extension] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> Enrolled:
+        """A further certificate (cr)."""
+        return self._call(self._client.certify, subject, key, extensions=extensions, context=context)
+
+    def update(
+        self,
+        old: Enrolled | SigningCredentials | None = None,
+        key: PrivateKey | None = None,
+        *,
+        subject: x509.Name | str | None = None,
+        context: Mapping[str, str] | None = None,
+    ) -> Enrolled:
+        """A new certificate in place of one (kur)."""
+        return self._call(self._client.update, old, key, subject=subject, context=context)
+
+    def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:
+        """A certificate for a PKCS#10 request (p10cr)."""
+        return self._call(self._client.request_p10, csr, context=context)
+
+    def revoke(
+        self,
+        certificate: Enrolled | SigningCredentials | bytes,
+        reason: CRLReason = CRLReason.UNSPECIFIED,
+        *,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        """Revoke a certificate (rr)."""
+        self._call(self._client.revoke, certificate, reason, context=context)
+
+    def info(
+        self, *questions: ObjectIdentifier | InfoTypeAndValue, context: Mapping[str, str] | None = None
+    ) -> tuple[InfoTypeAndValue, ...]:
+        """Ask for information (genm)."""
+        return self._call(self._client.info, *questions, context=context)
+
+    def resume(self, saved: Path | ClientTransaction, key: PrivateKey | None = None) -> Enrolled | Any:
+        """Go on with a transaction that another process began."""
+        return self._call(self._client.resume, saved, key)
+
+    def forget(self, enrolled: Enrolled) -> None:
+        """Remove the saved transaction of a certificate that is in a safe place now."""
+        self._client.forget(enrolled)
