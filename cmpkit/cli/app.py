@@ -11,6 +11,7 @@ from cmpkit import __version__
 from cmpkit.cli.cert import cert_app
 from cmpkit.cli.command import Command
 from cmpkit.cli.crl import crl
+from cmpkit.cli.demo import demo
 from cmpkit.cli.enroll import certify, enroll
 from cmpkit.cli.info import info
 from cmpkit.cli.init import init
@@ -50,6 +51,7 @@ def cmpkit(
     """The Certificate Management Protocol (CMP, RFC 9810): client, server and a small CA."""
 
 
+app.command(cls=Command)(demo)
 app.command(cls=Command)(init)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")

@@ -90,7 +90,7 @@ def _lines(error: CMPError, saved: Path | None) -> list[str]:
         lines.append(f"  hint: {error.hint}")
     if saved is not None and not isinstance(error, StillWaiting):
         lines.append(f"  the transaction is saved in {saved}")
-        lines.append(f"  go on with: {resume_command(saved)}")
+        lines.append(f"  go on with: {resume_command(saved)}; or remove the file to begin anew")
     return lines
 
 
