@@ -8,11 +8,10 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from served import make_server_directory, served
 
 from cmpkit.asn1 import decode_message
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-
-from .served import make_server_directory, served
 
 _TYPE = {"Content-Type": "application/pkixcmp"}
 _CLIENTS = 4

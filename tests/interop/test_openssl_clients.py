@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from served import Served, cmpkit, make_server_directory, served
 
 from .conftest import OpenSSL
-from .served import Served, cmpkit, make_server_directory, served
 
 PBM = ("-digest", "sha256", "-mac", "hmacWithSHA256")
 

@@ -1,0 +1,76 @@
+"""The commands of a server's operator, in this process and in one of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from cmpkit.cli.app import app
+from cmpkit.plugins import Plugins
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Operator:
+    """Runs commands with one configuration file."""
+
+    config: Path
+    plugins: Plugins | None = None
+
+    @property
+    def directory(self) -> Path:
+        return self.config.parent
+
+    def run(self, *arguments: object, status: int = 0, env: dict[str, str] | None = None) -> Outcome:
+        """Run a command with ``--config``, in this process."""
+        return run(*arguments, "--config", self.config, status=status, env=env, plugins=self.plugins)
+
+
+def run(
+    *arguments: object, status: int = 0, env: dict[str, str] | None = None, plugins: Plugins | None = None
+) -> Outcome:
+    """Run a command in this process; it must end with ``status``."""
+    result = CliRunner().invoke(app, list(map(str, arguments)), obj=plugins, env=env, catch_exceptions=False)
+    assert result.exit_code == status, f"{result.exit_code}: {result.stdout}{result.stderr}"
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+@contextmanager
+def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process of its own; it is killed if it does not end by itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cmpkit.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()

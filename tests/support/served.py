@@ -1,0 +1,133 @@
+"""``cmpkit serve`` as an operator runs it: a directory, a process, and its commands."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cmpkit.cli import app
+
+KILLED = Path(__file__).with_name("killed.py")
+
+
+def cmpkit(*arguments: object) -> str:
+    """What a command of cmpkit prints; it must succeed. In this process: starting Python takes longer than most."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exit_code:
+        pytest.fail(f"cmpkit {' '.join(map(str, arguments))}: {done.exit_code}\n{done.output}")
+    return done.stdout
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    directory: Path
+    process: subprocess.Popen[str]
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+    reader: threading.Thread | None = None
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "cmpkit.toml"
+
+    @property
+    def trust(self) -> Path:
+        return self.directory / "trust.pem"
+
+    @property
+    def path(self) -> str:
+        """What follows the port in the URL, for ``openssl cmp -path``."""
+        return "/" + self.url.split("/", 3)[3]
+
+    def add_secret(self, reference: str, *options: object) -> str:
+        return cmpkit("secret", "add", reference, "--config", self.config, *options).strip()
+
+    def stop(self) -> int:
+        """Tell it to end; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(5)
+
+    def end(self) -> None:
+        """End it in any case, and everything that belongs to it."""
+        self.process.kill()
+        self.process.wait()
+        if self.reader is not None:
+            self.reader.join(5)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def text(self) -> str:
+        """What the server wrote to standard error so far."""
+        return "".join(self.log)
+
+
+def make_server_directory(directory: Path, port: int = 0) -> Path:
+    """What ``cmpkit init`` makes.
+
+    :param port: to listen on; 0 is a different one at each start.
+    """
+    listen = f"http://127.0.0.1:{port}/.well-known/cmp"
+    cmpkit("init", directory, "--subject", "/O=Example/CN=Example CA", "--listen", listen)
+    return directory
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a server that comes back under the same address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def start(
+    directory: Path, *options: object, config: Path | None = None, killed_at: tuple[str, int] | None = None
+) -> Served:
+    """Start a server, and wait until it listens.
+
+    :param config: a configuration file other than that of the directory.
+    :param killed_at: the checkpoint at which it dies, and at which passing of it.
+    """
+    program = ["-m", "cmpkit.cli"] if killed_at is None else [KILLED, *map(str, killed_at)]
+    command = [sys.executable, *program, "serve", "--config", config or directory / "cmpkit.toml", *options]
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    server = Served(directory, process)
+    server.reader = threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True)
+    server.reader.start()
+    line = process.stdout.readline()
+    if not line.startswith("listening on "):
+        server.end()
+        pytest.fail(f"the server did not start: {line}{server.text()}")
+    server.url = line.removeprefix("listening on ").strip()
+    return server
+
+
+@contextlib.contextmanager
+def served(directory: Path, *options: object) -> Iterator[Served]:
+    """A server until the block ends; it must end by itself when it is told to."""
+    server = start(directory, *options)
+    try:
+        yield server
+        assert server.stop() == 0, server.text()
+    finally:
+        server.end()
