@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import pluggy
@@ -18,8 +18,9 @@ from cmpkit.errors import CMPError, ConfigurationError
 
 __all__ = ["LoadedPlugin", "Plugins", "load_plugins"]
 
-P = TypeVar("P")
 ENTRY_POINT_GROUP = "cmpkit"
+_Found: TypeAlias = tuple[str, tuple[Any, ...], Any]
+"""Kind, ids and part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class LoadedPlugin:
     :param name: of its entry point, or of the module that was given.
     :param distribution: name and version of the distribution it came from, empty for one given in code.
     :param error: why it could not be loaded, empty if it was.
+    :param parts: the kind and ids of each part that it brought.
     """
 
     name: str
@@ -71,7 +73,7 @@ def _kinds() -> dict[str, _Kind]:
         "certificate profile": _Kind("cmpkit_certificate_profiles", named),
         "store": _Kind("cmpkit_stores", of_schemes),
         "info type": _Kind("cmpkit_info_types", lambda part: (part.oid,)),
-        "observer": _Kind("cmpkit_observers", lambda part: (type(part).__qualname__,)),
+        "observer": _Kind("cmpkit_observers", lambda part: (f"{type(part).__module__}.{type(part).__qualname__}",)),
     }
 
 
@@ -87,46 +89,70 @@ class Plugins:
     def add(self, plugin: Any, name: str, distribution: str = "") -> None:
         """Register a plugin (a module, or an object with hook implementations) and its parts.
 
-        :raises ConfigurationError: naming the plugin, if a hook is misspelt or a part's id is taken.
+        Nothing of a plugin that is refused stays.
+
+        :raises ConfigurationError: naming the plugin, if a hook fails or is misspelt or a part's id is taken.
         """
+        if self._manager.is_registered(plugin):
+            raise ConfigurationError(f"plugin {name} is there already, as {self._manager.get_name(plugin)}")
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
             found = list(self._collect(plugin))
         except Exception as error:
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
+            self._forget(plugin)
             raise ConfigurationError(f"plugin {name}: {error}", hint="correct the plugin or remove it") from error
+        if duplicate := self._find_duplicate(found, name):
+            self._forget(plugin)
+            raise ConfigurationError(duplicate, hint="remove one of them")
         for kind, ids, part in found:
-            self._refuse_duplicates(kind, ids, name)
             for identifier in ids:
                 self._kinds[kind].parts[identifier] = part
                 self._kinds[kind].owners[identifier] = name
         shown = tuple(f"{kind} {' '.join(_show(identifier) for identifier in ids)}" for kind, ids, _ in found)
         self.loaded.append(LoadedPlugin(name, distribution, parts=shown))
 
-    def _collect(self, plugin: Any) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
+    def _collect(self, plugin: Any) -> Iterator[_Found]:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
         for label, kind in self._kinds.items():
             for brought in self._manager.subset_hook_caller(kind.hook, others)():
                 for part in brought:
-                    yield label, tuple(kind.ids(part)), part
+                    yield label, tuple(dict.fromkeys(kind.ids(part))), part
 
-    def _refuse_duplicates(self, kind: str, ids: tuple[Any, ...], name: str) -> None:
-        for identifier in ids:
-            owner = self._kinds[kind].owners.get(identifier)
-            if owner is not None:
-                raise ConfigurationError(
-                    f"plugins {owner} and {name} both bring the {kind} {_show(identifier)}", hint="remove one of them"
-                )
+    def _forget(self, plugin: Any) -> None:
+        if self._manager.is_registered(plugin):
+            self._manager.unregister(plugin)
+
+    def _find_duplicate(self, found: Iterable[_Found], name: str) -> str:
+        """What is said of the first id that is taken; nothing if none is."""
+        own: set[tuple[str, Any]] = set()
+        for kind, ids, _ in found:
+            for identifier in ids:
+                if (kind, identifier) in own:
+                    return f"plugin {name} brings the {kind} {_show(identifier)} twice"
+                if owner := self._kinds[kind].owners.get(identifier):
+                    return f"plugins {owner} and {name} both bring the {kind} {_show(identifier)}"
+                own.add((kind, identifier))
+        return ""
+
+    def _kind(self, name: str) -> _Kind:
+        if name not in self._kinds:
+            raise ConfigurationError(f"no kind of part is called {name!r}; there are: {', '.join(self._kinds)}")
+        return self._kinds[name]
 
     def all(self, kind: str) -> tuple[Any, ...]:
-        """Every part of a kind, in the order of registration, once each."""
-        return tuple({id(part): part for part in self._kinds[kind].parts.values()}.values())
+        """Every part of a kind, in the order of registration, once each.
+
+        :raises ConfigurationError: if there is no such kind.
+        """
+        return tuple({id(part): part for part in self._kind(kind).parts.values()}.values())
 
     def get(self, kind: str, identifier: Any) -> Any | None:
-        """The part of that kind and id, or ``None``."""
-        return self._kinds[kind].parts.get(identifier)
+        """The part of that kind and id, or ``None``.
+
+        :raises ConfigurationError: if there is no such kind.
+        """
+        return self._kind(kind).parts.get(identifier)
 
     def require(self, kind: str, identifier: Any) -> Any:
         """The part of that kind and id.
@@ -135,22 +161,31 @@ class Plugins:
         """
         part = self.get(kind, identifier)
         if part is None:
-            known = ", ".join(sorted(_show(known) for known in self._kinds[kind].parts)) or "none"
+            known = ", ".join(sorted(_show(known) for known in self._kind(kind).parts)) or "none"
             raise ConfigurationError(
                 f"no {kind} for {_show(identifier)}; there are: {known}", hint="see: cmpkit plugins"
             )
         return part
 
     def client_transport(self, url: str) -> parts.ClientTransportFactory:
-        """The road to a URL, by its scheme."""
+        """The road to a URL, by its scheme.
+
+        :raises ConfigurationError: if there is none.
+        """
         return self.require("client transport", _scheme(url))  # type: ignore[no-any-return]
 
     def server_transport(self, url: str) -> parts.ServerTransport:
-        """The road that listens on a URL, by its scheme."""
+        """The road that listens on a URL, by its scheme.
+
+        :raises ConfigurationError: if there is none.
+        """
         return self.require("server transport", _scheme(url))  # type: ignore[no-any-return]
 
     def store(self, url: str) -> parts.StoreFactory:
-        """The store of a URL, by its scheme."""
+        """The store of a URL, by its scheme.
+
+        :raises ConfigurationError: if there is none.
+        """
         return self.require("store", _scheme(url))  # type: ignore[no-any-return]
 
     def key_algorithm(self, identifier: ObjectIdentifier | str) -> parts.KeyAlgorithm:
@@ -186,7 +221,10 @@ class Plugins:
 
 
 def _scheme(url: str) -> str:
-    return urlsplit(url).scheme
+    try:
+        return urlsplit(url).scheme
+    except ValueError as error:
+        raise ConfigurationError(f"{url} is no URL: {error}") from error
 
 
 def _show(identifier: Any) -> str:
