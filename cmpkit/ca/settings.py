@@ -55,7 +55,7 @@ class InvalidSettings(ConfigurationError):
 
 @contextmanager
 def naming(key: str) -> Iterator[None]:
-    """Put ``[table] key: `` before what the block complains about, and make it a mistake of the configuration.
+    """Put ``[table] key:`` before what the block complains about, and make it a mistake of the configuration.
 
     :raises ConfigurationError: if the block raises a CMPError.
     """
