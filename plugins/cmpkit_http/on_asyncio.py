@@ -60,11 +60,11 @@ async def run(
 async def _stop(server: _Server, shutdown: anyio.Event) -> None:
     try:
         await shutdown.wait()
-    except BaseException:
-        server.cancelled = True
-        raise
-    finally:
         server.should_exit = True
+        await anyio.sleep_forever()
+    except BaseException:
+        server.give_up()
+        raise
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
@@ -79,7 +79,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._started = started
-        self.cancelled = False
+        self._cancelled = False
+
+    def give_up(self) -> None:
+        """Stop, and do not wait for what is in flight."""
+        self.should_exit = True
+        self._cancelled = True
+        self._cancel_tasks()
+
+    def _cancel_tasks(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,9 +100,8 @@ class _Server(uvicorn.Server):
         self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.cancelled:
-            for task in self.server_state.tasks:
-                task.cancel()
+        if self._cancelled:
+            self._cancel_tasks()
         await super().shutdown(sockets)
 
 
