@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
@@ -84,6 +85,10 @@ def plugin(session: nox.Session) -> None:
     session.install("build", "--group=test")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(wheels))
     (wheel,) = wheels.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        strays = [name for name in archive.namelist() if "example" in name or name.startswith("tests/")]
+    if strays:
+        session.error(f"not for the wheel: {', '.join(strays)}")
     session.install("--force-reinstall", "--no-deps", str(wheel))
     session.install(f"cmpkit[all] @ {wheel.as_uri()}", "./plugins/example")
     session.chdir("plugins/example")
