@@ -55,7 +55,7 @@ def _ca_facts(enrolled: Enrolled, work: Work) -> list[tuple[str, str]]:
     """What became of the trust anchors that the server offers: nobody trusts them without having seen them."""
     adopted = work.job.request.adopt_ca_pubs
     label = "adopted as trust anchor" if adopted else "offered as trust anchor, not adopted"
-    return [(label, summarise(der)) for der in enrolled.ca_pubs]
+    return [(label, summarise(der)) for der in enrolled.ca_pubs if der not in work.anchors]
 
 
 def _values(enrolled: Enrolled, work: Work, described: dict[str, str]) -> dict[str, Any]:

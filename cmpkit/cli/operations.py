@@ -37,12 +37,14 @@ class Work:
     """What the steps of a command share.
 
     :param key: the key to certify, if there is one.
+    :param anchors: DER of the trust anchors.
     """
 
     job: Job
     plugins: Plugins
     credentials: Credentials
     key: CertifiedKey | None
+    anchors: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ async def _perform(
     given = await credentials(job, plugins)
     options = await client_options(job, plugins)
     trust = await read_all(job.trust.trusted)
-    work = Work(job, plugins, given, await operation.key(job, plugins, given))
+    work = Work(job, plugins, given, await operation.key(job, plugins, given), trust)
     transaction = await _begun(work, saved)
     tracker.transaction_id = transaction.transaction_id if transaction else None
     with Progress() as progress:
