@@ -21,51 +21,61 @@ __all__ = ["init"]
 _EXISTING = "A CA that exists, or that another CA certifies"
 
 
+_Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to make; must not exist, or be empty.")]
+_Listen = Annotated[
+    list[str] | None,
+    typer.Option("--listen", metavar="URL", help="Address to listen on; may be repeated.", show_default=False),
+]
+_Subject = Annotated[
+    str | None, typer.Option("--subject", metavar="DN", help="Name of the CA; without it, one is made up.")
+]
+_KeyType = Annotated[str, typer.Option("--key-type", metavar="TYPE", help="Of all keys: p256, rsa3072 …")]
+_CACert = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-cert",
+        metavar="FILE",
+        help="Certificate of the CA and those above it: PEM, DER or PKCS#12.",
+        rich_help_panel=_EXISTING,
+    ),
+]
+_CAKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-key", metavar="FILE", help="Its private key, if it is in another file.", rich_help_panel=_EXISTING
+    ),
+]
+_CAKeyPassword = Annotated[
+    str | None,
+    typer.Option(
+        "--ca-keypass",
+        metavar="file:PATH|env:NAME|fd:N",
+        help="Where the password of the key or of the PKCS#12 file is.",
+        rich_help_panel=_EXISTING,
+    ),
+]
+_CSROut = Annotated[
+    Path | None,
+    typer.Option(
+        "--csr-out",
+        metavar="FILE",
+        help="Write a request (PKCS#10) for another CA to sign; then run init again with --ca-cert.",
+        rich_help_panel=_EXISTING,
+    ),
+]
+
+
 def init(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory to make; must not exist, or be empty.")],
+    directory: _Directory,
     *,
-    listen: Annotated[
-        list[str] | None,
-        typer.Option("--listen", metavar="URL", help="Address to listen on; may be repeated.", show_default=False),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="DN", help="Name of the CA; without it, one is made up.")
-    ] = None,
-    key_type: Annotated[str, typer.Option("--key-type", metavar="TYPE", help="Of all keys: p256, rsa3072 …")] = "p256",
-    ca_cert: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca-cert",
-            metavar="FILE",
-            help="Certificate of the CA and those above it: PEM, DER or PKCS#12.",
-            rich_help_panel=_EXISTING,
-        ),
-    ] = None,
-    ca_key: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca-key", metavar="FILE", help="Its private key, if it is in another file.", rich_help_panel=_EXISTING
-        ),
-    ] = None,
-    ca_keypass: Annotated[
-        str | None,
-        typer.Option(
-            "--ca-keypass",
-            metavar="file:PATH|env:NAME|fd:N",
-            help="Where the password of the key or of the PKCS#12 file is.",
-            rich_help_panel=_EXISTING,
-        ),
-    ] = None,
-    csr_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--csr-out",
-            metavar="FILE",
-            help="Write a request (PKCS#10) for another CA to sign; then run init again with --ca-cert.",
-            rich_help_panel=_EXISTING,
-        ),
-    ] = None,
+    listen: _Listen = None,
+    subject: _Subject = None,
+    key_type: _KeyType = "p256",
+    ca_cert: _CACert = None,
+    ca_key: _CAKey = None,
+    ca_keypass: _CAKeyPassword = None,
+    csr_out: _CSROut = None,
     json: JSONOption = False,
 ) -> None:
     """Make a CA with a CMP server: keys, certificates, store and configuration in one directory. Asks nothing."""

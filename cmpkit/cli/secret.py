@@ -35,37 +35,44 @@ _WITHOUT_LIMIT = {"subject": "any", "profile": "any", "uses": "unlimited", "expi
 secret_app = typer.Typer(help="Shared secrets: add, list, revoke.", no_args_is_help=True)
 
 
+_Reference = Annotated[str, typer.Argument(metavar="REF", help="Reference by which a client names the secret.")]
+_Source = Annotated[
+    str | None,
+    typer.Option(
+        "--secret",
+        metavar="file:PATH|env:NAME|fd:N",
+        help="Where the secret is; without it, a strong one is made and printed.",
+    ),
+]
+_Subject = Annotated[
+    str | None, typer.Option("--subject", metavar="DN", help="The subject it grants.", show_default="CN=REF")
+]
+_AnySubject = Annotated[bool, typer.Option("--any-subject", help="Grant any subject.")]
+_Uses = Annotated[str, typer.Option("--uses", metavar="N|unlimited", help="How many certificates it is good for.")]
+_Expires = Annotated[
+    str,
+    typer.Option("--expires", metavar="TIME", help="Until when: 12h, 30d, 2026-01-31, 2026-01-31T12:00Z or never."),
+]
+_Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="NAME", help="The profile it is for.", show_default="the policy's default_profile"
+    ),
+]
+
+
 @secret_app.command(cls=Command)
 def add(
     ctx: typer.Context,
-    reference: Annotated[str, typer.Argument(metavar="REF", help="Reference by which a client names the secret.")],
+    reference: _Reference,
     *,
     config: ConfigOption,
-    secret: Annotated[
-        str | None,
-        typer.Option(
-            "--secret",
-            metavar="file:PATH|env:NAME|fd:N",
-            help="Where the secret is; without it, a strong one is made and printed.",
-        ),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="DN", help="The subject it grants.", show_default="CN=REF")
-    ] = None,
-    any_subject: Annotated[bool, typer.Option("--any-subject", help="Grant any subject.")] = False,
-    uses: Annotated[
-        str, typer.Option("--uses", metavar="N|unlimited", help="How many certificates it is good for.")
-    ] = "1",
-    expires: Annotated[
-        str,
-        typer.Option("--expires", metavar="TIME", help="Until when: 12h, 30d, 2026-01-31, 2026-01-31T12:00Z or never."),
-    ] = DEFAULT_EXPIRY,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            "--profile", metavar="NAME", help="The profile it is for.", show_default="the policy's default_profile"
-        ),
-    ] = None,
+    secret: _Source = None,
+    subject: _Subject = None,
+    any_subject: _AnySubject = False,
+    uses: _Uses = "1",
+    expires: _Expires = DEFAULT_EXPIRY,
+    profile: _Profile = None,
     json: JSONOption = False,
 ) -> None:
     """Add a secret: by itself for one certificate with the subject CN=REF, within 30 days."""
@@ -120,7 +127,7 @@ def list_secrets(ctx: typer.Context, config: ConfigOption, json: JSONOption = Fa
 @secret_app.command(cls=Command)
 def revoke(
     ctx: typer.Context,
-    reference: Annotated[str, typer.Argument(metavar="REF", help="Reference of the secret.")],
+    reference: _Reference,
     config: ConfigOption,
     json: JSONOption = False,
 ) -> None:
