@@ -81,7 +81,7 @@ def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result
         extra_certs=result.chain,
         certificates=(record,),
         changes=changes,
-        spent=(work.auth.credential.secret.reference,) if work.auth.credential.secret else (),
+        spent=_spent(work),
         audit=(
             work.audit(
                 "issued",
@@ -94,6 +94,12 @@ def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result
             *(change_event(work.now, work.auth, opening, change) for change in changes),
         ),
     )
+
+
+def _spent(work: Work) -> tuple[bytes, ...]:
+    """What the store counts a use of: a secret without limit may be one that it does not hold."""
+    secret, grant = work.auth.credential.secret, work.auth.grant
+    return (secret.reference,) if secret and grant and grant.uses is not None else ()
 
 
 def _waiting(work: Work, opening: PKIMessage, cert_req_id: int, result: Pending, transaction: Any) -> Reply:

@@ -49,7 +49,10 @@ class SecretRecord:
 
 
 class SecretSource(Protocol):
-    """Finds the shared secret for a senderKID."""
+    """Finds the shared secret for a senderKID.
+
+    The store counts uses: a source with secrets that are not in the store grants them without limit (``uses=None``).
+    """
 
     name: str
 
