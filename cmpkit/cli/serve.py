@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "LogLevel", "serve"]
 
-GRACE_SECONDS = 4.5
-"""What has not ended so long after the signal is cut off, so that the process ends within 5 s."""
+GRACE_SECONDS = 3.5
+"""What has not ended so long after the signal is cut off, so that the process ends within 5 s, on slow machines too."""
 
 
 class Backend(enum.Enum):
