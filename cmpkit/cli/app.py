@@ -68,5 +68,4 @@ def main(arguments: Sequence[str] | None = None, *, plugins: Plugins | None = No
     :param arguments: without the name of the program; ``None`` takes those of the process.
     :param plugins: the parts that commands use; ``None`` takes those that are installed.
     """
-    app(arguments, obj=plugins)
-    raise SystemExit(0)
+    raise SystemExit(app(arguments, obj=plugins))

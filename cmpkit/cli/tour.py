@@ -66,8 +66,8 @@ class Tour:
         shutdown = anyio.Event()
         failure: CMPError | None = None
         async with anyio.create_task_group() as group:
-            (self._url,) = await group.start(partial(serve, configuration, self._plugins, shutdown=shutdown))
             try:
+                (self._url,) = await group.start(partial(serve, configuration, self._plugins, shutdown=shutdown))
                 await self._be_a_client(secret)
             except CMPError as error:
                 # Raised here it would come out of the task group in an exception group.

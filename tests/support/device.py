@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ class Road:
     :param faults: for the next exchanges: an exception in place of the request or, from a function, another answer.
     :param waits: how often the server says that it needs time before it sees the request.
     :param check_after: seconds that it asks to wait.
+    :param ahead: how far the server's clock is ahead in the next exchanges.
     """
 
     config: Path
     faults: list[BaseException | Callable[[bytes], bytes] | None] = field(default_factory=list)
     waits: int = 0
     check_after: int = 0
+    ahead: list[timedelta] = field(default_factory=list)
     requests: list[PKIMessage] = field(default_factory=list)
     options: TransportOptions | None = None
     schemes: tuple[str, ...] = ("test",)
@@ -73,8 +76,14 @@ class Road:
     async def _serve(self, request: bytes) -> bytes:
         plugins = server_plugins()
         configuration = load_configuration(self.config, plugins)
-        async with open_parts(configuration, plugins) as parts:
-            answer = await build_server(configuration.server, parts, plugins).handle(request, Peer("test"))
+        ahead = self.ahead.pop(0) if self.ahead else timedelta()
+
+        def clock() -> datetime:
+            return datetime.now(UTC) + ahead
+
+        async with open_parts(configuration, plugins, clock=clock) as parts:
+            server = build_server(configuration.server, parts, plugins, clock=clock)
+            answer = await server.handle(request, Peer("test"))
         assert answer.der is not None
         return answer.der
 

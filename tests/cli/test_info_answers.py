@@ -1,0 +1,35 @@
+"""Answers to genm that no server of ours gives."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import InfoTypeAndValue, Null
+from cmpkit.cli.info import operation
+from cmpkit.cli.jobs import Wanted
+from cmpkit.errors import TrustError
+from cmpkit.plugins import load_plugins
+
+WORK: Any = SimpleNamespace(job=SimpleNamespace(url="test:", wanted=Wanted()), plugins=load_plugins())
+
+
+@pytest.mark.parametrize("oid", [oids.CA_CERTS, oids.CURRENT_CRL, oids.UNSUPPORTED_OIDS])
+def test_a_value_that_cannot_be_read_is_not_believed(oid: ObjectIdentifier) -> None:
+    with pytest.raises(TrustError, match=oid.dotted_string.replace(".", r"\.")):
+        operation().finish((InfoTypeAndValue(oid, Null()),), WORK)
+
+
+def test_a_value_of_an_unknown_type_is_shown_as_it_is() -> None:
+    result = operation().finish((InfoTypeAndValue(ObjectIdentifier("1.2.3"), Null()),), WORK)
+    assert result.facts == [("1.2.3", "BQA=")]
+    assert result.values["answers"] == [{"type": "1.2.3", "oid": "1.2.3", "value": "BQA="}]
+
+
+def test_an_absent_value_means_that_there_is_nothing_to_give() -> None:
+    result = operation().finish((InfoTypeAndValue(oids.CA_CERTS),), WORK)
+    assert result.facts == [("caCerts", "nothing")]
