@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 
+import event_loops
 import hypothesis
 import pytest
 
@@ -36,6 +37,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """
     backend: str = request.param
     return backend
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registered here, since fixtures of session scope know only the hooks of a conftest.py beside pyproject.toml."""
+    config.pluginmanager.register(event_loops)
 
 
 @pytest.hookimpl(wrapper=True)
