@@ -15,16 +15,25 @@ import cmpkit
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "plugins" / "example"
 SOURCES = sorted((EXAMPLE / "src").rglob("*.py"))
-FOR_PLUGINS = {"asn1", "crypto", "enums", "errors", "hookspecs", "oids", "parts", "plugins", "testing", "transports"}
+FOR_PLUGINS = {"asn1", "crypto", "enums", "errors", "hookspecs", "oids", "parts", "testing", "transports"}
+FOR_TESTS = FOR_PLUGINS | {"config", "plugins"}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((EXAMPLE / "tests").rglob("*.py"))], ids=lambda path: path.name)
-def test_the_example_imports_only_public_names(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        *((path, FOR_PLUGINS) for path in SOURCES),
+        *((path, FOR_TESTS) for path in sorted((EXAMPLE / "tests").rglob("*.py"))),
+    ],
+    ids=lambda value: value.name if isinstance(value, Path) else "",
+)
+def test_the_example_imports_only_public_names(path: Path, allowed: set[str]) -> None:
     found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     ours = {node.module: {alias.name for alias in node.names} for node in found if node.module}
     for module, names in ours.items():
-        if module.startswith("cmpkit."):
-            assert module.split(".")[1] in FOR_PLUGINS
+        top, _, rest = module.partition(".")
+        if top == "cmpkit":
+            assert not rest or rest.split(".")[0] in allowed
             assert names <= set(importlib.import_module(module).__all__)
 
 
