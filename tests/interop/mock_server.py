@@ -44,6 +44,7 @@ def make_pki(openssl: OpenSSL, folder: Path, key_type: str) -> MockPKI:
 
     :param key_type: of the device: ``p256`` or ``rsa2048``.
     """
+    (folder / "req.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
     kinds = {"p256": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "rsa2048": ("-newkey", "rsa:2048")}
     extensions = {
         "ca": "basicConstraints=critical,CA:true",

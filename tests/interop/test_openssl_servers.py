@@ -31,11 +31,18 @@ def plugins() -> Plugins:
     return load_plugins()
 
 
-@pytest.fixture(scope="session", params=["p256", "rsa2048"])
-def pki(request: pytest.FixtureRequest, any_openssl: OpenSSL, tmp_path_factory: pytest.TempPathFactory) -> MockPKI:
-    folder = tmp_path_factory.mktemp(f"mock-{request.param}")
-    (folder / "req.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
-    return make_pki(any_openssl, folder, request.param)
+@pytest.fixture(scope="session")
+def made(any_openssl: OpenSSL, tmp_path_factory: pytest.TempPathFactory) -> dict[str, MockPKI]:
+    """Certificates for devices with each type of key."""
+    return {
+        key_type: make_pki(any_openssl, tmp_path_factory.mktemp(f"mock-{key_type}"), key_type)
+        for key_type in ("p256", "rsa2048")
+    }
+
+
+@pytest.fixture
+def pki(made: dict[str, MockPKI]) -> MockPKI:
+    return made["p256"]
 
 
 class Talk:
@@ -88,6 +95,10 @@ def device(pki: MockPKI, plugins: Plugins, by: str) -> Device:
 
 
 class TestOperations:
+    @pytest.fixture(params=["p256", "rsa2048"])
+    def pki(self, request: pytest.FixtureRequest, made: dict[str, MockPKI]) -> MockPKI:
+        return made[request.param]
+
     @pytest.fixture
     def url(self, openssl: OpenSSL, pki: MockPKI, by: str) -> Iterator[str]:
         with mock_server(openssl, pki, by=by) as url:
@@ -106,6 +117,15 @@ class TestOperations:
         csr = await build_p10(x509.Name.from_rfc4514_string("CN=given,O=Mock"), device.key, ())
         async with device.client(url) as client:
             assert device.is_enrolled(await client.request_p10(csr))
+
+    async def test_kur_updates(self, openssl, pki, plugins):
+        """The server wants oldCertId to be the certificate that it gives out."""
+        device = Device(pki, plugins, "certificate")
+        old = pki.credentials("given", plugins)
+        with mock_server(openssl, pki, by="certificate") as url:
+            async with device.client(url) as client:
+                assert device.is_enrolled(await client.update(old, old.key))
+        assert device.talk.bodies == [BodyType.KUR, BodyType.KUP, BodyType.CERT_CONF, BodyType.PKICONF]
 
     async def test_rr_revokes(self, device, url):
         async with device.client(url) as client:
@@ -129,16 +149,6 @@ class TestOperations:
                 await client.enroll(SUBJECT, device.key)
 
 
-async def test_kur_updates(openssl, pki, plugins):
-    """The server wants oldCertId to be the certificate that it gives out."""
-    device = Device(pki, plugins, "certificate")
-    old = pki.credentials("given", plugins)
-    with mock_server(openssl, pki, by="certificate") as url:
-        async with device.client(url) as client:
-            assert device.is_enrolled(await client.update(old, old.key))
-    assert device.talk.bodies == [BodyType.KUR, BodyType.KUP, BodyType.CERT_CONF, BodyType.PKICONF]
-
-
 async def test_an_answer_under_hmac_sha1_is_refused_and_the_option_named(openssl, pki, plugins):
     device = Device(pki, plugins, "secret")
     with mock_server(openssl, pki) as url:
@@ -159,8 +169,8 @@ async def test_the_client_polls(openssl, pki, device, by):
 
 
 async def test_the_client_gives_up_in_time_and_goes_on_later(openssl, pki, device, by, tmp_path):
-    with mock_server(openssl, pki, "-poll_count", 2, "-check_after", 2, by=by) as url:
-        async with device.client(url, total_timeout=1.0, state=tmp_path) as client:
+    with mock_server(openssl, pki, "-poll_count", 2, "-check_after", 1, by=by) as url:
+        async with device.client(url, total_timeout=0.5, state=tmp_path) as client:
             with pytest.raises(StillWaiting) as caught:
                 await client.enroll(SUBJECT, device.key)
         assert caught.value.saved is not None
