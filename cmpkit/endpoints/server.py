@@ -61,6 +61,7 @@ class ServerSettings:
 
 
 def _utc_now() -> datetime:
+    """The time, in UTC."""
     return datetime.now(UTC)
 
 
