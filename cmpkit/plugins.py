@@ -12,7 +12,7 @@ import pluggy
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import hookspecs, parts
-from cmpkit.asn1 import SubjectPublicKeyInfo, decode
+from cmpkit.asn1 import read_public_key_info
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 
@@ -207,7 +207,7 @@ class Plugins:
 
         :raises CMPError: badDataFormat if it cannot be read, badAlg if no part knows it.
         """
-        return self.key_algorithm(decode(SubjectPublicKeyInfo, public_key_info).algorithm.algorithm)
+        return self.key_algorithm(read_public_key_info(public_key_info).algorithm.algorithm)
 
     @property
     def key_types(self) -> tuple[str, ...]:

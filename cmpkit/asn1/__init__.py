@@ -11,6 +11,7 @@ from cmpkit.asn1.algorithms import (
     PBMParameter,
     RSASSAPSSParams,
     SubjectPublicKeyInfo,
+    read_public_key_info,
 )
 from cmpkit.asn1.cms import EncryptedContentInfo, EnvelopedData, OriginatorInfo
 from cmpkit.asn1.codec import OpenSequence, decode, decode_list, encode, encode_list, parse_tlv, to_tlv
@@ -174,6 +175,7 @@ __all__ = [
     "encode_list",
     "encode_message",
     "parse_tlv",
+    "read_public_key_info",
     "sequence",
     "to_tlv",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1.codec import OpenSequence
+from cmpkit.asn1.codec import OpenSequence, decode
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
 
@@ -18,6 +19,7 @@ __all__ = [
     "PBMParameter",
     "RSASSAPSSParams",
     "SubjectPublicKeyInfo",
+    "read_public_key_info",
 ]
 
 
@@ -48,6 +50,15 @@ class SubjectPublicKeyInfo:
 
     algorithm: AlgorithmIdentifier
     subject_public_key: BitString
+
+
+@lru_cache(maxsize=256)
+def read_public_key_info(der: bytes) -> SubjectPublicKeyInfo:
+    """A public key, read; the last ones are kept, for each is looked at several times while one message is answered.
+
+    :raises CMPError: badDataFormat if it is none.
+    """
+    return decode(SubjectPublicKeyInfo, der)
 
 
 @sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -13,7 +14,7 @@ from cryptography.x509 import NameOID, ObjectIdentifier
 from cmpkit.asn1 import IA5String, PrintableString, decode
 from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["common_name", "format_name", "names_match", "parse_name"]
+__all__ = ["common_name", "format_name", "names_match", "parse_name", "read_name"]
 
 _ATTRIBUTE_TYPES = {
     "CN": NameOID.COMMON_NAME,
@@ -187,6 +188,15 @@ def _fault(text: str, detail: str) -> ConfigurationError:
 def format_name(name: x509.Name) -> str:
     """The name as text (RFC 4514), with OIDs for the attribute types that RFC 4514 does not name."""
     return name.rfc4514_string()
+
+
+@lru_cache(maxsize=256)
+def read_name(der: bytes) -> x509.Name:
+    """A name from its DER; the last ones are kept, for each is looked at several times while one message is answered.
+
+    :raises CMPError: badDataFormat if it is none.
+    """
+    return decode(x509.Name, der)
 
 
 def names_match(a: x509.Name, b: x509.Name) -> bool:

@@ -138,11 +138,13 @@ _CA = (
     .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints)
 )
 _END_ENTITY = ExtensionPolicy.permit_all()
+# The octets of a proven issuer are those that _CA was applied to.
+_PROVEN_CA = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
 _proven = ProvenIssuers()
 
 
-def _trusting(certificate: x509.Certificate) -> PolicyBuilder:
-    return PolicyBuilder().store(Store([certificate])).extension_policies(ca_policy=_CA, ee_policy=_END_ENTITY)
+def _trusting(certificate: x509.Certificate, ca_policy: ExtensionPolicy = _CA) -> PolicyBuilder:
+    return PolicyBuilder().store(Store([certificate])).extension_policies(ca_policy=ca_policy, ee_policy=_END_ENTITY)
 
 
 def validate_path(
@@ -282,7 +284,7 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
         raise _not_trusted(f"the path of {titles}, is not valid: {_reason(error)}") from error
     # The library may have found a shorter way among certificates of one name.
     if len(path) > 1 and chain == [_load(node.der) for node in (*path, anchor.node)]:
-        _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1]))
+        _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1], _PROVEN_CA))
 
 
 def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime) -> list[x509.Certificate]:

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 from cryptography import x509
@@ -33,7 +33,6 @@ from cmpkit.asn1 import (
     GeneralizedTime,
     Implicit,
     RevokedCertificate,
-    SubjectPublicKeyInfo,
     TBSCertificate,
     TBSCertList,
     Time,
@@ -41,7 +40,8 @@ from cmpkit.asn1 import (
     Validity,
     decode,
     encode,
-    parse_tlv,
+    encode_list,
+    read_public_key_info,
     sequence,
     to_tlv,
 )
@@ -82,38 +82,34 @@ CERT_HASH_RULE = "RFC 9810 section 5.3.18"
 
 @sequence
 class CertificateOutline:
-    """The signed part of a certificate, with everything that is seldom needed left unread."""
+    """The signed part of a certificate, with names and key, which are compared by their octets, left unread."""
 
     version: Annotated[int, Explicit(0), Default(0)] = 0
     serial_number: int
     signature: TLV
     issuer: TLV
-    validity: TLV
+    validity: Validity
     subject: TLV
     subject_public_key_info: TLV
     issuer_unique_id: Annotated[BitString | None, Implicit(1)] = None
     subject_unique_id: Annotated[BitString | None, Implicit(2)] = None
-    extensions: Annotated[list[TLV] | None, Explicit(3)] = None
+    extensions: Annotated[list[Extension] | None, Explicit(3)] = None
 
     def extension(self, oid: ObjectIdentifier) -> bytes | None:
-        """The DER of the first extension with that OID, or ``None``.
+        """The DER of the first extension with that OID, or ``None``."""
+        return self._extension_values.get(oid)
 
-        :raises CMPError: badDataFormat if the extensions cannot be read.
-        """
-        for element in self.extensions or ():
-            found = parse_tlv(element, Extension)
-            if found.extn_id == oid:
-                return found.extn_value
-        return None
+    @cached_property
+    def _extension_values(self) -> dict[ObjectIdentifier, bytes]:
+        found: dict[ObjectIdentifier, bytes] = {}
+        for extension in self.extensions or ():
+            found.setdefault(extension.extn_id, extension.extn_value)
+        return found
 
     @property
     def validity_period(self) -> tuple[datetime, datetime]:
-        """notBefore and notAfter.
-
-        :raises CMPError: badDataFormat if they cannot be read.
-        """
-        validity = parse_tlv(self.validity, Validity)
-        return validity.not_before.as_datetime(), validity.not_after.as_datetime()
+        """notBefore and notAfter."""
+        return self.validity.not_before.as_datetime(), self.validity.not_after.as_datetime()
 
 
 @sequence
@@ -125,7 +121,7 @@ class _OutlinedCertificate:
 
 @lru_cache(maxsize=256)
 def outline(der: bytes) -> CertificateOutline:
-    """The signed part of a certificate, read as far as names, key and extensions as elements.
+    """The signed part of a certificate, read but for names and key, which stay elements.
 
     The same few certificates are looked at several times while one message is checked, so the last ones are kept.
 
@@ -148,7 +144,7 @@ def key_identifier(public_key_info: bytes) -> bytes:
     :param public_key_info: DER of the SubjectPublicKeyInfo.
     :raises CMPError: badDataFormat if it is none.
     """
-    key = decode(SubjectPublicKeyInfo, public_key_info).subject_public_key
+    key = read_public_key_info(public_key_info).subject_public_key
     return hashlib.sha1(key.as_bytes(), usedforsecurity=False).digest()
 
 
@@ -189,11 +185,7 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
         )
     )
     signature = await issuer_key.sign(tbs)
-    return encode(
-        CertificateWire(
-            tbs_certificate=to_tlv(tbs), signature_algorithm=algorithm, signature_value=BitString(signature, 0)
-        )
-    )
+    return encode_list((tbs, algorithm, BitString(signature, 0)))
 
 
 def _time(moment: datetime) -> Time:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from cryptography import x509
 
-from cmpkit.asn1 import AlgorithmIdentifier, InfoTypeAndValue, PKIBody, PKIHeader, PKIMessage
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    GeneralName,
+    InfoTypeAndValue,
+    PKIBody,
+    PKIHeader,
+    PKIMessage,
+    directory_name,
+)
 from cmpkit.crypto.protection import find_protection, mac_protection
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
@@ -43,9 +52,7 @@ async def seal(
     bare = PKIMessage(header, body)
     assert header.protection_alg is not None
     value = await protection.protect(bare.protected_part, header.protection_alg, key)
-    message = PKIMessage(header, body, value, tuple(dict.fromkeys(extra_certs)))
-    message.__dict__["protected_part"] = bare.protected_part
-    return message
+    return bare.with_protection(value, dict.fromkeys(extra_certs))
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Protector:
     plugins: Plugins
     signer: SigningCredentials
     name: x509.Name
+
+    @cached_property
+    def _senders(self) -> tuple[GeneralName, GeneralName]:
+        """The sender of answers under a signature, and of those under a MAC."""
+        return directory_name(self.signer.subject), directory_name(self.name)
 
     async def answer(
         self,
@@ -79,7 +91,7 @@ class Protector:
         protection, algorithm, key = protection_for(secret or self.signer, self.plugins, like)
         header = response_header(
             request,
-            sender=self.name if secret else self.signer.subject,
+            sender=self._senders[secret is not None],
             sender_kid=secret.reference if secret else self.signer.key_identifier,
             protection_alg=algorithm,
             recip_nonce=request.sender_nonce if request else None,

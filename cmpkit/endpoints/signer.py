@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from cryptography import x509
-
 from cmpkit import oids
-from cmpkit.asn1 import PKIMessage, decode, distinguished_name, parse_tlv
-from cmpkit.crypto.names import format_name, names_match
+from cmpkit.asn1 import PKIMessage, decode, distinguished_name, encode, encode_general_name
+from cmpkit.crypto.names import format_name, names_match, read_name
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
 from cmpkit.crypto.protection import find_protection
 from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
@@ -78,10 +76,12 @@ def _misfit(message: PKIMessage, der: bytes) -> str:
             return "senderKID is missing"
         if identifier is not None and identifier != header.sender_kid:
             return "senderKID is not the SubjectKeyIdentifier of a certificate that came"
-        subject = parse_tlv(certificate.subject, x509.Name)
+        subject_der = encode(certificate.subject)
+        subject = read_name(subject_der)
     except CMPError:
         return "a certificate in extraCerts cannot be read"
-    sender = distinguished_name(header.sender)
+    same_octets = header.sender.tag == "directory_name" and encode_general_name(header.sender).data == subject_der
+    sender = subject if same_octets else distinguished_name(header.sender)
     if sender is None:
         return "sender is no directoryName"
     if not names_match(sender, subject):

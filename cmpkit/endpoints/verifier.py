@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography import x509
-
-from cmpkit.asn1 import PKIMessage
-from cmpkit.crypto.names import common_name, format_name
+from cmpkit.asn1 import PKIMessage, encode
+from cmpkit.crypto.names import common_name, format_name, read_name
 from cmpkit.crypto.protection import find_protection
-from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id
+from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -141,7 +139,7 @@ class ServerVerifier:
 
     @staticmethod
     def _authenticated(certificate: bytes, record: CertificateRecord | None) -> Authenticated:
-        subject = x509.load_der_x509_certificate(certificate).subject
+        subject = read_name(encode(outline(certificate).subject))
         credential = Credential(
             ProtectionKind.SIGNATURE, f"cert:{fingerprint(certificate).hex()}", certificate=certificate
         )

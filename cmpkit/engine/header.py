@@ -15,11 +15,13 @@ from cryptography import x509
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     GeneralizedTime,
+    GeneralName,
     InfoTypeAndValue,
     PKIHeader,
     PKIMessage,
     directory_name,
 )
+from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError
 
@@ -52,13 +54,14 @@ def check_request_header(message: PKIMessage) -> None:
     header = message.header
     if header.pvno not in _SUPPORTED_VERSIONS:
         raise CMPError(
-            f"pvno {header.pvno} is not supported, versions 2 and 3 are",
+            f"pvno {number_text(header.pvno)} is not supported, versions 2 and 3 are",
             PKIFailureInfo.UNSUPPORTED_VERSION,
             rule="RFC 9810 section 7",
+            hint="the client may repeat the request with the version of this answer",
         )
     if (header.protection_alg is None) != (message.protection is None):
         raise _bad_format("protectionAlg and protection must be present together", "RFC 9810 section 5.1.1")
-    if header.transaction_id is None:
+    if not header.transaction_id:
         raise _bad_format("transactionID is missing", _RULE)
     for name in ("transaction_id", "sender_nonce", "recip_nonce", "sender_kid", "recip_kid"):
         if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
@@ -68,6 +71,7 @@ def check_request_header(message: PKIMessage) -> None:
             f"senderNonce has {len(header.sender_nonce or b'')} octets, at least {NONCE_SIZE} are needed",
             PKIFailureInfo.BAD_SENDER_NONCE,
             rule=_RULE,
+            hint="the client must send 16 random octets with each message",
         )
     if message.protection is None:
         raise CMPError(
@@ -125,10 +129,19 @@ def check_response_header(message: PKIMessage, expected: Correlation) -> None:
         raise _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
     if len(header.sender_nonce or b"") < NONCE_SIZE:
         raise _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
-    # R-010: OpenSSL answers a certConf of version 3 with a pkiconf of version 2.
-    lower_allowed = message.body.type in (BodyType.ERROR, BodyType.PKICONF)
-    if header.pvno != expected.pvno and not (lower_allowed and header.pvno < expected.pvno):
-        raise _foreign(f"pvno {header.pvno} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION)
+    if header.pvno != expected.pvno and not _may_differ(message, expected.pvno):
+        raise _foreign(
+            f"pvno {number_text(header.pvno)} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION
+        )
+
+
+def _may_differ(message: PKIMessage, expected: int) -> bool:
+    """Whether an answer may have another version (R-010).
+
+    An error says by its version which ones its sender supports. OpenSSL answers a certConf of version 3 with 2.
+    """
+    late = message.body.type in (BodyType.PKICONF, BodyType.POLL_REP)
+    return message.body.type is BodyType.ERROR or (late and message.header.pvno < expected)
 
 
 def _foreign(what: str, fail_info: PKIFailureInfo) -> TrustError:
@@ -165,7 +178,7 @@ def request_header(
 def response_header(
     request: PKIHeader | None,
     *,
-    sender: x509.Name,
+    sender: GeneralName,
     sender_kid: bytes | None,
     protection_alg: AlgorithmIdentifier | None,
     recip_nonce: bytes | None,
@@ -179,7 +192,7 @@ def response_header(
     """
     return PKIHeader(
         pvno=_answer_version(request),
-        sender=directory_name(sender),
+        sender=sender,
         recipient=request.sender if request else directory_name(x509.Name([])),
         message_time=whole_seconds(now),
         protection_alg=protection_alg,
