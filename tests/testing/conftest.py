@@ -67,7 +67,7 @@ async def store(tmp_path: Path, anyio_backend: str, plugins: Plugins) -> AsyncIt
     await opened.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def hierarchy(anyio_backend: str, key: PrivateKey, other_key: PrivateKey) -> Hierarchy:
     name = parse_name("CN=Example CA,O=Example")
     return await make_hierarchy(name, root_key=other_key, issuing_key=key, now=VirtualClock()())
