@@ -504,7 +504,7 @@ async def test_signal_handlers_are_left_alone() -> None:
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-ASYNCIO_ONLY = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+ASYNCIO_ONLY = pytest.mark.parametrize("anyio_backend", ["asyncio"], scope="session")
 
 
 class RecordingSocket:
