@@ -26,15 +26,11 @@ from cmpkit.parts.issuing import (
     CertificateRequest,
     Issued,
     Issuer,
-    IssuerFactory,
-    OpenContext,
     Pending,
     Policy,
-    PolicyFactory,
     Rejected,
     RevocationRequest,
     Revoked,
-    SecretSourceFactory,
 )
 from cmpkit.parts.keys import (
     KeyAlgorithm,
@@ -44,6 +40,12 @@ from cmpkit.parts.keys import (
     Protection,
     ProtectionKind,
     SharedSecret,
+)
+from cmpkit.parts.opening import (
+    IssuerFactory,
+    OpenContext,
+    PolicyFactory,
+    SecretSourceFactory,
 )
 from cmpkit.parts.store import (
     AuditEntry,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from cryptography import x509
 
 from cmpkit.asn1 import Extension
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError
-from cmpkit.parts.identity import Authenticated, CertificateRecord, CertificateState, SecretSource
-
-if TYPE_CHECKING:
-    from cmpkit.parts.store import Store
-    from cmpkit.plugins import Plugins
+from cmpkit.parts.identity import Authenticated, CertificateRecord, CertificateState
 
 __all__ = [
     "CertificateChange",
@@ -25,15 +19,11 @@ __all__ = [
     "CertificateRequest",
     "Issued",
     "Issuer",
-    "IssuerFactory",
-    "OpenContext",
     "Pending",
     "Policy",
-    "PolicyFactory",
     "Rejected",
     "RevocationRequest",
     "Revoked",
-    "SecretSourceFactory",
 ]
 
 
@@ -196,48 +186,3 @@ class Policy(Protocol):
 
         :raises CMPError: notAuthorized if not.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class OpenContext:
-    """What a factory may use to open its part.
-
-    :param directory: where the configuration file is; relative paths start there.
-    :param profiles: the certificate profiles by name.
-    """
-
-    directory: Path
-    store: Store
-    plugins: Plugins
-    profiles: Mapping[str, CertificateProfile]
-
-
-class IssuerFactory(Protocol):
-    """Opens an issuer from the ``[issuer]`` table whose ``kind`` it is."""
-
-    kind: str
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Issuer:
-        """The issuer.
-
-        :param settings: the table, without ``kind``.
-        :raises ConfigurationError: naming the key that is wrong.
-        """
-
-
-class PolicyFactory(Protocol):
-    """Opens a policy from the ``[policy]`` table whose ``kind`` it is."""
-
-    kind: str
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
-        """The policy; settings and errors as for :class:`IssuerFactory`."""
-
-
-class SecretSourceFactory(Protocol):
-    """Opens a source of shared secrets from a ``[[secrets]]`` table whose ``kind`` it is."""
-
-    kind: str
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> SecretSource:
-        """The source; settings and errors as for :class:`IssuerFactory`."""
