@@ -17,7 +17,7 @@ from cmpkit.cli.jobs import Job
 from cmpkit.cli.preparing import CertifiedKey, check_outputs, client_options, credentials, read_all
 from cmpkit.cli.results import Result, print_result
 from cmpkit.cli.watching import MessageSaver, Progress, TransactionTracker, split_names
-from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.endpoints.client import Client, Enrolled
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.saving import TransactionFolder
@@ -151,7 +151,9 @@ async def _is_ours(transaction: ClientTransaction, work: Work) -> bool:
         if message.header.protection_alg is None or message.protection is None:
             return False
         protection = find_protection(work.plugins, message.header.protection_alg.algorithm)
-        await protection.verify(message.protected_part, message.header.protection_alg, message.protection, credential)
+        await verify_protection(
+            protection, message.protected_part, message.header.protection_alg, message.protection, credential
+        )
     except CMPError:
         return False
     return True

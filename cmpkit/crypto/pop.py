@@ -33,7 +33,7 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.names import names_match
-from cmpkit.crypto.protection import mac_protection
+from cmpkit.crypto.protection import mac_protection, verify_protection
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import PrivateKey, SharedSecret
@@ -121,8 +121,8 @@ async def _check_auth_info(
         raise _bad_pop("publicKeyMAC needs a shared secret, the message is not protected by one", _SIGNATURE_RULE)
     protection = mac_protection(plugins, auth_info.alg_id.algorithm)
     try:
-        await protection.verify(
-            encode(poposk_input.public_key), auth_info.alg_id, _whole_octets(auth_info.value), secret
+        await verify_protection(
+            protection, encode(poposk_input.public_key), auth_info.alg_id, _whole_octets(auth_info.value), secret
         )
     except CMPError as error:
         if error.fail_info is PKIFailureInfo.BAD_MESSAGE_CHECK:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
@@ -11,7 +13,7 @@ from cmpkit.errors import CMPError
 from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, Protection, ProtectionKind
 from cmpkit.plugins import Plugins
 
-__all__ = ["SignatureProtection", "find_protection", "mac_protection"]
+__all__ = ["SignatureProtection", "find_protection", "mac_protection", "verify_protection"]
 
 
 class SignatureProtection:
@@ -89,3 +91,25 @@ def mac_protection(plugins: Plugins, oid: ObjectIdentifier = oids.PASSWORD_BASED
     if protection.kind is not ProtectionKind.MAC:
         raise CMPError(f"{oid.dotted_string} is not a protection by shared secret", PKIFailureInfo.BAD_ALG)
     return protection
+
+
+async def verify_protection(
+    protection: Protection,
+    octets: bytes,
+    algorithm: AlgorithmIdentifier,
+    value: bytes,
+    credential: Any,
+    *,
+    tolerances: frozenset[str] = frozenset(),
+) -> None:
+    """Return only if ``value`` protects ``octets``: a part that wants something exchanged first has verified nothing.
+
+    :raises CMPError: badAlg, badMessageCheck; wrongIntegrity if the protection needs an exchange before.
+    """
+    needed = await protection.verify(octets, algorithm, value, credential, tolerances=tolerances)
+    if needed is not None:
+        raise CMPError(
+            f"the protection needs an exchange before: {needed.reason}",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9810 section 5.1.3.4",
+        )

@@ -12,7 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import PKIMessage, decode, distinguished_name, encode, encode_general_name
 from cmpkit.crypto.names import format_name, names_match, read_name
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
-from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -99,7 +99,7 @@ async def verify_signature(message: PKIMessage, certificate: bytes, plugins: Plu
     algorithm = message.header.protection_alg
     protection = find_protection(plugins, algorithm.algorithm)
     public_key_info = certificate_public_key_info(certificate)
-    await protection.verify(message.protected_part, algorithm, message.protection, public_key_info)
+    await verify_protection(protection, message.protected_part, algorithm, message.protection, public_key_info)
 
 
 def validate_signer(

@@ -12,7 +12,7 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import PKIMessage, PKIStatusInfo
 from cmpkit.crypto.names import format_name, names_match
-from cmpkit.crypto.protection import find_protection
+from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import fingerprint
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
@@ -85,8 +85,13 @@ class AnswerVerifier:
                     PKIFailureInfo.WRONG_INTEGRITY,
                     rule="RFC 9483 section 3.2",
                 )
-            await protection.verify(
-                message.protected_part, algorithm, message.protection, self.credentials, tolerances=self.tolerances
+            await verify_protection(
+                protection,
+                message.protected_part,
+                algorithm,
+                message.protection,
+                self.credentials,
+                tolerances=self.tolerances,
             )
             return
         if not self.anchors and self.pinned is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 
 __all__ = ["Workshop"]
+
+_log = logging.getLogger("cmpkit.server")
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Workshop:
     async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
         context = InfoContext(self.issuer, auth, now)
         if not need.questions:
-            return tuple([await part.answer(None, context) for part in self.plugins.all("info type")])
+            return await self._tell_all(context)
         answers, unknown = [], []
         for question in need.questions:
             part = self.plugins.get("info type", question.info_type)
@@ -123,6 +126,16 @@ class Workshop:
                 answers.append(await part.answer(question.info_value, context))
         if unknown:
             answers.append(InfoTypeAndValue(oids.UNSUPPORTED_OIDS, encode_list(unknown)))
+        return tuple(answers)
+
+    async def _tell_all(self, context: InfoContext) -> tuple[InfoTypeAndValue, ...]:
+        """What can be told without a question (RFC 9810 section 5.3.19)."""
+        answers = []
+        for part in self.plugins.all("info type"):
+            try:
+                answers.append(await part.answer(None, context))
+            except CMPError as error:
+                _log.debug("not told unasked: %s", error)
         return tuple(answers)
 
 

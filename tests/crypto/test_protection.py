@@ -7,10 +7,10 @@ import pytest
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null
 from cmpkit.crypto.keys import generate_key
-from cmpkit.crypto.protection import SignatureProtection, find_protection, mac_protection
+from cmpkit.crypto.protection import SignatureProtection, find_protection, mac_protection, verify_protection
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import ProtectionKind
+from cmpkit.parts import NeedsExchange, ProtectionKind
 from cmpkit.plugins import Plugins
 
 PART = b"\x30\x03\x02\x01\x05"
@@ -63,3 +63,23 @@ def test_a_signature_is_no_mac(plugins: Plugins) -> None:
     with pytest.raises(CMPError, match="not a protection by shared secret") as caught:
         mac_protection(plugins, oids.ECDSA_SHA256)
     assert caught.value.fail_info is PKIFailureInfo.BAD_ALG
+
+
+async def test_what_needs_an_exchange_first_is_not_verified(plugins: Plugins) -> None:
+    class Encapsulating(SignatureProtection):
+        async def verify(self, *_: object, **__: object) -> NeedsExchange:
+            return NeedsExchange("a KEM ciphertext is missing")
+
+    protection = Encapsulating(plugins.key_algorithm("p256"))
+    with pytest.raises(CMPError, match="a KEM ciphertext is missing") as caught:
+        await verify_protection(protection, PART, AlgorithmIdentifier(oids.SHA256_WITH_RSA, Null()), b"", b"")
+    assert caught.value.fail_info is PKIFailureInfo.WRONG_INTEGRITY
+
+
+async def test_what_is_verified_returns(plugins: Plugins) -> None:
+    key = generate_key("p256", plugins)
+    protection = find_protection(plugins, key.signature_algorithm.algorithm)
+    octets = await protection.protect(PART, key.signature_algorithm, key)
+    await verify_protection(protection, PART, key.signature_algorithm, octets, key.public_key_info)
+    with pytest.raises(CMPError):
+        await verify_protection(protection, PART + b"x", key.signature_algorithm, octets, key.public_key_info)

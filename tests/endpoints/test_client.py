@@ -24,7 +24,8 @@ from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import CertificateState, Issued, Pending, SharedSecret
 
 from .conftest import World, subject_of
@@ -229,7 +230,7 @@ class TestCertificates:
         settings = ServerSettings(responder=ResponderSettings(ca_pubs=world.trust))
         ignorant = dataclasses.replace(world, settings=settings, trust=())
         async with ignorant.client(await world.secret("dev-43")) as client:
-            with pytest.raises(TrustError, match="no trust anchors"):
+            with pytest.raises(ConfigurationError, match="--adopt-ca-pubs"):
                 await client.enroll(subject="CN=dev-43")
         async with ignorant.client(secret, adopt_ca_pubs=True) as client:
             enrolled = await client.enroll(subject="CN=dev-42")
@@ -335,6 +336,25 @@ class TestCalls:
             (answer,) = await client.info(oids.CA_CERTS)
         certificates = decode_list(x509.Certificate, encode(answer.info_value))
         assert len(certificates) >= 1
+
+    async def test_who_asks_for_nothing_is_told_what_can_be_told_without_a_question(self, world, enrolled):
+        class NeedsQuestion:
+            oid, name = x509.ObjectIdentifier("1.2.3.4"), "question"
+
+            async def answer(self, value, context):
+                raise CMPError("which one?", PKIFailureInfo.BAD_REQUEST)
+
+        class Brings:
+            @hookimpl
+            def cmpkit_info_types(self):
+                return [NeedsQuestion()]
+
+        world.plugins.add(Brings(), "needs question")
+        async with world.client(enrolled) as client:
+            answers = await client.info()
+            assert {answer.info_type for answer in answers} == {oids.CA_CERTS, oids.CURRENT_CRL}
+            with pytest.raises(PeerRefusal):
+                await client.info(x509.ObjectIdentifier("1.2.3.4"))
 
     async def test_what_is_not_known_is_reported_as_unsupported(self, world, enrolled):
         async with world.client(enrolled) as client:
