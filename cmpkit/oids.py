@@ -22,8 +22,12 @@ SUPP_LANG_TAGS: Final = _Oid(f"{ID_IT}.16")
 CA_CERTS: Final = _Oid(f"{ID_IT}.17")
 CERT_PROFILE: Final = _Oid(f"{ID_IT}.21")
 
-# CRMF registration controls, id-regCtrl (RFC 4211 section 6)
+# CRMF registration controls, id-regCtrl (RFC 4211 section 6, RFC 9810 section 5.2.1)
+REG_TOKEN: Final = _Oid("1.3.6.1.5.5.7.5.1.1")
+AUTHENTICATOR: Final = _Oid("1.3.6.1.5.5.7.5.1.2")
+PKI_ARCHIVE_OPTIONS: Final = _Oid("1.3.6.1.5.5.7.5.1.4")
 OLD_CERT_ID: Final = _Oid("1.3.6.1.5.5.7.5.1.5")
+ALT_CERT_TEMPLATE: Final = _Oid("1.3.6.1.5.5.7.5.1.7")
 
 # Protection by shared secret (RFC 9481 section 6)
 PASSWORD_BASED_MAC: Final = _Oid("1.2.840.113533.7.66.13")

@@ -28,7 +28,8 @@ from cmpkit.asn1 import (
     encode,
 )
 from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
-from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, ClientState
+from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
+from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TrustError
 
@@ -46,10 +47,10 @@ __all__ = [
     "sent",
 ]
 
-WHOLE_MESSAGE = -1
-"""The certReqId of a pollReq for a whole message, and of the answer to a p10cr (RFC 9810 section 5.3.22)."""
 MAX_CHECK_AFTER = timedelta(days=1)
 """The longest that a client waits before it asks again, whatever checkAfter says (R-112)."""
+DEFAULT_CHECK_AFTER = timedelta(seconds=1)
+"""How long it waits where a pollReq is answered by "waiting" once more, which brings no checkAfter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class ClientTransaction:
 
     :param operation: the body that opens it.
     :param implicit_confirm: whether implicit confirmation was asked for.
-    :param cert_req_id: that of the request; -1 for p10cr.
+    :param cert_req_id: that of the request, then that of the answer with the certificate; -1 for p10cr.
+    :param poll_id: the certReqId to poll for.
     :param message: DER of the message that was sent last; it is what is sent again.
     :param sender_nonce: its senderNonce.
     :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
@@ -79,6 +81,7 @@ class ClientTransaction:
     pvno: int = PVNO.CMP2000
     implicit_confirm: bool = False
     cert_req_id: int = 0
+    poll_id: int = WHOLE_MESSAGE
     message: bytes = b""
     sender_nonce: bytes = b""
     awaited_nonce: bytes = b""
@@ -156,7 +159,7 @@ def begin(
     return ClientTransaction(
         operation=operation,
         transaction_id=secrets.token_bytes(NONCE_SIZE),
-        cert_req_id=WHOLE_MESSAGE if operation is BodyType.P10CR else cert_req_id,
+        cert_req_id=P10_CERT_REQ_ID if operation is BodyType.P10CR else cert_req_id,
         implicit_confirm=implicit_confirm,
         public_key_info=public_key_info,
         subject=subject,
@@ -173,23 +176,36 @@ def receive(transaction: ClientTransaction, message: PKIMessage, *, authentic: b
     """What an answer means.
 
     :param message: the answer, its protection judged by the caller.
-    :param authentic: whether it is protected and verified; otherwise only refusals are looked at.
+    :param authentic: whether it is protected and verified; otherwise it can do nothing but refuse.
     :raises PeerRefusal: if the peer refuses.
-    :raises TrustError: if the answer does not belong to the request, or breaks a rule.
+    :raises TrustError: if the answer does not belong to the request, or breaks a rule. The transaction stands where it
+        stood: the right answer may still come.
     """
     if authentic or message.header.transaction_id is not None:
         check_response_header(message, transaction.correlation)
-    moved = replace(transaction, recip_nonce=message.header.sender_nonce or b"")
-    body = message.body
+    step = _interpret(replace(transaction, recip_nonce=message.header.sender_nonce or b""), message, now)
+    if not authentic:
+        raise TrustError(
+            f"the {message.body.type.wire_name} is not authentic, and is no refusal",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.2",
+        )
+    return step
+
+
+def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
+    body, state = message.body, transaction.state
+    if state is ClientState.DONE:
+        raise _broken(f"{body.type.wire_name} after the end of the transaction", "RFC 9810 section 5.3")
     if body.type is BodyType.ERROR:
-        return _error(moved, body.content.pki_status_info, now, authentic)
-    if body.type is BodyType.POLL_REP and transaction.state is ClientState.POLLING:
-        return _poll_rep(moved, body.content, now)
+        return _error(transaction, body.content.pki_status_info, now)
+    if body.type is BodyType.POLL_REP and state is ClientState.POLLING:
+        return _poll_rep(transaction, body.content, now)
     confirming = transaction.certificate != b""
     if confirming and body.type is BodyType.PKICONF:
-        return Finished(replace(moved, state=ClientState.DONE))
+        return Finished(replace(transaction, state=ClientState.DONE))
     if not confirming and body.type is ANSWERS[transaction.operation]:
-        return _ANSWERED[transaction.operation](moved, message, now)
+        return _ANSWERED[transaction.operation](transaction, message, now)
     expected = "pkiconf" if confirming else ANSWERS[transaction.operation].wire_name
     raise _broken(f"{body.type.wire_name} where {expected} is due", "RFC 9810 section 5.3")
 
@@ -198,30 +214,48 @@ def _broken(detail: str, rule: str) -> TrustError:
     return TrustError(f"the answer breaks a rule: {detail}", PKIFailureInfo.BAD_REQUEST, rule=rule)
 
 
-def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime, authentic: bool) -> Step:
-    if status.status is PKIStatus.WAITING and authentic:
-        return _wait(transaction, WHOLE_MESSAGE, now, "; ".join(status.texts))
-    raise PeerRefusal(status.failures, status=status.status, texts=status.texts, hint=_HINTS.get(status.failures, ""))
+def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime) -> Step:
+    if status.status is PKIStatus.WAITING:
+        return _wait(transaction, WHOLE_MESSAGE, now, status)
+    raise _refused(status, BodyType.ERROR)
+
+
+def _refused(status: PKIStatusInfo, body_type: BodyType) -> PeerRefusal:
+    hint = next((hint for bit, hint in _HINTS.items() if bit in status.failures), "")
+    return PeerRefusal(status.failures, status=status.status, texts=status.texts, body=body_type.wire_name, hint=hint)
 
 
 _HINTS = {
     PKIFailureInfo.BAD_TIME: "the clocks differ, or the message is too old to be sent again",
     PKIFailureInfo.TRANSACTION_ID_IN_USE: "try again: the next attempt has a new transactionID",
     PKIFailureInfo.BAD_MESSAGE_CHECK: "check the reference and the secret, or the certificate and key",
+    PKIFailureInfo.UNSUPPORTED_VERSION: "the server speaks another version of CMP",
     PKIFailureInfo.SYSTEM_UNAVAIL: "try again later",
+    PKIFailureInfo.SYSTEM_FAILURE: "try again later",
 }
 
 
-def _wait(transaction: ClientTransaction, cert_req_id: int, at: datetime, reason: str) -> Wait:
-    awaited = transaction.awaited_nonce or transaction.sender_nonce
-    known = transaction.cert_req_id if transaction.certificate else cert_req_id
-    waiting = replace(transaction, state=ClientState.POLL_WAIT, awaited_nonce=awaited, poll_at=at, cert_req_id=known)
-    return Wait(waiting, reason)
+def _wait(transaction: ClientTransaction, poll_id: int, now: datetime, status: PKIStatusInfo) -> Wait:
+    if status.failures:
+        raise _broken("waiting with failInfo", "RFC 9810 section 5.3.22")
+    # The first pollReq may go at once: its answer says when to come again.
+    again = transaction.state is ClientState.POLLING
+    waiting = replace(
+        transaction,
+        state=ClientState.POLL_WAIT,
+        awaited_nonce=transaction.awaited_nonce or transaction.sender_nonce,
+        poll_at=now + DEFAULT_CHECK_AFTER if again else now,
+        poll_id=poll_id,
+    )
+    return Wait(waiting, "; ".join(status.texts))
 
 
 def _poll_rep(transaction: ClientTransaction, content: list[PollRep], now: datetime) -> Step:
-    if len(content) != 1 or content[0].check_after < 0:
-        raise _broken("a pollRep needs one entry with checkAfter >= 0", "RFC 9810 section 5.3.22")
+    if len(content) != 1 or content[0].cert_req_id != transaction.poll_id or content[0].check_after < 0:
+        raise _broken(
+            f"a pollRep needs one entry, for certReqId {transaction.poll_id}, with checkAfter >= 0",
+            "RFC 9810 section 5.3.22",
+        )
     delay = min(timedelta(seconds=min(content[0].check_after, 1 << 20)), MAX_CHECK_AFTER)
     waiting = replace(transaction, state=ClientState.POLL_WAIT, poll_at=now + delay)
     return Wait(waiting, "; ".join(content[0].reason or ()))
@@ -229,21 +263,20 @@ def _poll_rep(transaction: ClientTransaction, content: list[PollRep], now: datet
 
 def poll(transaction: ClientTransaction) -> Send:
     """The pollReq that is due (RFC 9810 section 5.3.22)."""
-    request = PollReq(cert_req_id=WHOLE_MESSAGE if transaction.certificate else transaction.cert_req_id)
     polling = replace(transaction, state=ClientState.POLLING, poll_at=None)
-    return Send(polling, PKIBody(BodyType.POLL_REQ, [request]))
+    return Send(polling, PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=transaction.poll_id)]))
 
 
 def _certificates(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: CertRepMessage = message.body.content
     response = _own_response(transaction, content)
-    status = response.status
+    status, pair = response.status, response.certified_key_pair
+    if status.status in (PKIStatus.WAITING, PKIStatus.REJECTION) and pair is not None:
+        raise _broken(f"{status.status.wire_name} with a certificate", "RFC 9810 section 5.3.4")
     if status.status is PKIStatus.WAITING:
-        return _wait(transaction, response.cert_req_id, now, "; ".join(status.texts))
+        return _wait(transaction, response.cert_req_id, now, status)
     if status.status is PKIStatus.REJECTION:
-        body = message.body.type.wire_name
-        raise PeerRefusal(status.failures, texts=status.texts, body=body, hint=_HINTS.get(status.failures, ""))
-    pair = response.certified_key_pair
+        raise _refused(status, message.body.type)
     if pair is None or status.failures:
         raise _broken(f"{status.status.wire_name} without certificate, or with failInfo", "RFC 9810 section 5.3.4")
     if pair.cert_or_enc_cert.tag != "certificate":
@@ -261,10 +294,10 @@ def _certificates(transaction: ClientTransaction, message: PKIMessage, now: date
 
 def _own_response(transaction: ClientTransaction, content: CertRepMessage) -> CertResponse:
     """The one response, for the certReqId that was sent (R-081); servers answer p10cr with -1 or, older ones, 0."""
-    allowed = {WHOLE_MESSAGE, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id, 0}
+    allowed = {P10_CERT_REQ_ID, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id}
     if len(content.response) != 1 or content.response[0].cert_req_id not in allowed:
-        ids = [response.cert_req_id for response in content.response]
-        raise _broken(f"it has responses for certReqIds {ids}", "RFC 9810 section 5.3.4")
+        ids = ", ".join(number_text(response.cert_req_id) for response in content.response) or "none"
+        raise _broken(f"it has responses for certReqId {ids}", "RFC 9810 section 5.3.4")
     return content.response[0]
 
 
@@ -274,9 +307,9 @@ def _revocation(transaction: ClientTransaction, message: PKIMessage, now: dateti
         raise _broken(f"rp has {len(content.status)} statuses for one certificate", "RFC 9810 section 5.3.10")
     status = content.status[0]
     if status.status is PKIStatus.WAITING:
-        return _wait(transaction, WHOLE_MESSAGE, now, "; ".join(status.texts))
+        return _wait(transaction, WHOLE_MESSAGE, now, status)
     if status.status is PKIStatus.REJECTION:
-        raise PeerRefusal(status.failures, texts=status.texts, body="rp", hint=_HINTS.get(status.failures, ""))
+        raise _refused(status, BodyType.RP)
     return Finished(replace(transaction, state=ClientState.DONE), content)
 
 

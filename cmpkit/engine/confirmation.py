@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from cmpkit.asn1 import ErrorMsgContent, Null, PKIBody, PKIStatusInfo
+from cmpkit.asn1 import CertStatus, ErrorMsgContent, Null, PKIBody, PKIStatusInfo
 from cmpkit.engine.needs import Confirm, FindCertificate, Need
 from cmpkit.engine.replies import Reply, change_event
-from cmpkit.engine.template import P10_CERT_REQ_ID
+from cmpkit.engine.states import P10_CERT_REQ_ID
+from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
@@ -21,26 +22,7 @@ __all__ = ["confirm", "end", "expire"]
 
 def confirm(work: Work) -> Steps:
     """certConf, or a pkiconf in its place, which accepts all (R-092 to R-098, RFC 9810 sections 5.3.17 and 5.3.18)."""
-    assert work.transaction is not None
-    if work.transaction.expires is not None and work.now > work.transaction.expires:
-        raise CMPError(
-            "the certConf came after confirmWaitTime: the certificate counts as rejected",
-            PKIFailureInfo.BAD_REQUEST,
-            rule="RFC 9810 section 5.1.1.2",
-        )
-    statuses = None
-    if work.body_type is BodyType.CERT_CONF:
-        statuses = {status.cert_req_id: status for status in work.message.body.content}
-        known = {cert_req_id for cert_req_id, _, _ in work.transaction.certificates}
-        # R-093: RFC 9810 wants -1 for p10cr, older clients send 0.
-        if work.transaction.opened_by is BodyType.P10CR and set(statuses) == {0}:
-            statuses = {P10_CERT_REQ_ID: statuses[0]}
-        if not set(statuses) <= known or len(statuses) != len(work.message.body.content):
-            raise CMPError(
-                f"certConf names certReqIds {sorted(statuses)}, the response had {sorted(known)}",
-                PKIFailureInfo.BAD_CERT_ID,
-                rule="RFC 9810 section 5.3.18",
-            )
+    statuses = _statuses(work) if work.body_type is BodyType.CERT_CONF else None
     changes = yield from _confirmations(work, statuses)
     return Reply(
         PKIBody(BodyType.PKICONF, Null()),
@@ -50,7 +32,28 @@ def confirm(work: Work) -> Steps:
     )
 
 
-def _confirmations(work: Work, statuses: dict[int, Any] | None) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
+def _statuses(work: Work) -> dict[int, CertStatus]:
+    """What the certConf says, by certReqId."""
+    assert work.transaction is not None
+    content: list[CertStatus] = work.message.body.content
+    statuses = {status.cert_req_id: status for status in content}
+    known = {cert_req_id for cert_req_id, _, _ in work.transaction.certificates}
+    # R-093: RFC 9810 wants -1 for p10cr, older clients send 0.
+    if work.transaction.opened_by is BodyType.P10CR and set(statuses) == {0}:
+        statuses = {P10_CERT_REQ_ID: statuses[0]}
+    if not set(statuses) <= known or len(statuses) != len(content):
+        named = ", ".join(number_text(status.cert_req_id) for status in content)
+        raise CMPError(
+            f"certConf names certReqId {named}, the response had {', '.join(map(str, sorted(known)))}",
+            PKIFailureInfo.BAD_CERT_ID,
+            rule="RFC 9810 section 5.3.18",
+        )
+    return statuses
+
+
+def _confirmations(
+    work: Work, statuses: Mapping[int, CertStatus] | None
+) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
     assert work.transaction is not None
     changes = []
     for cert_req_id, issuer_key, serial_number in work.transaction.certificates:
@@ -62,9 +65,18 @@ def _confirmations(work: Work, statuses: dict[int, Any] | None) -> Generator[Nee
                 "certHash is not that of the certificate that was issued",
                 PKIFailureInfo.BAD_CERT_ID,
                 rule="RFC 9810 section 5.3.18",
+                hint="the client confirms another certificate, or hashes by another algorithm",
             )
         accepted = statuses is None or (status is not None and _is_accepted(status.status_info))
-        changes.append((yield Confirm(record, accepted)))
+        if not work.transaction.implicit_confirm:
+            changes.append((yield Confirm(record, accepted)))
+        elif not accepted:
+            raise CMPError(
+                "the certificate was confirmed implicitly, as the client asked, and is now rejected",
+                PKIFailureInfo.CERT_CONFIRMED,
+                rule="RFC 9810 section 5.1.1.1",
+                hint="the client should revoke it: rr",
+            )
     return tuple(changes)
 
 

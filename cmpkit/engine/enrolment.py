@@ -11,8 +11,9 @@ from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, PollRep, de
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue
 from cmpkit.engine.replies import Reply, certificate_response, change_event, rejection, waiting_response
-from cmpkit.engine.states import HEADER_FAULTS
-from cmpkit.engine.template import P10_CERT_REQ_ID, read_p10, read_request
+from cmpkit.engine.states import HEADER_FAULTS, P10_CERT_REQ_ID, WHOLE_MESSAGE
+from cmpkit.engine.template import read_p10, read_request, requested_profile
+from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
@@ -34,15 +35,15 @@ def enrol(work: Work) -> Steps:
     yield Authorize(work.body_type)
     content = work.message.body.content
     proof = content if work.body_type is BodyType.P10CR else content[0]
-    request = _read(work, work.message)
+    request = _read(work, work.message, work.profile)
     yield CheckProof(proof, work.message.header.sender)
     return (yield from _issue(work, request, work.message, work.opened))
 
 
-def _read(work: Work, message: PKIMessage) -> CertificateRequest:
+def _read(work: Work, message: PKIMessage, profile: str | None) -> CertificateRequest:
     if message.body.type is BodyType.P10CR:
-        return read_p10(message.body.content, work.profile)
-    return read_request(message.body.type, message.body.content, work.auth, work.profile)
+        return read_p10(message.body.content, profile)
+    return read_request(message.body.type, message.body.content, work.auth, profile)
 
 
 def _issue(work: Work, request: CertificateRequest, opening: PKIMessage, transaction: Any) -> Steps:
@@ -103,27 +104,45 @@ def _spent(work: Work) -> tuple[bytes, ...]:
 
 
 def _waiting(work: Work, opening: PKIMessage, cert_req_id: int, result: Pending, transaction: Any) -> Reply:
-    """The request is kept and put again at each pollReq (R-110)."""
-    state = transaction(TransactionState.PENDING, request=opening.raw)
+    """The request is kept and put again at each pollReq (R-110), for as long as there are any (R-116)."""
+    expires = work.now + work.settings.pending_time
+    state = transaction(TransactionState.PENDING, request=opening.raw, expires=expires)
     if work.body_type is not BodyType.POLL_REQ:
         body = waiting_response(opening.body.type, cert_req_id, result.reason)
         return Reply(body, transaction=state, audit=(work.audit("waiting"),))
     reasons = [result.reason] if result.reason else None
-    poll_rep = PollRep(cert_req_id=cert_req_id, check_after=result.check_after, reason=reasons)
+    # R-112: the certReqId that was asked for, which is -1 where the client polls for the whole message.
+    poll_rep = PollRep(
+        cert_req_id=work.message.body.content[0].cert_req_id, check_after=result.check_after, reason=reasons
+    )
     return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state)
 
 
 def poll(work: Work) -> Steps:
     """pollReq: the pending request is put again, under its idempotency key (R-110 to R-118)."""
     assert work.transaction is not None
-    opening = decode_message(work.transaction.request)
-    request = _read(work, opening)
-    asked = [item.cert_req_id for item in work.message.body.content]
-    if asked not in ([request.cert_req_id], [P10_CERT_REQ_ID]):
-        raise CMPError(f"pollReq asks for certReqId {asked}", rule="RFC 9483 section 4.4")
+    raw = work.transaction.request
+    opening = decode_message(raw, max_size=len(raw))
+    request = _read(work, opening, requested_profile(opening, work.profile))
+    _check_asked([item.cert_req_id for item in work.message.body.content], request.cert_req_id)
     try:
-        return (yield from _issue(work, request, opening, work.continued))
+        reply = yield from _issue(work, request, opening, work.continued)
     except CMPError as error:
         if error.fail_info & HEADER_FAULTS:
             raise
-        return replace(rejection(opening.body, error), transaction=work.continued(TransactionState.DONE, request=b""))
+        over = work.continued(TransactionState.DONE, request=b"", expires=None)
+        reply = replace(rejection(opening.body, error), transaction=over)
+    if reply.body is not None and reply.body.type is BodyType.POLL_REP:
+        return reply
+    return replace(reply, recip_nonce=opening.header.sender_nonce)
+
+
+def _check_asked(asked: list[int], awaited: int) -> None:
+    """Whether a pollReq asks for what is pending: by its certReqId, or for the whole message (R-111, R-114)."""
+    # Older clients have 0 for p10cr, as in certConf (R-093).
+    known = {awaited, WHOLE_MESSAGE, 0} if awaited == P10_CERT_REQ_ID else {awaited, WHOLE_MESSAGE}
+    if len(asked) != 1 or asked[0] not in known:
+        raise CMPError(
+            f"pollReq asks for certReqId {', '.join(map(number_text, asked)) or 'none'}, {awaited} is pending",
+            rule="RFC 9483 section 4.4",
+        )

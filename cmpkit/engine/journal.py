@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.engine.states import ClientState
-from cmpkit.enums import BodyType
+from cmpkit.engine.states import ANSWERS, ClientState
+from cmpkit.enums import PVNO, BodyType
 from cmpkit.errors import ConfigurationError
 
 __all__ = ["FORMAT", "dump_transaction", "load_transaction"]
@@ -33,11 +33,22 @@ def load_transaction(text: str) -> ClientTransaction:
     """
     try:
         values = json.loads(text)
-        if values.pop("format") != FORMAT:
-            raise ConfigurationError(f"the saved transaction is not of format {FORMAT}")
-        return ClientTransaction(**{name: _READERS.get(name, _same)(value) for name, value in values.items()})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigurationError(f"the saved transaction is damaged: {error}") from error
+        version = values.pop("format")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(f"it is no saved transaction ({type(error).__name__})") from error
+    if version != FORMAT:
+        raise ConfigurationError(
+            f"the saved transaction has format {version!r:.20}, {FORMAT} is read",
+            hint="another version of cmpkit wrote it: go on with that one",
+        )
+    if set(values) != set(_READERS):
+        odd = ", ".join(sorted(set(values) ^ set(_READERS)))
+        raise _damaged(f"fields are missing or unknown: {odd:.200}")
+    return ClientTransaction(**{name: _read(name, value) for name, value in values.items()})
+
+
+def _damaged(detail: str) -> ConfigurationError:
+    return ConfigurationError(f"the saved transaction is damaged: {detail}", hint="begin the operation anew")
 
 
 def _plain(value: Any) -> Any:
@@ -51,34 +62,76 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, BodyType):
         return value.name
-    return dict(value) if isinstance(value, dict) else value
+    return dict(value) if isinstance(value, Mapping) else value
 
 
-def _same(value: Any) -> Any:
-    return value
+def _read(name: str, value: Any) -> Any:
+    try:
+        return _READERS[name](value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(f"{name} cannot be read") from error
 
 
-def _octets(value: str) -> bytes:
-    return base64.b64decode(value, validate=True)
+def _exactly(kind: type[Any]) -> Callable[[Any], Any]:
+    """A reader that takes only values of that very type: ``True`` is no number."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{type(value).__name__} in place of {kind.__name__}")
+        return value
+
+    return read
+
+
+_text, _list, _object = _exactly(str), _exactly(list), _exactly(dict)
+
+
+def _octets(value: Any) -> bytes:
+    return base64.b64decode(_text(value), validate=True)
+
+
+def _octet_strings(value: Any) -> tuple[bytes, ...]:
+    return tuple(_octets(item) for item in _list(value))
+
+
+def _operation(value: Any) -> BodyType:
+    operation = BodyType[_text(value)]
+    if operation not in ANSWERS:
+        raise ValueError(f"{operation.wire_name} opens nothing")
+    return operation
+
+
+def _time(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    time = datetime.fromisoformat(_text(value))
+    if time.tzinfo is None:
+        raise ValueError("a time without offset")
+    return time
+
+
+def _context(value: Any) -> dict[str, str]:
+    return {name: _text(item) for name, item in _object(value).items()}
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "operation": lambda value: BodyType[value],
+    "operation": _operation,
+    "transaction_id": _octets,
     "state": ClientState,
-    "poll_at": lambda value: None if value is None else datetime.fromisoformat(value),
-    "chain": lambda value: tuple(_octets(item) for item in value),
-    "ca_pubs": lambda value: tuple(_octets(item) for item in value),
-    **dict.fromkeys(
-        (
-            "transaction_id",
-            "message",
-            "sender_nonce",
-            "awaited_nonce",
-            "recip_nonce",
-            "certificate",
-            "public_key_info",
-            "subject",
-        ),
-        _octets,
-    ),
+    "pvno": lambda value: PVNO(_exactly(int)(value)),
+    "implicit_confirm": _exactly(bool),
+    "cert_req_id": _exactly(int),
+    "poll_id": _exactly(int),
+    "message": _octets,
+    "sender_nonce": _octets,
+    "awaited_nonce": _octets,
+    "recip_nonce": _octets,
+    "poll_at": _time,
+    "certificate": _octets,
+    "public_key_info": _octets,
+    "subject": _octets,
+    "chain": _octet_strings,
+    "ca_pubs": _octet_strings,
+    "rejection": _text,
+    "context": _context,
 }

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from cmpkit import oids
-from cmpkit.asn1 import PKIMessage
+from cmpkit.asn1 import PKIHeader, PKIMessage
 from cmpkit.engine.confirmation import confirm, end, expire
 from cmpkit.engine.enrolment import enrol, poll
 from cmpkit.engine.replies import rejection
 from cmpkit.engine.revocation import revoke
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
 from cmpkit.engine.support import inform
+from cmpkit.engine.template import requested_profile
 from cmpkit.engine.work import ResponderSettings, Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -62,8 +62,10 @@ def respond(
     :raises CMPError: for faults that are answered by ``error``; faults of a request's content become a rejection in the
         body that answers it (RFC 9483 section 3.6).
     """
-    _check_place(message, transaction)
-    work = Work(message, auth, transaction, settings, now, _profile(message, profile))
+    _check_place(message, transaction, now)
+    if message.body.type in CERTIFICATE_REQUESTS:
+        profile = requested_profile(message, profile)
+    work = Work(message, auth, transaction, settings, now, profile)
     try:
         reply = yield from _BRANCHES[message.body.type](work)
     except CMPError as error:
@@ -73,57 +75,72 @@ def respond(
     return reply
 
 
-def _check_place(message: PKIMessage, transaction: Transaction | None) -> None:
+def _check_place(message: PKIMessage, transaction: Transaction | None, now: datetime) -> None:
     """Whether this body and these nonces may come now (R-004, R-019, R-022, R-023)."""
     header, body_type = message.header, message.body.type
-    is_open = transaction is not None and transaction.state is not TransactionState.DONE
-    if transaction is not None and header.sender_nonce in transaction.peer_nonces:
-        raise CMPError("senderNonce was used before", PKIFailureInfo.BAD_SENDER_NONCE, rule="RFC 9810 section 5.1.1")
-    if body_type in OPENS:
-        if is_open:
-            raise CMPError(
-                "transactionID belongs to an open transaction of this client, and this is another message",
-                PKIFailureInfo.TRANSACTION_ID_IN_USE,
-                rule="RFC 9810 section 5.1.1",
-                hint="the client should repeat the request with a new transactionID",
-            )
-        if header.recip_nonce is not None:
-            raise CMPError(
-                "a first message must not have a recipNonce",
-                PKIFailureInfo.BAD_RECIPIENT_NONCE,
-                rule="RFC 9483 section 3.1",
-            )
-        return
     if body_type not in _BRANCHES:
         raise CMPError(f"{body_type.wire_name} is not served here", rule="RFC 9483 section 3.5")
-    if transaction is None:
-        raise CMPError(f"{body_type.wire_name} for no known transaction", rule="RFC 9483 section 3.5")
-    if body_type not in CONTINUES[transaction.state]:
-        late = transaction.state is TransactionState.DONE and body_type is not BodyType.POLL_REQ
+    if transaction is not None and header.sender_nonce in transaction.peer_nonces:
+        raise CMPError(
+            "senderNonce was used before",
+            PKIFailureInfo.BAD_SENDER_NONCE,
+            rule="RFC 9810 section 5.1.1",
+            hint="the client must make a new one for each message; only the same octets may be sent again",
+        )
+    if body_type in OPENS:
+        _check_opening(header, transaction)
+    elif transaction is None:
+        raise CMPError(
+            f"{body_type.wire_name} for no known transaction",
+            rule="RFC 9483 section 3.5",
+            hint="the request before it was refused, or never came",
+        )
+    else:
+        _check_continuing(header, body_type, transaction, now)
+
+
+def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:
+    if transaction is not None and transaction.state is not TransactionState.DONE:
+        raise CMPError(
+            "transactionID belongs to an open transaction of this client, and this is another message",
+            PKIFailureInfo.TRANSACTION_ID_IN_USE,
+            rule="RFC 9810 section 5.1.1",
+            hint="the client should repeat the request with a new transactionID",
+        )
+    if header.recip_nonce is not None:
+        raise CMPError(
+            "a first message must not have a recipNonce",
+            PKIFailureInfo.BAD_RECIPIENT_NONCE,
+            rule="RFC 9483 section 3.1",
+        )
+
+
+def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Transaction, now: datetime) -> None:
+    confirming = body_type in (BodyType.CERT_CONF, BodyType.PKICONF)
+    # R-091: whoever was granted implicit confirmation may still confirm.
+    granted = confirming and transaction.implicit_confirm
+    if body_type not in CONTINUES[transaction.state] and not granted:
+        late = confirming and transaction.state is TransactionState.DONE and transaction.certificates
         raise CMPError(
             f"{body_type.wire_name} for a transaction that is {transaction.state.value}",
             PKIFailureInfo.CERT_CONFIRMED if late else PKIFailureInfo.BAD_REQUEST,
             rule="RFC 9483 section 3.5",
+        )
+    if transaction.expires is not None and now > transaction.expires:
+        raise CMPError(
+            f"{body_type.wire_name} for a transaction that expired at {transaction.expires.isoformat()}: "
+            "what was issued counts as rejected",
+            PKIFailureInfo.BAD_REQUEST,
+            rule="RFC 9810 section 5.1.1.2",
+            hint="the client should ask for another certificate, and confirm before confirmWaitTime",
         )
     if header.recip_nonce != transaction.sender_nonce:
         raise CMPError(
             "recipNonce is not the senderNonce of our last message",
             PKIFailureInfo.BAD_RECIPIENT_NONCE,
             rule="RFC 9483 section 3.5",
+            hint="the client must repeat the senderNonce of the answer that it continues",
         )
-
-
-def _profile(message: PKIMessage, labelled: str | None) -> str | None:
-    """The profile asked for: certProfile (exactly one name, RFC 9483 section 3.1), else the label of the address."""
-    item = message.header.info(oids.CERT_PROFILE)
-    if item is None:
-        return labelled
-    names = item.parse_list(str)
-    if len(names) != 1:
-        raise CMPError(f"certProfile has {len(names)} names, one is allowed", rule="RFC 9483 section 3.1")
-    if labelled and names[0] and names[0] != labelled:
-        raise CMPError(f"certProfile says {names[0]}, the address says {labelled}", rule="RFC 9483 section 3.1")
-    return names[0] or labelled
 
 
 _BRANCHES = {

@@ -18,8 +18,16 @@ __all__ = [
     "CRMF_REQUESTS",
     "HEADER_FAULTS",
     "OPENS",
+    "P10_CERT_REQ_ID",
+    "WHOLE_MESSAGE",
     "ClientState",
 ]
+
+P10_CERT_REQ_ID = -1
+"""The certReqId of the answer to a p10cr (RFC 9810 section 5.3.4)."""
+
+WHOLE_MESSAGE = -1
+"""The certReqId of a pollReq for a whole message (RFC 9810 section 5.3.22)."""
 
 CRMF_REQUESTS = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR})
 """Requests for certificates that are CertReqMessages."""

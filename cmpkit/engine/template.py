@@ -13,6 +13,7 @@ from cmpkit.asn1 import (
     CertReqMsg,
     CertRequest,
     CertTemplate,
+    PKIMessage,
     RevDetails,
     Time,
     decode,
@@ -23,14 +24,22 @@ from cmpkit.asn1 import (
 from cmpkit.asn1 import Extension as _Extension
 from cmpkit.crypto.names import names_match
 from cmpkit.crypto.pop import p10_extensions
+from cmpkit.engine.states import P10_CERT_REQ_ID
+from cmpkit.engine.wording import number_text
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest, RevocationRequest
 
-__all__ = ["P10_CERT_REQ_ID", "read_p10", "read_request", "read_revocation"]
+__all__ = ["read_p10", "read_request", "read_revocation", "requested_profile"]
 
-P10_CERT_REQ_ID = -1
-"""The certReqId of the answer to a p10cr (RFC 9810 section 5.3.4)."""
+_MAX_CERT_REQ_ID = (1 << 63) - 1
+# What they ask for cannot be left undone in silence; others are wishes, or of no consequence here (R-073, R-074).
+_REFUSED_CONTROLS = {
+    oids.REG_TOKEN: "regToken",
+    oids.AUTHENTICATOR: "authenticator",
+    oids.PKI_ARCHIVE_OPTIONS: "pkiArchiveOptions",
+    oids.ALT_CERT_TEMPLATE: "altCertTemplate",
+}
 
 
 def read_request(
@@ -39,15 +48,24 @@ def read_request(
     """The one request of an ir, cr or kur.
 
     :param profile: the profile that header or address name.
-    :raises CMPError: badRequest, badCertTemplate, badCertId (R-060 to R-062, R-122).
+    :raises CMPError: badRequest, badCertTemplate, badCertId (R-060 to R-062, R-073, R-122).
     """
     if len(messages) != 1:
-        raise CMPError(f"{len(messages)} requests in one message, one is allowed", rule="RFC 9483 section 4.1.1")
+        raise CMPError(
+            f"{len(messages)} requests in one message, one is allowed",
+            rule="RFC 9483 section 4.1.1",
+            hint="ask for each certificate in a transaction of its own",
+        )
     request = messages[0].request
     template = request.cert_template
+    _check_request(request)
     _check_template(template)
-    if template.public_key is None:
-        raise _bad_template("publicKey is missing: this server does not generate keys", "RFC 9483 section 4.1.1")
+    if template.public_key is None or not template.public_key.subject_public_key.as_bytes():
+        raise _bad_template(
+            "publicKey is missing: this server does not generate keys",
+            "RFC 9483 section 4.1.1",
+            hint="make the key where it is to be used",
+        )
     validity = template.validity
     return CertificateRequest(
         body_type=body_type,
@@ -62,16 +80,36 @@ def read_request(
     )
 
 
+def _check_request(request: CertRequest) -> None:
+    """Whether the certReqId can be kept, and no control asks for what would be left undone."""
+    if not 0 <= request.cert_req_id <= _MAX_CERT_REQ_ID:
+        raise CMPError(
+            f"certReqId {number_text(request.cert_req_id)} cannot be used",
+            rule="RFC 9483 section 4.1.1",
+            hint="the client should use 0",
+        )
+    for control in request.controls or ():
+        name = _REFUSED_CONTROLS.get(control.type)
+        if name is not None:
+            raise CMPError(
+                f"the request has the control {name}, which this server does not serve",
+                rule="RFC 4211 section 6",
+                hint=f"leave {name} out",
+            )
+
+
 def _check_template(template: CertTemplate) -> None:
     for name in ("serial_number", "signing_alg", "issuer_uid", "subject_uid"):
         if getattr(template, name) is not None:
             raise _bad_template(f"the template has {name}, which a requester must leave out", "RFC 4211 section 5")
     if template.version not in (None, 2):
-        raise _bad_template(f"the template asks for certificate version {template.version}", "RFC 4211 section 5")
+        raise _bad_template(
+            f"the template asks for certificate version {number_text(template.version)}", "RFC 4211 section 5"
+        )
 
 
-def _bad_template(detail: str, rule: str) -> CMPError:
-    return CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule=rule)
+def _bad_template(detail: str, rule: str, hint: str = "") -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule=rule, hint=hint)
 
 
 def _datetime(time: Time | None) -> datetime | None:
@@ -92,6 +130,7 @@ def _certificate_to_update(request: CertRequest, auth: Authenticated) -> Certifi
             f"oldCertID names certificate {named.serial_number:x}, the signer is {auth.record.serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.1.3",
+            hint="sign a kur with the certificate that is to be updated",
         )
     return auth.record
 
@@ -102,7 +141,9 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
     :raises CMPError: badCertTemplate if its version is not 0, badDataFormat if it cannot be read.
     """
     if request.info.version != 0:
-        raise _bad_template(f"the PKCS#10 request has version {request.info.version}", "RFC 2986 section 4.1")
+        raise _bad_template(
+            f"the PKCS#10 request has version {number_text(request.info.version)}", "RFC 2986 section 4.1"
+        )
     return CertificateRequest(
         body_type=BodyType.P10CR,
         cert_req_id=P10_CERT_REQ_ID,
@@ -116,13 +157,13 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
 def read_revocation(details: list[RevDetails]) -> RevocationRequest:
     """The one certificate that an rr names, by issuer and serial number (R-141).
 
-    :raises CMPError: badRequest, badCertTemplate, badDataFormat.
+    :raises CMPError: badRequest, badDataFormat.
     """
     if len(details) != 1:
         raise CMPError(f"{len(details)} certificates in one rr, one is allowed", rule="RFC 9483 section 4.2")
     template = details[0].cert_details
     if template.serial_number is None or template.issuer is None:
-        raise _bad_template("issuer and serialNumber of the certificate are needed", "RFC 9483 section 4.2")
+        raise CMPError("issuer and serialNumber of the certificate to revoke are needed", rule="RFC 9483 section 4.2")
     return RevocationRequest(template.issuer, template.serial_number, _reason(details[0].crl_entry_details or []))
 
 
@@ -142,3 +183,20 @@ def _reason(extensions: list[_Extension]) -> CRLReason:
         raise CMPError(
             f"reasonCode {octets.hex()} is none", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 5280 section 5.3.1"
         ) from None
+
+
+def requested_profile(message: PKIMessage, labelled: str | None) -> str | None:
+    """The profile that a request for a certificate names: by certProfile, else by the label of the address (R-027).
+
+    :raises CMPError: badRequest unless there is one name, and no other than that of the address.
+    """
+    item = message.header.info(oids.CERT_PROFILE)
+    if item is None:
+        return labelled
+    names = item.parse_list(str)
+    if len(names) != 1:
+        raise CMPError(f"certProfile has {len(names)} names, one is allowed", rule="RFC 9483 section 3.1")
+    # An empty name asks for none (RFC 9810 section 5.3.19.18).
+    if labelled and names[0] and names[0] != labelled:
+        raise CMPError(f"certProfile says {names[0]!r}, the address says {labelled!r}", rule="RFC 9483 section 3.1")
+    return names[0] or labelled

@@ -15,6 +15,8 @@ from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionStat
 
 __all__ = ["ResponderSettings", "Steps", "Work"]
 
+_REMEMBERED_NONCES = 64
+
 Steps: TypeAlias = Generator[Need, Any, Reply]
 """A responder at work."""
 
@@ -25,17 +27,22 @@ class ResponderSettings:
 
     :param implicit_confirm: whether certConf is dispensed with for those who ask (RFC 9810 section 5.1.1.1).
     :param confirm_wait_time: how long a certificate waits for its certConf before it counts as rejected.
+    :param pending_time: how long a request that takes time is kept after its last pollReq before it is given up.
     :param ca_pubs: DER certificates for caPubs of an ip that is protected by a MAC (RFC 9483 section 4.1.1).
     """
 
     implicit_confirm: bool = True
     confirm_wait_time: timedelta = timedelta(minutes=15)
+    pending_time: timedelta = timedelta(days=30)
     ca_pubs: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What every step of one message needs to know."""
+    """What every step of one message needs to know.
+
+    :param profile: the profile that a request for a certificate names, for other messages that of the address.
+    """
 
     message: PKIMessage
     auth: Authenticated
@@ -51,14 +58,13 @@ class Work:
 
     def opened(self, state: TransactionState, **changes: Any) -> Transaction:
         """The transaction that this message opens, in its first state."""
-        known = self.transaction
         return Transaction(
             transaction_id=self.message.header.transaction_id or b"",
             credential=self.auth.credential.id,
             opened_by=self.body_type,
             state=state,
-            version=known.version if known else 0,
-            peer_nonces=(*(known.peer_nonces if known else ()), self.message.header.sender_nonce or b""),
+            version=self.transaction.version if self.transaction else 0,
+            peer_nonces=self._nonces(),
             extra_certs=() if state is TransactionState.DONE else self.message.extra_certs,
             **changes,
         )
@@ -66,9 +72,13 @@ class Work:
     def continued(self, state: TransactionState, **changes: Any) -> Transaction:
         """The known transaction after this message, in another state."""
         assert self.transaction is not None
-        nonces = (*self.transaction.peer_nonces, self.message.header.sender_nonce or b"")
         known = () if state is TransactionState.DONE else self.transaction.extra_certs
-        return replace(self.transaction, state=state, peer_nonces=nonces, extra_certs=known, **changes)
+        return replace(self.transaction, state=state, peer_nonces=self._nonces(), extra_certs=known, **changes)
+
+    def _nonces(self) -> tuple[bytes, ...]:
+        """Every senderNonce so far; the oldest are forgotten, for their messages have a recipNonce that is over."""
+        known = self.transaction.peer_nonces if self.transaction else ()
+        return (*known, self.message.header.sender_nonce or b"")[-_REMEMBERED_NONCES:]
 
     def audit(self, event: str, **details: str | int) -> AuditEntry:
         """A line of the audit about this message."""
