@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    ("enums", "oids", "errors"),
+    ("enums", "oids", "errors", "caching"),
     ("asn1",),
     ("parts", "hookspecs", "plugins"),
     ("crypto",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from cryptography.x509 import ObjectIdentifier
@@ -11,6 +10,7 @@ from cmpkit import oids
 from cmpkit.asn1.codec import OpenSequence, decode
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
+from cmpkit.caching import keep_last
 
 __all__ = [
     "AlgorithmIdentifier",
@@ -52,7 +52,7 @@ class SubjectPublicKeyInfo:
     subject_public_key: BitString
 
 
-@lru_cache(maxsize=256)
+@keep_last
 def read_public_key_info(der: bytes) -> SubjectPublicKeyInfo:
     """A public key, read; the last ones are kept, for each is looked at several times while one message is answered.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509 import NameOID, ObjectIdentifier
 
 from cmpkit.asn1 import IA5String, PrintableString, decode
+from cmpkit.caching import keep_last
 from cmpkit.errors import CMPError, ConfigurationError
 
 __all__ = ["common_name", "format_name", "names_match", "parse_name", "read_name"]
@@ -190,7 +190,7 @@ def format_name(name: x509.Name) -> str:
     return name.rfc4514_string()
 
 
-@lru_cache(maxsize=256)
+@keep_last
 def read_name(der: bytes) -> x509.Name:
     """A name from its DER; the last ones are kept, for each is looked at several times while one message is answered.
 

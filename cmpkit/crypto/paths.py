@@ -19,6 +19,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
 from cmpkit.asn1.codec import quietly
+from cmpkit.caching import keep_last
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.proven import ProvenIssuers
 from cmpkit.crypto.x509 import CertificateOutline, outline
@@ -79,13 +80,13 @@ class _Node:
         return repr(name) if name else f"with serial number {self.outline.serial_number}"
 
 
-@lru_cache(maxsize=256)
+@keep_last
 def _node(der: bytes) -> _Node:
     parts = outline(der)
     return _Node(der, parts, encode(parts.subject), encode(parts.issuer), encode(parts.subject_public_key_info))
 
 
-@lru_cache(maxsize=256)
+@keep_last
 def _load(der: bytes) -> x509.Certificate:
     return decode(x509.Certificate, der)
 

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
@@ -45,6 +45,7 @@ from cmpkit.asn1 import (
     sequence,
     to_tlv,
 )
+from cmpkit.caching import keep_last
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey
@@ -119,7 +120,7 @@ class _OutlinedCertificate:
     signature_value: BitString
 
 
-@lru_cache(maxsize=256)
+@keep_last
 def outline(der: bytes) -> CertificateOutline:
     """The signed part of a certificate, read but for names and key, which stay elements.
 
