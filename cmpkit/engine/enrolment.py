@@ -119,22 +119,23 @@ def _waiting(work: Work, opening: PKIMessage, cert_req_id: int, result: Pending,
 
 
 def poll(work: Work) -> Steps:
-    """pollReq: the pending request is put again, under its idempotency key (R-110 to R-118)."""
+    """pollReq: the pending request is put again, under its idempotency key (R-110 to R-118).
+
+    What comes of it answers the pollReq, in its recipNonce too: RFC 9483 section 4.4 wants the nonce of the request
+    there, section 5.1.5 that of the pollReq, and OpenSSL before 3.3 takes no other; later ones take either (R-024).
+    """
     assert work.transaction is not None
     raw = work.transaction.request
     opening = decode_message(raw, max_size=len(raw))
     request = _read(work, opening, requested_profile(opening, work.profile))
     _check_asked([item.cert_req_id for item in work.message.body.content], request.cert_req_id)
     try:
-        reply = yield from _issue(work, request, opening, work.continued)
+        return (yield from _issue(work, request, opening, work.continued))
     except CMPError as error:
         if error.fail_info & HEADER_FAULTS:
             raise
         over = work.continued(TransactionState.DONE, request=b"", expires=None)
-        reply = replace(rejection(opening.body, error), transaction=over)
-    if reply.body is not None and reply.body.type is BodyType.POLL_REP:
-        return reply
-    return replace(reply, recip_nonce=opening.header.sender_nonce)
+        return replace(rejection(opening.body, error), transaction=over)
 
 
 def _check_asked(asked: list[int], awaited: int) -> None:

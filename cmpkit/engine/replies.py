@@ -43,8 +43,6 @@ class Reply:
     :param transaction: the state to store, before the senderNonce of the answer is known; ``None`` stores nothing.
     :param general_info: for the header of the answer.
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
-    :param recip_nonce: the senderNonce that is answered, if it is not that of the message: what was delayed answers
-        the request itself, not the pollReq (RFC 9483 section 4.4).
     :param refused: why, if the body says no: what the operator should know.
     """
 
@@ -56,7 +54,6 @@ class Reply:
     changes: tuple[CertificateChange, ...] = ()
     spent: tuple[bytes, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
-    recip_nonce: bytes | None = None
     refused: CMPError | None = None
 
 
