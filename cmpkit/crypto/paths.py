@@ -14,7 +14,15 @@ from typing import Annotated, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+    VerifiedClient,
+)
 
 from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
@@ -165,12 +173,19 @@ def validate_path(
     """
     trust = _trust(tuple(anchors))
     leaf = _node(certificate)
-    _check_validity(leaf, now)
     if any(anchor.node.der == certificate for anchor in trust.get(leaf.subject, ())):
+        _check_validity(leaf, now)
         return (certificate,)
-    if not trust:
+    try:
+        return _find_path(leaf, _Search(candidates, trust), now, plugins)
+    except CMPError:
+        _check_validity(leaf, now)
+        raise
+
+
+def _find_path(leaf: _Node, search: _Search, now: datetime, plugins: Plugins) -> tuple[bytes, ...]:
+    if not search.trust:
         raise _not_trusted("there are no trust anchors", "name some")
-    search = _Search(candidates, trust)
     first_failure: CMPError | None = None
     checks = 0
     for path, anchor in search.paths(leaf):
@@ -276,7 +291,7 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
             return
         for issuer in issuers:
             _check_key(issuer, plugins)
-        chain = _verify(anchor.builder, path, now)
+        chain = _verify(anchor.builder, path, now).chain
     except _UNUSABLE_CERTIFICATE as error:
         for node in issuers:
             _check_validity(node, now)
@@ -288,12 +303,13 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
         _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1], _PROVEN_CA))
 
 
-def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime) -> list[x509.Certificate]:
-    """The chain that cryptography found from the first certificate to one that is trusted."""
-    leaf, *between = [_load(node.der) for node in path]
+def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime) -> VerifiedClient:
+    """What cryptography finds, with a chain from the first certificate to one that is trusted."""
+    leaf, *between = path
+    issuers = [_load(node.der) for node in between]
     verifier = trusting.time(now).build_client_verifier()
-    # A failure that concerns a certificate reads its subject, and the library warns of odd names.
-    return quietly(lambda: verifier.verify(leaf, between)).chain
+    # The library warns of odd certificates when it reads them, and of odd names when it reports failures.
+    return quietly(lambda: verifier.verify(x509.load_der_x509_certificate(leaf.der), issuers))
 
 
 def _check_key(issuer: _Node, plugins: Plugins) -> None:
