@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 
-import event_loops
 import hypothesis
 import pytest
 
@@ -32,16 +31,12 @@ hypothesis.settings.load_profile("search")
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Each async test runs once per backend.
 
-    Written out, because anyio's own fixture covers what happens to be installed. Of session scope, so that fixtures of
-    any scope may be async, and hypothesis may call a test many times.
+    Written out, because anyio's own fixture covers what happens to be installed. Of session scope, so that hypothesis
+    may call a test many times. An async fixture that outlives its module would keep its event loop, and no sync test
+    could run one: what is made for the whole session is made by ``anyio.run``.
     """
     backend: str = request.param
     return backend
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Registered here, since fixtures of session scope know only the hooks of a conftest.py beside pyproject.toml."""
-    config.pluginmanager.register(event_loops)
 
 
 @pytest.hookimpl(wrapper=True)

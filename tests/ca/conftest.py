@@ -10,9 +10,11 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import cmpkit_signature
 import pytest
 from cryptography import x509
@@ -82,10 +84,10 @@ def other_key(plugins: Plugins) -> PrivateKey:
 
 
 @pytest.fixture(scope="session")
-async def empty_store(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str, plugins: Plugins) -> Path:
+def empty_store(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> Path:
     """The file of a store in which nothing is: to make it takes longer than most tests."""
     path = tmp_path_factory.mktemp("store") / "cmpkit.db"
-    await plugins.store("sqlite://").create(f"sqlite:///{path}")
+    anyio.run(plugins.store("sqlite://").create, f"sqlite:///{path}")
     return path
 
 
@@ -226,13 +228,9 @@ def root_key(plugins: Plugins) -> PrivateKey:
 
 
 @pytest.fixture(scope="session")
-async def hierarchy(anyio_backend: str, root_key: PrivateKey, issuing_key: PrivateKey) -> Hierarchy:
-    return await make_hierarchy(
-        parse_name("CN=Example CA,O=Example"),
-        root_key=root_key,
-        issuing_key=issuing_key,
-        now=NOW - timedelta(days=1),
-    )
+def hierarchy(root_key: PrivateKey, issuing_key: PrivateKey) -> Hierarchy:
+    name, yesterday = parse_name("CN=Example CA,O=Example"), NOW - timedelta(days=1)
+    return anyio.run(partial(make_hierarchy, name, root_key=root_key, issuing_key=issuing_key, now=yesterday))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from operating import Operator, run, started
+from served import free_port
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -136,7 +137,25 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_server_within_another_program_ends_by_its_signal(operator: Operator) -> None:
     """In this process, so that coverage sees it."""
-    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGTERM])
-    timer.start()
-    outcome = operator.run("serve")
-    assert outcome.out.startswith("listening on http://127.0.0.1:")
+    port = free_port()
+    operator.config.write_text(operator.config.read_text().replace("127.0.0.1:0/", f"127.0.0.1:{port}/"))
+
+    def end_what_listens() -> None:
+        while not connects(port):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+
+    # A server that does not start must not leave the signal to this process.
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        threading.Thread(target=end_what_listens, daemon=True).start()
+        outcome = operator.run("serve")
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert outcome.out == f"listening on http://127.0.0.1:{port}/.well-known/cmp\n"
+
+
+def connects(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from cryptography import x509
 
@@ -146,12 +148,11 @@ class World:
 
 
 @pytest.fixture(scope="session")
-async def made(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Initialised:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Initialised:
     """What ``cmpkit init`` makes; it takes longer than most tests, so each gets a copy."""
-    directory = tmp_path_factory.mktemp("ca") / "ca"
-    return await initialise(
-        directory, subject=parse_name("CN=Example CA,O=Example"), plugins=load_plugins(), now=NOW - timedelta(days=1)
-    )
+    directory, name = tmp_path_factory.mktemp("ca") / "ca", parse_name("CN=Example CA,O=Example")
+    make = partial(initialise, directory, subject=name, plugins=load_plugins(), now=NOW - timedelta(days=1))
+    return anyio.run(make)
 
 
 @pytest.fixture
