@@ -137,8 +137,11 @@ class Plugins:
 
     def _kind(self, name: str) -> _Kind:
         if name not in self._kinds:
-            raise ConfigurationError(f"no kind of part is called {name!r}; there are: {', '.join(self._kinds)}")
+            raise self._unknown_kind(name)
         return self._kinds[name]
+
+    def _unknown_kind(self, name: str) -> ConfigurationError:
+        return ConfigurationError(f"no kind of part is called {name!r}; there are: {', '.join(self._kinds)}")
 
     def all(self, kind: str) -> tuple[Any, ...]:
         """Every part of a kind, in the order of registration, once each.
@@ -152,7 +155,10 @@ class Plugins:
 
         :raises ConfigurationError: if there is no such kind.
         """
-        return self._kind(kind).parts.get(identifier)
+        try:
+            return self._kinds[kind].parts.get(identifier)
+        except KeyError:
+            raise self._unknown_kind(kind) from None
 
     def require(self, kind: str, identifier: Any) -> Any:
         """The part of that kind and id.

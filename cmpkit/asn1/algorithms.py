@@ -28,10 +28,8 @@ class AlgorithmIdentifier(OpenSequence):
 
     __slots__ = ()
 
-    @property
-    def algorithm(self) -> ObjectIdentifier:
-        """The OID of the algorithm."""
-        return self.oid
+    algorithm = OpenSequence.oid
+    """The OID of the algorithm."""
 
     @property
     def parameters(self) -> TLV | None:

@@ -26,6 +26,7 @@ from cmpkit.errors import CMPError
 
 __all__ = [
     "MAX_OPEN_SEQUENCE",
+    "READERS",
     "OpenSequence",
     "bad_format",
     "decode",
@@ -44,6 +45,10 @@ MAX_OPEN_SEQUENCE = 2
 """Elements that "SEQUENCE { OID, ANY OPTIONAL }" may have."""
 
 
+READERS: dict[Any, Callable[[bytes], Any]] = {}
+"""How the kinds are read that hazmat.asn1 does not read alone."""
+
+
 class OpenSequence(FrozenList[TLV]):
     """``SEQUENCE { OID, ANY DEFINED BY OID OPTIONAL }``: an identifier and a value that depends on it.
 
@@ -54,11 +59,17 @@ class OpenSequence(FrozenList[TLV]):
     :param value: the element, or a value of a declared class, or ``None`` for "absent".
     """
 
-    __slots__ = ("_oid",)
+    __slots__ = ("oid",)
+
+    oid: ObjectIdentifier
+    """The identifier."""
 
     def __init__(self, oid: ObjectIdentifier, value: Any = None) -> None:
         super().__init__((_oid_tlv(oid),) if value is None else (_oid_tlv(oid), to_tlv(value)))
-        object.__setattr__(self, "_oid", oid)
+        object.__setattr__(self, "oid", oid)
+
+    def __init_subclass__(cls) -> None:
+        READERS[cls] = cls._from_der
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name}")
@@ -73,13 +84,8 @@ class OpenSequence(FrozenList[TLV]):
             raise ValueError(f"{cls.__name__} has {len(elements)} elements, expected an OID and at most one more")
         self = cls.__new__(cls)
         list.__init__(self, elements)
-        object.__setattr__(self, "_oid", _read_oid(elements[0]))
+        object.__setattr__(self, "oid", _read_oid(elements[0]))
         return self
-
-    @property
-    def oid(self) -> ObjectIdentifier:
-        """The identifier."""
-        return self._oid  # type: ignore[attr-defined,no-any-return]
 
     @property
     def value(self) -> TLV | None:
@@ -136,7 +142,7 @@ def decode(kind: type[T], der: bytes) -> T:
     :param der: exactly one element, nothing after it.
     :raises CMPError: badDataFormat on anything else.
     """
-    read: Callable[[bytes], T] | None = getattr(kind, "_from_der", None) or _ODD_KINDS.get(kind)
+    read: Callable[[bytes], T] | None = READERS.get(kind)
     try:
         return hazmat.decode_der(kind, der) if read is None else read(der)
     except _UNREADABLE as error:
@@ -157,7 +163,7 @@ def parse_tlv(tlv: TLV, kind: type[T]) -> T:
 
     :raises CMPError: badDataFormat if it is not a ``kind``.
     """
-    if hasattr(kind, "_from_der") or kind in _ODD_KINDS:
+    if kind in READERS:
         return decode(kind, encode(tlv))
     try:
         return typing.cast(T, tlv.parse(kind))
@@ -200,13 +206,9 @@ def _read_quietly(kind: Any) -> Callable[[bytes], Any]:
     return lambda der: quietly(lambda: hazmat.decode_der(kind, der))
 
 
-_ODD_KINDS: dict[Any, Callable[[bytes], Any]] = {
-    x509.Name: functools.partial(decode_with_names, x509.Name),
-    **{
-        kind: _read_quietly(kind)
-        for kind in (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest)
-    },
-}
+READERS[x509.Name] = functools.partial(decode_with_names, x509.Name)
+for _kind in (x509.Certificate, x509.CertificateRevocationList, x509.CertificateSigningRequest):
+    READERS[_kind] = _read_quietly(_kind)
 
 
 def bad_format(kind: type[Any], error: Exception) -> CMPError:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import OpenSequence, decode_with_names, encode
+from cmpkit.asn1.codec import READERS, OpenSequence, decode_with_names, encode
 from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
 
@@ -51,7 +51,7 @@ def sequence(cls: type[T]) -> type[T]:
     fields = dataclasses.fields(declared)
     if any(map(_holds_names, hints.values())):
         declared._holds_names = True
-        declared._from_der = staticmethod(functools.partial(decode_with_names, declared))
+        READERS[declared] = functools.partial(decode_with_names, declared)
     _install_init(declared, fields, hints)
     _install_value_methods(declared, [field.name for field in fields])
     return typing.cast(type[T], declared)
@@ -78,7 +78,8 @@ def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
             image.__dict__[name] = self.__dict__[name].element
         return hazmat.encode_der(image)
 
-    cls._wire, cls._from_der, cls._to_der = wire, staticmethod(_from_der), _to_der
+    cls._wire, cls._to_der = wire, _to_der
+    READERS[cls] = _from_der
 
 
 def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: dict[str, Any]) -> None:

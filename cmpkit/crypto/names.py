@@ -204,7 +204,7 @@ def names_match(a: x509.Name, b: x509.Name) -> bool:
 
     RFC 5280 section 7.1.
     """
-    if a == b:
+    if a is b or a == b:
         return True
     return len(a.rdns) == len(b.rdns) and all(map(_rdns_match, a.rdns, b.rdns))
 

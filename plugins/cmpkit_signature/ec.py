@@ -29,7 +29,7 @@ _HASH_NAMES = {
     oids.ECDSA_SHA384: "sha384",
     oids.ECDSA_SHA512: "sha512",
 }
-_SCHEMES = {name: ec.ECDSA(digest) for name, digest in HASHES.items()}
+_SCHEMES = {oid: ec.ECDSA(HASHES[name]) for oid, name in _HASH_NAMES.items() if name in HASHES}
 
 
 class EllipticCurveKey:
@@ -76,13 +76,13 @@ class EllipticCurveKeys:
 
     def key_type(self, public_key_info: bytes) -> str:
         """``p256``, ``p384`` or ``p521``."""
-        return _curve(_public_key(public_key_info).curve)[0]
+        return _public_key(public_key_info)[1]
 
     def verify(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, data: bytes, signature: bytes) -> bool:
         """Whether the signature fits."""
         scheme = _scheme(algorithm)
         try:
-            _public_key(public_key_info).verify(signature, data, scheme)
+            _public_key(public_key_info)[0].verify(signature, data, scheme)
         except InvalidSignature:
             return False
         return True
@@ -93,15 +93,15 @@ class EllipticCurveKeys:
 
 
 @lru_cache(maxsize=256)
-def _public_key(public_key_info: bytes) -> ec.EllipticCurvePublicKey:
+def _public_key(public_key_info: bytes) -> tuple[ec.EllipticCurvePublicKey, str]:
+    """The key and its type."""
     try:
         key = serialization.load_der_public_key(public_key_info)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise unreadable_key("EC", error) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise bad_alg("an ECDSA signature needs an EC key, this key is of another kind")
-    _curve(key.curve)
-    return key
+    return key, _curve(key.curve)[0]
 
 
 def _curve(curve: ec.EllipticCurve) -> tuple[str, ec.EllipticCurve, AlgorithmIdentifier]:
@@ -113,8 +113,9 @@ def _curve(curve: ec.EllipticCurve) -> tuple[str, ec.EllipticCurve, AlgorithmIde
 
 def _scheme(algorithm: AlgorithmIdentifier) -> ec.ECDSA:
     # RFC 5758 section 3.2: the parameters MUST be absent.
-    name = _HASH_NAMES.get(algorithm.algorithm)
-    if name is None or algorithm.parameters is not None:
-        raise wrong_algorithm(algorithm, "EC keys")
-    refuse_sha1(name, algorithm.algorithm)
-    return _SCHEMES[name]
+    scheme = _SCHEMES.get(algorithm.algorithm)
+    if scheme is not None and algorithm.parameters is None:
+        return scheme
+    if algorithm.parameters is None:
+        refuse_sha1(_HASH_NAMES.get(algorithm.algorithm, ""), algorithm.algorithm)
+    raise wrong_algorithm(algorithm, "EC keys")
