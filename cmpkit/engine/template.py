@@ -127,7 +127,7 @@ def _certificate_to_update(request: CertRequest, auth: Authenticated) -> Certifi
     same_issuer = named_issuer is not None and names_match(named_issuer, issuer)
     if named.serial_number != auth.record.serial_number or not same_issuer:
         raise CMPError(
-            f"oldCertID names certificate {named.serial_number:x}, the signer is {auth.record.serial_number:x}",
+            f"oldCertID names certificate {f'{named.serial_number:x}'[:40]}, the signer is {auth.record.serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.1.3",
             hint="sign a kur with the certificate that is to be updated",
@@ -181,7 +181,7 @@ def _reason(extensions: list[_Extension]) -> CRLReason:
         return CRLReason(value)
     except ValueError:
         raise CMPError(
-            f"reasonCode {octets.hex()} is none", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 5280 section 5.3.1"
+            f"reasonCode {octets[:16].hex()} is none", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 5280 section 5.3.1"
         ) from None
 
 
