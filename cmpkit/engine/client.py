@@ -190,6 +190,14 @@ def receive(transaction: ClientTransaction, message: PKIMessage, *, authentic: b
             PKIFailureInfo.WRONG_INTEGRITY,
             rule="RFC 9483 section 3.2",
         )
+    # Only what ends the waiting may answer the request itself: the "waiting" that is answered already, come
+    # once more, would take us back to a nonce that is over.
+    if isinstance(step, Wait) and message.header.recip_nonce != transaction.sender_nonce:
+        raise TrustError(
+            f"the {message.body.type.wire_name} is an earlier answer, which came again",
+            PKIFailureInfo.BAD_RECIPIENT_NONCE,
+            rule="RFC 9483 section 4.4",
+        )
     return step
 
 

@@ -126,8 +126,9 @@ def _certificate_to_update(request: CertRequest, auth: Authenticated) -> Certifi
     named_issuer = distinguished_name(named.issuer)
     same_issuer = named_issuer is not None and names_match(named_issuer, issuer)
     if named.serial_number != auth.record.serial_number or not same_issuer:
+        serial_number = f"{named.serial_number:x}"[:40]
         raise CMPError(
-            f"oldCertID names certificate {f'{named.serial_number:x}'[:40]}, the signer is {auth.record.serial_number:x}",
+            f"oldCertID names certificate {serial_number}, the signer is {auth.record.serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.1.3",
             hint="sign a kur with the certificate that is to be updated",

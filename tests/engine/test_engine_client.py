@@ -551,6 +551,15 @@ class TestPolling:
         assert isinstance(step, Send)
         assert step.body.content[0].cert_req_id == 5
 
+    @pytest.mark.parametrize("body", [cert_rep(response(PKIStatus.WAITING)), error_body(PKIStatus.WAITING), poll_rep()])
+    def test_earlier_waiting_that_comes_again_is_not_taken(self, body: PKIBody) -> None:
+        """Its senderNonce is no longer the one that the server wants to see."""
+        transaction = polling()
+        with pytest.raises(TrustError, match="an earlier answer, which came again") as caught:
+            take(transaction, body, recip_nonce=transaction.awaited_nonce)
+        assert caught.value.fail_info is PKIFailureInfo.BAD_RECIPIENT_NONCE
+        assert caught.value.rule == "RFC 9483 section 4.4"
+
     def test_waiting_once_more_is_not_polled_for_at_once(self) -> None:
         step = take(polling(), cert_rep(response(PKIStatus.WAITING)))
         assert isinstance(step, Wait)

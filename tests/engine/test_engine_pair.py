@@ -1,0 +1,193 @@
+"""Client and responder over a road that loses, repeats and reorders, with processes that die: they end in agreement."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cmpkit.asn1 import PKIMessage
+from cmpkit.engine.client import Finished, Send, begin
+from cmpkit.engine.responder import ResponderSettings
+from cmpkit.engine.states import CERTIFICATE_REQUESTS, OPENS
+from cmpkit.enums import BodyType
+from cmpkit.parts import CertificateState, TransactionState
+
+from .ends import ClientEnd, ServerEnd
+from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, genm, ir, p10, rr
+
+REQUESTS = {
+    BodyType.IR: ir(),
+    BodyType.CR: ir(body_type=BodyType.CR),
+    BodyType.KUR: ir(body_type=BodyType.KUR),
+    BodyType.P10CR: p10(),
+    BodyType.RR: rr(),
+    BodyType.GENM: genm(),
+}
+BY_CERTIFICATE = (BodyType.KUR, BodyType.RR)
+MALLORY = by_mac("mallory")
+ENOUGH = 40
+
+
+def make_client(operation: BodyType, *, implicit: bool = False, likes_it: bool = True) -> ClientEnd:
+    transaction = begin(operation, implicit_confirm=implicit, public_key_info=PUBLIC_KEY_INFO)
+    auth = by_certificate() if operation in BY_CERTIFICATE else by_mac()
+    return ClientEnd(auth, Send(transaction, REQUESTS[operation]), likes_it)
+
+
+def check_agreement(client: ClientEnd, server: ServerEnd) -> None:
+    """What both sides believe once the client is done."""
+    operation = client.transaction.operation
+    states = list(server.states.values())
+    if client.refusal is not None:
+        assert CertificateState.VALID not in states
+        return
+    assert isinstance(client.step, Finished)
+    assert len(server.revocations) == (operation is BodyType.RR)
+    if operation not in CERTIFICATE_REQUESTS:
+        assert states == []
+        return
+    (record,) = server.certificates
+    assert client.step.transaction.certificate == record.der
+    (stored,) = server.transactions.values()
+    assert stored.state is TransactionState.DONE
+    assert bool(client.step.transaction.rejection) is not client.likes_it
+    confirmed = client.likes_it or stored.implicit_confirm
+    assert states == [CertificateState.VALID if confirmed else CertificateState.REVOKED]
+
+
+class Road(RuleBasedStateMachine):
+    """Messages lie on the road, in either direction, until somebody takes them up, in any order, or twice, or never."""
+
+    to_server: list[PKIMessage]
+    to_client: list[PKIMessage]
+
+    @initialize(
+        operation=st.sampled_from(sorted(REQUESTS)),
+        implicit=st.booleans(),
+        granted=st.booleans(),
+        likes_it=st.booleans(),
+        waits=st.integers(0, 3),
+    )
+    def meet(self, operation: BodyType, *, implicit: bool, granted: bool, likes_it: bool, waits: int) -> None:
+        self.client = make_client(operation, implicit=implicit, likes_it=likes_it)
+        self.server = ServerEnd(ResponderSettings(implicit_confirm=granted), waits=waits)
+        self.to_server, self.to_client = [], []
+        self.has_expired = False
+
+    @rule()
+    def client_sends(self) -> None:
+        message = self.client.next_message()
+        if message is not None:
+            self.to_server.append(message)
+
+    @precondition(lambda self: self.to_server)
+    @rule(data=st.data(), keep=st.booleans(), killed=st.booleans(), lost=st.booleans())
+    def server_takes(self, data: st.DataObject, *, keep: bool, killed: bool, lost: bool) -> None:
+        message = self._pick(data, self.to_server, keep=keep)
+        answer = self.server.handle(message, self.client.auth, killed=killed)
+        if answer is not None and not lost:
+            self.to_client.append(answer)
+
+    @precondition(lambda self: self.to_client)
+    @rule(data=st.data(), keep=st.booleans())
+    def client_takes(self, data: st.DataObject, *, keep: bool) -> None:
+        self.client.take(self._pick(data, self.to_client, keep=keep))
+
+    @rule()
+    def client_dies(self) -> None:
+        self.client.restart()
+
+    @precondition(lambda self: self.to_server)
+    @rule(data=st.data())
+    def somebody_else_sends_the_same(self, data: st.DataObject) -> None:
+        """A message under another credential touches no transaction of the client."""
+        message = self._pick(data, self.to_server, keep=True)
+        before = dict(self.server.transactions), dict(self.server.states), list(self.server.certificates)
+        if message.body.type not in OPENS:
+            answer = self.server.handle(message, MALLORY)
+            assert answer is not None
+            assert answer.body.type is BodyType.ERROR
+        assert before == (self.server.transactions, self.server.states, self.server.certificates)
+
+    @rule(duration=st.sampled_from([timedelta(seconds=5), timedelta(minutes=20), timedelta(days=31)]))
+    def time_passes(self, duration: timedelta) -> None:
+        self.client.advance(duration)
+        self.server.now += duration
+        open_before = [known.state for known in self.server.transactions.values()]
+        self.server.expire()
+        self.has_expired |= open_before != [known.state for known in self.server.transactions.values()]
+
+    @invariant()
+    def nothing_is_done_twice(self) -> None:
+        assert len(self.server.certificates) <= 1
+        assert len(self.server.revocations) <= 1
+        assert len(self.server.transactions) <= 1
+
+    @invariant()
+    def only_time_makes_the_server_refuse(self) -> None:
+        assert self.client.refusal is None or self.has_expired
+
+    @staticmethod
+    def _pick(data: st.DataObject, messages: list[PKIMessage], *, keep: bool) -> PKIMessage:
+        index = data.draw(st.integers(0, len(messages) - 1))
+        return messages[index] if keep else messages.pop(index)
+
+    def teardown(self) -> None:
+        """From now on everything gets through; what still lies on the road comes first."""
+        for message in self.to_server:
+            self.server.handle(message, self.client.auth)
+        for message in self.to_client:
+            self.client.take(message)
+        for _ in range(ENOUGH):
+            message = self.client.next_message()
+            if message is None:
+                break
+            self.server.now = max(self.server.now, self.client.now)
+            answer = self.server.handle(message, self.client.auth)
+            assert answer is not None
+            self.client.take(answer)
+            self.nothing_is_done_twice()
+        assert self.client.is_over
+        self.only_time_makes_the_server_refuse()
+        check_agreement(self.client, self.server)
+
+
+Road.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
+TestRoad = Road.TestCase
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+@pytest.mark.parametrize("waits", [0, 2])
+@pytest.mark.parametrize(("implicit", "likes_it"), [(True, True), (False, True), (False, False)])
+def test_good_road_leads_to_the_end(operation: BodyType, waits: int, *, implicit: bool, likes_it: bool) -> None:
+    client, server = make_client(operation, implicit=implicit, likes_it=likes_it), ServerEnd(waits=waits)
+    bodies = []
+    while (message := client.next_message()) is not None:
+        bodies.append(message.body.type)
+        answer = server.handle(message, client.auth)
+        assert answer is not None
+        client.take(answer)
+    check_agreement(client, server)
+    issues = operation in CERTIFICATE_REQUESTS
+    polls = [BodyType.POLL_REQ] * waits if issues else []
+    confirms = [BodyType.CERT_CONF] if issues and not implicit else []
+    assert bodies == [operation, *polls, *confirms]
+
+
+def test_certificate_that_is_confirmed_too_late_is_valid_nowhere() -> None:
+    client, server = make_client(BodyType.IR), ServerEnd()
+    for _ in range(2):
+        message = client.next_message()
+        assert message is not None
+        answer = server.handle(message, client.auth)
+        assert answer is not None
+        client.take(answer)
+        server.now += timedelta(minutes=16)
+        if message.body.type is BodyType.IR:
+            server.expire()
+    assert client.refusal is not None
+    assert list(server.states.values()) == [CertificateState.REVOKED]
