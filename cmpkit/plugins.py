@@ -220,6 +220,11 @@ class Plugins:
         """The names of key types that can be generated."""
         return tuple(name for part in self.all("key algorithm") for name in part.key_types)
 
+    @property
+    def observed(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._kinds["observer"].parts)
+
     def observe(self, event: parts.Event) -> None:
         """Tell every observer."""
         for observer in self._kinds["observer"].parts.values():

@@ -367,12 +367,15 @@ def check_digital_signature_usage(certificate: bytes) -> None:
     :raises CMPError: badMessageCheck if it may not, badDataFormat if the certificate cannot be read.
     """
     usage = outline(certificate).extension(oids.KEY_USAGE)
-    if usage is None:
-        return
-    octets = decode(BitString, usage).as_bytes()
-    if not octets or not octets[0] & _DIGITAL_SIGNATURE:
+    if usage is not None and not _has_digital_signature(usage):
         raise CMPError(
             f"the keyUsage of the certificate {_node(certificate).title} has no digitalSignature",
             PKIFailureInfo.BAD_MESSAGE_CHECK,
             rule=_RULE,
         )
+
+
+@keep_last
+def _has_digital_signature(usage: bytes) -> bool:
+    octets = decode(BitString, usage).as_bytes()
+    return bool(octets and octets[0] & _DIGITAL_SIGNATURE)

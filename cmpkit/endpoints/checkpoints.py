@@ -28,4 +28,5 @@ class Checkpoint(enum.Enum):
 
 def reach(plugins: Plugins, point: Checkpoint, transaction_id: bytes | None) -> None:
     """Tell the observers of a checkpoint."""
-    plugins.observe(Event("checkpoint", transaction_id, {"point": point.value}))
+    if plugins.observed:
+        plugins.observe(Event("checkpoint", transaction_id, {"point": point.value}))

@@ -263,7 +263,8 @@ class Server:
             await anyio.sleep(self.settings.housekeeping_interval.total_seconds())
 
     def _tell(self, name: str, message: PKIMessage, **details: str) -> None:
-        self.plugins.observe(Event(name, message.header.transaction_id, {"message": message, **details}))
+        if self.plugins.observed:
+            self.plugins.observe(Event(name, message.header.transaction_id, {"message": message, **details}))
 
     def _report(self, error: CMPError, peer: Peer, message: PKIMessage | None) -> None:
         body = message.body.type.wire_name if message else "octets that are no message"

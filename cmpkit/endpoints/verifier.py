@@ -124,7 +124,8 @@ class ServerVerifier:
         known = tuple(der for transaction in transactions for der in transaction.extra_certs)
         certificate = find_signer(message, known)
         await verify_signature(message, certificate, self.plugins)
-        record = await self.store.certificate_by_fingerprint(fingerprint(certificate))
+        digest = fingerprint(certificate)
+        record = await self.store.certificate_by_fingerprint(digest)
         _check_state(record, now)
         path = validate_signer(
             message,
@@ -140,14 +141,12 @@ class ServerVerifier:
                 PKIFailureInfo.SIGNER_NOT_TRUSTED,
                 hint="was the store restored from an older copy?",
             )
-        return self._authenticated(certificate, record)
+        return self._authenticated(certificate, digest, record)
 
     @staticmethod
-    def _authenticated(certificate: bytes, record: CertificateRecord | None) -> Authenticated:
+    def _authenticated(certificate: bytes, digest: bytes, record: CertificateRecord | None) -> Authenticated:
         subject = read_name(encode(outline(certificate).subject))
-        credential = Credential(
-            ProtectionKind.SIGNATURE, f"cert:{fingerprint(certificate).hex()}", certificate=certificate
-        )
+        credential = Credential(ProtectionKind.SIGNATURE, f"cert:{digest.hex()}", certificate=certificate)
         return Authenticated(common_name(subject) or format_name(subject), credential, subject, record=record)
 
 
