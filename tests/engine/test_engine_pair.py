@@ -71,12 +71,15 @@ class Road(RuleBasedStateMachine):
         granted=st.booleans(),
         likes_it=st.booleans(),
         waits=st.integers(0, 3),
+        is_slow=st.booleans(),
     )
-    def meet(self, operation: BodyType, *, implicit: bool, granted: bool, likes_it: bool, waits: int) -> None:
+    def meet(
+        self, operation: BodyType, *, implicit: bool, granted: bool, likes_it: bool, waits: int, is_slow: bool
+    ) -> None:
         self.client = make_client(operation, implicit=implicit, likes_it=likes_it)
         self.server = ServerEnd(ResponderSettings(implicit_confirm=granted), waits=waits)
         self.to_server, self.to_client = [], []
-        self.has_expired = False
+        self.is_slow, self.has_expired = is_slow, False
 
     @rule()
     def client_sends(self) -> None:
@@ -85,12 +88,18 @@ class Road(RuleBasedStateMachine):
             self.to_server.append(message)
 
     @precondition(lambda self: self.to_server)
-    @rule(data=st.data(), keep=st.booleans(), killed=st.booleans(), lost=st.booleans())
-    def server_takes(self, data: st.DataObject, *, keep: bool, killed: bool, lost: bool) -> None:
-        message = self._pick(data, self.to_server, keep=keep)
-        answer = self.server.handle(message, self.client.auth, killed=killed)
-        if answer is not None and not lost:
-            self.to_client.append(answer)
+    @rule(data=st.data(), keep=st.booleans())
+    def server_takes(self, data: st.DataObject, *, keep: bool) -> None:
+        answer = self.server.handle(self._pick(data, self.to_server, keep=keep), self.client.auth)
+        assert answer is not None
+        self.to_client.append(answer)
+
+    @precondition(lambda self: self.to_server)
+    @rule(data=st.data(), committed=st.booleans())
+    def server_dies(self, data: st.DataObject, *, committed: bool) -> None:
+        """Before it commits, or before the answer leaves."""
+        message = self._pick(data, self.to_server, keep=False)
+        self.server.handle(message, self.client.auth, killed=not committed)
 
     @precondition(lambda self: self.to_client)
     @rule(data=st.data(), keep=st.booleans())
@@ -113,6 +122,7 @@ class Road(RuleBasedStateMachine):
             assert answer.body.type is BodyType.ERROR
         assert before == (self.server.transactions, self.server.states, self.server.certificates)
 
+    @precondition(lambda self: self.is_slow)
     @rule(duration=st.sampled_from([timedelta(seconds=5), timedelta(minutes=20), timedelta(days=31)]))
     def time_passes(self, duration: timedelta) -> None:
         self.client.advance(duration)
@@ -156,7 +166,7 @@ class Road(RuleBasedStateMachine):
         check_agreement(self.client, self.server)
 
 
-Road.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
+Road.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
 TestRoad = Road.TestCase
 
 
