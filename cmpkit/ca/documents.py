@@ -41,6 +41,7 @@ key = "file:keys/signer.key.pem"
 ca_pubs = ["trust.pem"]                # handed over with a first certificate, to whoever has a shared secret
 implicit_confirm = true                # dispense with certConf for those who ask
 confirm_wait_time = "15m"              # a certificate that is not confirmed so long is revoked
+# pending_time = "30d"                 # a request that takes time is given up so long after it was last polled for
 # max_message_size = 1048576           # octets
 # message_time_window = "300s"         # how far the clock of a client may be off; "off" does not look
 # answer_retention = "7d"              # how long an answer is kept for the same request

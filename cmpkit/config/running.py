@@ -99,6 +99,7 @@ def build_server(
             responder=ResponderSettings(
                 implicit_confirm=table.implicit_confirm,
                 confirm_wait_time=table.confirm_wait_time,
+                pending_time=table.pending_time,
                 ca_pubs=parts.ca_pubs,
             ),
             max_message_size=table.max_message_size,

@@ -33,6 +33,8 @@ from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest, R
 __all__ = ["read_p10", "read_request", "read_revocation", "requested_profile"]
 
 _MAX_CERT_REQ_ID = (1 << 63) - 1
+_LONGEST_SERIAL = 160
+"""Bits; RFC 5280 section 4.1.2.2 allows 20 octets."""
 # What they ask for cannot be left undone in silence; others are wishes, or of no consequence here (R-073, R-074).
 _REFUSED_CONTROLS = {
     oids.REG_TOKEN: "regToken",
@@ -158,13 +160,19 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
 def read_revocation(details: list[RevDetails]) -> RevocationRequest:
     """The one certificate that an rr names, by issuer and serial number (R-141).
 
-    :raises CMPError: badRequest, badDataFormat.
+    :raises CMPError: badRequest, badDataFormat, badCertId.
     """
     if len(details) != 1:
         raise CMPError(f"{len(details)} certificates in one rr, one is allowed", rule="RFC 9483 section 4.2")
     template = details[0].cert_details
     if template.serial_number is None or template.issuer is None:
         raise CMPError("issuer and serialNumber of the certificate to revoke are needed", rule="RFC 9483 section 4.2")
+    if template.serial_number.bit_length() > _LONGEST_SERIAL:
+        raise CMPError(
+            f"there is no certificate with a serial number of {template.serial_number.bit_length()} bits",
+            PKIFailureInfo.BAD_CERT_ID,
+            rule="RFC 5280 section 4.1.2.2",
+        )
     return RevocationRequest(template.issuer, template.serial_number, _reason(details[0].crl_entry_details or []))
 
 

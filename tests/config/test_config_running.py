@@ -128,6 +128,7 @@ async def test_the_server_behaves_as_its_table_says(configuration: Configuration
         tolerances=("hmac-sha1",),
         implicit_confirm=False,
         confirm_wait_time="1m",
+        pending_time="2h",
         max_message_size=2048,
         message_time_window="off",
         answer_retention="1d",
@@ -138,6 +139,7 @@ async def test_the_server_behaves_as_its_table_says(configuration: Configuration
     settings, responder = server.settings, server.settings.responder
     assert server.verifier.tolerances == {"hmac-sha1"}
     assert (responder.implicit_confirm, responder.confirm_wait_time) == (False, timedelta(minutes=1))
+    assert responder.pending_time == timedelta(hours=2)
     assert responder.ca_pubs == parts.ca_pubs
     assert (settings.max_message_size, settings.message_time_window) == (2048, None)
     assert (settings.answer_retention, settings.housekeeping_interval) == (timedelta(days=1), timedelta(seconds=2))

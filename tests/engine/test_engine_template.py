@@ -236,6 +236,13 @@ class TestRevocations:
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9483 section 4.2"
 
+    def test_serial_number_of_any_length_is_bad_cert_id(self) -> None:
+        assert read_revocation([revocation(serial_number=(1 << 160) - 1)])
+        with pytest.raises(CMPError, match="serial number of") as caught:
+            read_revocation([revocation(serial_number=LARGE)])
+        assert caught.value.fail_info is PKIFailureInfo.BAD_CERT_ID
+        assert len(str(caught.value)) < 200
+
     @pytest.mark.parametrize(
         "reason",
         [b"\x0a\x01\x07", b"\x0a\x01\x0b", b"\x0a\x01\xff", b"\x02\x01\x01", b"\x05\x00", b""],
