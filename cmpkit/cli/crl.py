@@ -20,6 +20,7 @@ from cmpkit.cli.serverside import (
     shown_time,
     write_out,
 )
+from cmpkit.cli.wording import counted
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -49,7 +50,7 @@ def crl(
     if json:
         print_json(shown)
     elif out is not None:
-        print(f"CRL {shown['number']} with {len(shown['revoked'])} certificates: {out}")
+        print(f"CRL {shown['number']} with {counted(len(shown['revoked']), 'certificate')}: {out}")
     else:
         _show(shown)
 

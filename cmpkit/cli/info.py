@@ -12,6 +12,7 @@ import typer
 from cmpkit.cli.command import plugins_of, with_option_groups
 from cmpkit.cli.jobs import Job, Wanted
 from cmpkit.cli.options import CredentialOptions, KeepingOptions, ServerURL, TransferOptions, TrustOptions
+from cmpkit.cli.wording import counted
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ def _finish(came: Any, work: Work) -> Result:
         shown, values = _answer(item, work)
         facts += [(name, text) for text in shown]
         answers.append({"type": name, "oid": item.info_type.dotted_string, **values})
-    return Result(f"{len(answers)} answers from {work.job.url}", facts, {"command": "info", "answers": answers})
+    return Result(
+        f"{counted(len(answers), 'answer')} from {work.job.url}", facts, {"command": "info", "answers": answers}
+    )
 
 
 def _answer(item: InfoTypeAndValue, work: Work) -> tuple[list[str], dict[str, Any]]:

@@ -15,6 +15,7 @@ import typer
 from cmpkit.cli.command import Command, plugins_of
 from cmpkit.cli.serverside import ConfigOption, JSONOption, print_columns, print_json, server_packages, shown_time
 from cmpkit.cli.sources import read_secret
+from cmpkit.cli.wording import counted
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def _plain(reference: str, grant: Grant, *, revoked: bool) -> dict[str, str | in
 def _sentence(reference: str, grant: Grant) -> str:
     from cmpkit.crypto.names import format_name
 
-    count = "any number of certificates" if grant.uses is None else f"{grant.uses} certificate{'s'[: grant.uses > 1]}"
+    count = "any number of certificates" if grant.uses is None else counted(grant.uses, "certificate")
     subject = "any subject" if grant.subject is None else f"the subject {format_name(grant.subject)}"
     until = "without end" if grant.expires is None else f"until {shown_time(grant.expires)}"
     return f"cmpkit: {reference} may get {count} of profile {grant.profile} for {subject}, {until}"
