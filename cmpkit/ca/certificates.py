@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from cryptography import x509
 
-from cmpkit.asn1 import encode
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import certificate_public_key_info, issuer_key_id, key_identifier, outline
 from cmpkit.errors import ConfigurationError
@@ -65,7 +64,7 @@ def read_issuer_certificate(ders: Sequence[bytes]) -> IssuerCertificate:
         chain=tuple(ders[1:]),
         without_root=tuple(der for der in ders if not is_self_issued(der)),
         name=certificate.subject,
-        subject=encode(outline(der).subject),
+        subject=outline(der).subject_der,
         public_key_info=public_key_info,
         key_id=issuer_key_id(public_key_info),
         key_identifier=key_identifier(public_key_info) if own_identifier is None else own_identifier.digest,

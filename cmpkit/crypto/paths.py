@@ -25,7 +25,7 @@ from cryptography.x509.verification import (
 )
 
 from cmpkit import oids
-from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, encode, parse_tlv, sequence
+from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, parse_tlv, sequence
 from cmpkit.asn1.codec import quietly
 from cmpkit.caching import keep_last
 from cmpkit.crypto.names import format_name
@@ -91,7 +91,7 @@ class _Node:
 @keep_last
 def _node(der: bytes) -> _Node:
     parts = outline(der)
-    return _Node(der, parts, encode(parts.subject), encode(parts.issuer), encode(parts.subject_public_key_info))
+    return _Node(der, parts, parts.subject_der, parts.issuer_der, parts.public_key_info)
 
 
 @keep_last

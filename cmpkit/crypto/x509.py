@@ -96,6 +96,21 @@ class CertificateOutline:
     subject_unique_id: Annotated[BitString | None, Implicit(2)] = None
     extensions: Annotated[list[Extension] | None, Explicit(3)] = None
 
+    @cached_property
+    def subject_der(self) -> bytes:
+        """DER of the subject, the octets that came."""
+        return encode(self.subject)
+
+    @cached_property
+    def issuer_der(self) -> bytes:
+        """DER of the issuer, the octets that came."""
+        return encode(self.issuer)
+
+    @cached_property
+    def public_key_info(self) -> bytes:
+        """DER of the SubjectPublicKeyInfo, the octets that came."""
+        return encode(self.subject_public_key_info)
+
     def extension(self, oid: ObjectIdentifier) -> bytes | None:
         """The DER of the first extension with that OID, or ``None``."""
         return self._extension_values.get(oid)
@@ -136,7 +151,7 @@ def certificate_public_key_info(der: bytes) -> bytes:
 
     :raises CMPError: badDataFormat if it is no certificate.
     """
-    return encode(outline(der).subject_public_key_info)
+    return outline(der).public_key_info
 
 
 def key_identifier(public_key_info: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cmpkit import oids
-from cmpkit.asn1 import PKIMessage, decode, distinguished_name, encode, encode_general_name
+from cmpkit.asn1 import PKIMessage, decode, distinguished_name, encode_general_name
 from cmpkit.crypto.names import format_name, names_match, read_name
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
 from cmpkit.crypto.protection import find_protection, verify_protection
@@ -76,7 +76,7 @@ def _misfit(message: PKIMessage, der: bytes) -> str:
             return "senderKID is missing"
         if identifier is not None and identifier != header.sender_kid:
             return "senderKID is not the SubjectKeyIdentifier of a certificate that came"
-        subject_der = encode(certificate.subject)
+        subject_der = certificate.subject_der
         subject = read_name(subject_der)
     except CMPError:
         return "a certificate in extraCerts cannot be read"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cmpkit.asn1 import PKIMessage, encode
+from cmpkit.asn1 import PKIMessage
 from cmpkit.crypto.names import common_name, format_name, read_name
 from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
@@ -145,7 +145,7 @@ class ServerVerifier:
 
     @staticmethod
     def _authenticated(certificate: bytes, digest: bytes, record: CertificateRecord | None) -> Authenticated:
-        subject = read_name(encode(outline(certificate).subject))
+        subject = read_name(outline(certificate).subject_der)
         credential = Credential(ProtectionKind.SIGNATURE, f"cert:{digest.hex()}", certificate=certificate)
         return Authenticated(common_name(subject) or format_name(subject), credential, subject, record=record)
 

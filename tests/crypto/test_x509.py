@@ -199,6 +199,14 @@ async def test_outline_reads_extensions_and_validity(p256: PrivateKey) -> None:
     assert read.validity_period == (NOW.replace(microsecond=0), NOW.replace(microsecond=0) + timedelta(days=365))
 
 
+async def test_outline_has_the_octets_of_names_and_key(p256: PrivateKey) -> None:
+    expected = content(p256)
+    read = outline(await build_certificate(expected, p256))
+    assert read.issuer_der == expected.issuer
+    assert read.subject_der == expected.subject.public_bytes()
+    assert read.public_key_info == p256.public_key_info
+
+
 async def test_certificates_survive_pem_with_text_around_them(p256: PrivateKey) -> None:
     first, second = [await build_certificate(content(p256), p256) for _ in range(2)]
     bundle = b"subject: one\n" + to_pem(first) + b"\r\n# two\r\n" + to_pem(second).replace(b"\n", b"\r\n")
