@@ -109,7 +109,7 @@ class TestCertConf:
         assert reply.body == pki_conf()
         assert states_of(reply) == dict.fromkeys((0x1001, 0x1002), CertificateState.VALID)
 
-    @pytest.mark.parametrize("wrong", [cert_hash(SECOND), cert_hash(FIRST)[:-1], b""])
+    @pytest.mark.parametrize("wrong", [cert_hash(SECOND), cert_hash(FIRST)[:-1], b""], ids=["other", "short", "empty"])
     def test_wrong_hash_is_bad_cert_id(self, wrong: bytes) -> None:
         parts = Parts()
         with pytest.raises(CMPError, match="certHash") as caught:
