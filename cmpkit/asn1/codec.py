@@ -35,6 +35,7 @@ __all__ = [
     "der_wrap",
     "encode",
     "encode_list",
+    "has_odd_name",
     "parse_tlv",
     "quietly",
     "to_tlv",
@@ -192,12 +193,17 @@ _warnings_lock = threading.Lock()
 _UNREADABLE = (ValueError, TypeError, OverflowError, x509.InvalidVersion)
 
 
+def has_odd_name(der: bytes) -> bool:
+    """Whether there may be a distinguished name in the octets that cryptography warns of."""
+    return _ODD_NAME.search(der) is not None
+
+
 def decode_with_names(kind: type[T], der: bytes) -> T:
     """Read a class of hazmat.asn1 in which there may be distinguished names.
 
     :raises ValueError: or another error of hazmat.asn1 for anything else.
     """
-    if _ODD_NAME.search(der):
+    if has_odd_name(der):
         return quietly(lambda: hazmat.decode_der(kind, der))
     return hazmat.decode_der(kind, der)
 

@@ -26,7 +26,7 @@ from cryptography.x509.verification import (
 
 from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, parse_tlv, sequence
-from cmpkit.asn1.codec import quietly
+from cmpkit.asn1.codec import has_odd_name, quietly
 from cmpkit.caching import keep_last
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.proven import ProvenIssuers
@@ -287,11 +287,11 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
     proven = _proven.find(key, now)
     try:
         if proven is not None:
-            _verify(proven, (path[0],), now)
+            _verify(proven, path[:1], now, may_warn=_may_warn(path[0]))
             return
         for issuer in issuers:
             _check_key(issuer, plugins)
-        chain = _verify(anchor.builder, path, now).chain
+        chain = _verify(anchor.builder, path, now, may_warn=True).chain
     except _UNUSABLE_CERTIFICATE as error:
         for node in issuers:
             _check_validity(node, now)
@@ -303,13 +303,21 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
         _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1], _PROVEN_CA))
 
 
-def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime) -> VerifiedClient:
+def _may_warn(node: _Node) -> bool:
+    """Whether the library may warn: of a serial number when it reads it, of names when it reports failures."""
+    return node.outline.serial_number <= 0 or has_odd_name(node.der)
+
+
+def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime, *, may_warn: bool) -> VerifiedClient:
     """What cryptography finds, with a chain from the first certificate to one that is trusted."""
     leaf, *between = path
     issuers = [_load(node.der) for node in between]
     verifier = trusting.time(now).build_client_verifier()
-    # The library warns of odd certificates when it reads them, and of odd names when it reports failures.
-    return quietly(lambda: verifier.verify(x509.load_der_x509_certificate(leaf.der), issuers))
+
+    def verify() -> VerifiedClient:
+        return verifier.verify(x509.load_der_x509_certificate(leaf.der), issuers)
+
+    return quietly(verify) if may_warn else verify()
 
 
 def _check_key(issuer: _Node, plugins: Plugins) -> None:

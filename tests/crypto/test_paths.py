@@ -182,9 +182,9 @@ def no_full_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only first certificates may be validated: issuers must have been proven."""
     real = paths._verify
 
-    def only_first(trusting: Any, path: Sequence[Any], now: Any) -> Any:
+    def only_first(trusting: Any, path: Sequence[Any], now: Any, *, may_warn: bool) -> Any:
         assert len(path) == 1
-        return real(trusting, path, now)
+        return real(trusting, path, now, may_warn=may_warn)
 
     monkeypatch.setattr(paths, "_verify", only_first)
 
@@ -434,6 +434,25 @@ def test_a_name_that_makes_the_library_warn_can_be_validated(check: Checker, pki
     refused = pki.certificate("leaf", "root", subject_name=odd, extensions=[(UNKNOWN, CRITICAL)])
     assert "'C=DEU'" in check.refusal(refused, [], [root]).detail
     assert "'C=DEU'" in check.refusal(below, [], [root]).detail
+
+
+def test_odd_certificates_of_a_proven_issuer_make_no_warning(
+    check: Checker, pki: Any, root: bytes, sub: bytes, request: pytest.FixtureRequest
+) -> None:
+    leaf = pki.certificate("leaf", "sub")
+    assert check(leaf, [sub], [root]) == (leaf, sub, root)
+    request.getfixturevalue("no_full_validation")
+    for serial_number in (0, -5):
+        assert check.refusal(changed(leaf, serial_number=serial_number), [sub], [root]).fail_info
+    with pytest.warns(UserWarning, match="length must be"):
+        odd = x509.Name.from_bytes(LONG_COUNTRY)
+    named = pki.certificate("leaf", "sub", subject_name=odd)
+    assert check(named, [sub], [root]) == (named, sub, root)
+    alternative = x509.SubjectAlternativeName([x509.DirectoryName(odd)])
+    also_named = pki.certificate("leaf", "sub", extensions=[(alternative, NON_CRITICAL)])
+    assert check(also_named, [sub], [root]) == (also_named, sub, root)
+    refused = pki.certificate("leaf", "sub", subject_name=odd, extensions=[(UNKNOWN, CRITICAL)])
+    assert "'C=DEU'" in check.refusal(refused, [sub], [root]).detail
 
 
 @given(st.data())
