@@ -40,6 +40,7 @@ from cmpkit.asn1.primitives import (
 )
 from cmpkit.asn1.show import show
 from cmpkit.asn1.x509 import CertificationRequest
+from cmpkit.caching import keep_last
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 
@@ -260,7 +261,7 @@ class PKIMessage:
             parts.append(der_wrap(_CONTEXT_CONSTRUCTED, der_wrap(_BIT_STRING, b"\x00" + self.protection)))
         if self.extra_certs:
             for certificate in self.extra_certs:
-                decode(TLV, certificate)
+                _check_element(certificate)
             certificates = der_wrap(_SEQUENCE, b"".join(self.extra_certs))
             parts.append(der_wrap(_CONTEXT_CONSTRUCTED + 1, certificates))
         return der_wrap(_SEQUENCE, b"".join(parts))
@@ -301,6 +302,11 @@ class PKIMessage:
             f"protection={'none' if self.protection is None else f'{len(self.protection)} octets'}, "
             f"extra_certs={len(self.extra_certs)})"
         )
+
+
+@keep_last
+def _check_element(der: bytes) -> None:
+    decode(TLV, der)
 
 
 @sequence
