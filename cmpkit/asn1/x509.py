@@ -12,7 +12,7 @@ from cryptography import x509 as _x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
-from cmpkit.asn1.codec import parse_tlv
+from cmpkit.asn1.codec import encode, parse_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import (
     TLV,
@@ -55,6 +55,14 @@ class Extension:
     extn_id: ObjectIdentifier
     critical: Annotated[bool, Default(False)] = False
     extn_value: bytes
+
+    @cached_property
+    def der(self) -> bytes:
+        """DER of the extension; a profile puts the same ones into many certificates.
+
+        :raises CMPError: systemFailure if a field holds what its type does not allow.
+        """
+        return encode(self)
 
 
 @sequence

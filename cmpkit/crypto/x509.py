@@ -14,8 +14,8 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Annotated
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
 
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
@@ -33,7 +33,6 @@ from cmpkit.asn1 import (
     GeneralizedTime,
     Implicit,
     RevokedCertificate,
-    TBSCertificate,
     TBSCertList,
     Time,
     UTCTime,
@@ -45,6 +44,7 @@ from cmpkit.asn1 import (
     sequence,
     to_tlv,
 )
+from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import keep_last
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -68,7 +68,8 @@ __all__ = [
     "to_pem",
 ]
 
-_VERSION_3 = 2
+_VERSION_3 = bytes.fromhex("a003020102")
+_EXTENSIONS = 0xA3
 _CRL_VERSION_2 = 1
 _FIRST_GENERALIZED_YEAR = 2050
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -188,20 +189,28 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
     :raises CMPError: if a field holds what its type does not allow.
     """
     algorithm = issuer_key.signature_algorithm
-    tbs = encode(
-        TBSCertificate(
-            version=_VERSION_3,
-            serial_number=content.serial_number,
-            signature=algorithm,
-            issuer=to_tlv(content.issuer),
-            validity=Validity(not_before=_time(content.not_before), not_after=_time(content.not_after)),
-            subject=to_tlv(content.subject),
-            subject_public_key_info=to_tlv(content.public_key_info),
-            extensions=list(content.extensions) or None,
-        )
-    )
+    algorithm_der = encode(algorithm)
+    read_public_key_info(content.public_key_info)  # a plugin may have given it
+    fields: list[Any] = [
+        _VERSION_3,
+        content.serial_number,
+        algorithm_der,
+        content.issuer,
+        encode_list((_time_der(content.not_before), _time_der(content.not_after))),
+        content.subject,
+        content.public_key_info,
+    ]
+    if content.extensions:
+        fields.append(der_wrap(_EXTENSIONS, encode_list(item.der for item in content.extensions)))
+    tbs = encode_list(fields)
     signature = await issuer_key.sign(tbs)
-    return encode_list((tbs, algorithm, BitString(signature, 0)))
+    return encode_list((tbs, algorithm_der, BitString(signature, 0)))
+
+
+@lru_cache(maxsize=16)
+def _time_der(moment: datetime) -> bytes:
+    """Kept, because what is issued within a second has the same validity."""
+    return encode(_time(moment))
 
 
 def _time(moment: datetime) -> Time:

@@ -16,7 +16,7 @@ from pyasn1.codec.der import decoder, encoder
 from pyasn1_modules import rfc5280
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, Null
+from cmpkit.asn1 import AlgorithmIdentifier, CertificateWire, Null, decode, encode
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import (
@@ -197,6 +197,19 @@ async def test_outline_reads_extensions_and_validity(p256: PrivateKey) -> None:
     assert read.extension(oids.KEY_USAGE) is None
     assert read.extension(oids.BASIC_CONSTRAINTS) == bytes.fromhex("30030101ff")
     assert read.validity_period == (NOW.replace(microsecond=0), NOW.replace(microsecond=0) + timedelta(days=365))
+
+
+async def test_a_certificate_is_what_its_declared_class_writes(p256: PrivateKey) -> None:
+    for changes in ({}, {"extensions": ()}, {"not_after": datetime(2050, 1, 1, tzinfo=UTC)}):
+        wire = decode(CertificateWire, await build_certificate(content(p256, **changes), p256))
+        assert encode(wire.tbs) == encode(wire.tbs_certificate)
+        assert wire.tbs.version == 2
+
+
+async def test_octets_that_are_no_key_are_not_certified(p256: PrivateKey) -> None:
+    for octets in (b"", b"\x30\x00", p256.public_key_info + b"\x00"):
+        with pytest.raises(CMPError):
+            await build_certificate(content(p256, public_key_info=octets), p256)
 
 
 async def test_outline_has_the_octets_of_names_and_key(p256: PrivateKey) -> None:
