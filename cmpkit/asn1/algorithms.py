@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1.codec import OpenSequence, decode
+from cmpkit.asn1.codec import OpenSequence, decode, encode
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
 from cmpkit.caching import keep_last
@@ -48,6 +49,14 @@ class SubjectPublicKeyInfo:
 
     algorithm: AlgorithmIdentifier
     subject_public_key: BitString
+
+    @cached_property
+    def der(self) -> bytes:
+        """DER of the key.
+
+        :raises CMPError: systemFailure if a field holds what its type does not allow.
+        """
+        return encode(self)
 
 
 @keep_last

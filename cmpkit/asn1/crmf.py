@@ -10,7 +10,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
 from cmpkit.asn1.cms import EnvelopedData
-from cmpkit.asn1.codec import decode, der_wrap, encode, parse_tlv, to_tlv
+from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.names import GeneralName
 from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Implicit, NonEmpty, Null, UTCTime, Variant
@@ -187,7 +187,12 @@ class CertReqMsg:
 
         :raises CMPError: badDataFormat if it cannot be.
         """
-        return parse_tlv(self.cert_req, CertRequest)
+        return decode(CertRequest, self.request_der)
+
+    @cached_property
+    def request_der(self) -> bytes:
+        """DER of the CertRequest, the octets that came."""
+        return encode(self.cert_req)
 
     @classmethod
     def build(

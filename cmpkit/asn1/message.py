@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any
@@ -265,6 +266,11 @@ class PKIMessage:
             certificates = der_wrap(_SEQUENCE, b"".join(self.extra_certs))
             parts.append(der_wrap(_CONTEXT_CONSTRUCTED + 1, certificates))
         return der_wrap(_SEQUENCE, b"".join(parts))
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 over :attr:`raw`, 32 octets."""
+        return hashlib.sha256(self.raw).digest()
 
     def _protected_content(self) -> bytes:
         """DER of header and body, one after the other."""

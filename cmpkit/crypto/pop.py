@@ -82,7 +82,7 @@ async def verify_popo(
     _check_signature(
         public_key_info,
         proof.algorithm_identifier,
-        encode(proof.poposk_input or message.cert_req),
+        message.request_der if proof.poposk_input is None else encode(proof.poposk_input),
         proof.signature,
         plugins=plugins,
         rule=_SIGNATURE_RULE,
@@ -140,7 +140,7 @@ def _template_key(request: CertRequest) -> bytes:
             rule="RFC 9483 section 4.1.1",
             hint="keys are not generated here: generate one and put it into the template",
         )
-    return encode(key)
+    return key.der
 
 
 def _check_signature(

@@ -70,6 +70,7 @@ __all__ = [
 
 _VERSION_3 = bytes.fromhex("a003020102")
 _EXTENSIONS = 0xA3
+_BIT_STRING = 0x03
 _CRL_VERSION_2 = 1
 _FIRST_GENERALIZED_YEAR = 2050
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -204,7 +205,7 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
         fields.append(der_wrap(_EXTENSIONS, encode_list(item.der for item in content.extensions)))
     tbs = encode_list(fields)
     signature = await issuer_key.sign(tbs)
-    return encode_list((tbs, algorithm_der, BitString(signature, 0)))
+    return encode_list((tbs, algorithm_der, der_wrap(_BIT_STRING, b"\x00" + signature)))
 
 
 @lru_cache(maxsize=16)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 
 import anyio
 
@@ -75,11 +73,6 @@ class _Turn:
     auth: Authenticated | None = None
     settled: list[str] = field(default_factory=list)
 
-    @cached_property
-    def digest(self) -> bytes:
-        """SHA-256 over the octets that came."""
-        return hashlib.sha256(self.message.raw).digest()
-
 
 @dataclass(frozen=True)
 class Server:
@@ -145,7 +138,7 @@ class Server:
         message, now, window = turn.message, turn.now, self.settings.message_time_window
         check_request_header(message)
         assert message.header.transaction_id is not None
-        transactions, answers = await self.workshop.store.load(message.header.transaction_id, turn.digest)
+        transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
         if not answers:
             check_message_time(message, now, window)
         turn.auth = await self.verifier.verify(message, transactions, now)
@@ -205,7 +198,7 @@ class Server:
             return
         state = replace(reply.transaction, sender_nonce=response.header.sender_nonce or b"")
         answer = StoredAnswer(
-            digest=turn.digest,
+            digest=turn.message.digest,
             credential=turn.auth.credential.id,
             transaction_id=state.transaction_id,
             der=response.raw,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cmpkit import oids
@@ -51,7 +53,7 @@ def _issue(work: Work, request: CertificateRequest, opening: PKIMessage, transac
 
     :param transaction: makes the state that follows: ``work.opened`` or ``work.continued``.
     """
-    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + hashlib.sha256(opening.raw).digest()).hexdigest()
+    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
     result: Issued | Pending | Rejected = yield Issue(request, key)
     if isinstance(result, Rejected):
         raise result.error
@@ -72,7 +74,7 @@ def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result
     else:
         expires = work.now + work.settings.confirm_wait_time
         state = transaction(TransactionState.ISSUED, certificates=named, request=b"", expires=expires)
-        info = InfoTypeAndValue(oids.CONFIRM_WAIT_TIME, whole_seconds(expires))
+        info = _confirm_until(expires.replace(microsecond=0))
     by_mac = work.auth.credential.kind is ProtectionKind.MAC
     ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
     return Reply(
@@ -95,6 +97,12 @@ def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result
             *(change_event(work.now, work.auth, opening, change) for change in changes),
         ),
     )
+
+
+@lru_cache(maxsize=16)
+def _confirm_until(moment: datetime) -> InfoTypeAndValue:
+    """Kept, because what is issued within a second may be confirmed for as long."""
+    return InfoTypeAndValue(oids.CONFIRM_WAIT_TIME, whole_seconds(moment))
 
 
 def _spent(work: Work) -> tuple[bytes, ...]:

@@ -72,7 +72,7 @@ def read_request(
     return CertificateRequest(
         body_type=body_type,
         cert_req_id=request.cert_req_id,
-        public_key_info=encode(template.public_key),
+        public_key_info=template.public_key.der,
         subject=template.subject,
         extensions=tuple(template.extensions or ()),
         not_before=_datetime(validity.not_before) if validity else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 
 import pytest
 import strategies
@@ -59,6 +60,7 @@ def test_what_is_encoded_decodes_to_an_equal_message(message: PKIMessage) -> Non
     assert decoded.extra_certs == message.extra_certs
     assert decoded.protection == message.protection
     assert decoded.protected_part == message.protected_part
+    assert decoded.digest == message.digest == hashlib.sha256(message.raw).digest()
 
 
 @given(strategies.messages)
@@ -340,8 +342,10 @@ def test_a_pkcs10_request_that_cannot_be_read_is_refused_when_it_is_asked_for() 
 
 
 def test_the_request_of_a_message_is_read_once() -> None:
-    message = CertReqMsg.build(CertRequest(cert_req_id=7, cert_template=CertTemplate()))
+    request = CertRequest(cert_req_id=7, cert_template=CertTemplate())
+    message = CertReqMsg.build(request)
     assert message.request.cert_req_id == 7
+    assert message.request_der == encode(request)
     assert message.request is message.request
 
 
