@@ -145,7 +145,8 @@ class Server:
         for answer in answers:
             if answer.credential == turn.auth.credential.id:
                 return answer
-        check_message_time(message, now, window)
+        if answers:
+            check_message_time(message, now, window)
         transaction = find_transaction(transactions, message, turn.auth)
         steps = respond(
             message, turn.auth, transaction, settings=self.settings.responder, now=now, profile=turn.peer.label

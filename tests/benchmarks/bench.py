@@ -37,8 +37,8 @@ class Extent:
     per_http_round: int
 
 
-QUICK = Extent(24, 25, 3, 96)
-FULL = Extent(80, 25, 8, 320)
+QUICK = Extent(150, 10, 3, 96)
+FULL = Extent(200, 10, 8, 320)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
@@ -45,10 +44,9 @@ def make_floor(count: int) -> list[FloorCase]:
     return cases
 
 
-async def do_floor(cases: Sequence[FloorCase]) -> None:
-    """For each: verify protection, proof of possession and device certificate; sign certificate and answer."""
-    for case in cases:
-        for public_key, signature, data in case.signed:
-            public_key.verify(signature, data, _ECDSA)
-        for private_key, data in case.to_sign:
-            private_key.sign(data, _ECDSA)
+async def do_floor(case: FloorCase) -> None:
+    """Verify protection, proof of possession and device certificate; sign certificate and answer."""
+    for public_key, signature, data in case.signed:
+        public_key.verify(signature, data, _ECDSA)
+    for private_key, data in case.to_sign:
+        private_key.sign(data, _ECDSA)

@@ -1,4 +1,4 @@
-"""Floor, engine, and engine with SQLite, in turn in one process, so that their ratios hold on a noisy machine."""
+"""Floor, engine, and engine with SQLite, in one process, so that their ratios hold on a noisy machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from factory import Factory, Request, prepare
 from figures import Series
@@ -24,7 +25,9 @@ _WARM_UP = 30
 
 
 async def measure_in_process(directory: Path, factory: Factory, *, rounds: int, per_round: int) -> dict[str, Series]:
-    """Floor, engine, and engine with SQLite: a round of each in turn, every request another device's.
+    """Floor and engine, then engine with SQLite, every request another device's.
+
+    Floor and engine take turns request by request, so that both meet the same disturbances and the same caches.
 
     :param directory: of the server.
     """
@@ -33,31 +36,40 @@ async def measure_in_process(directory: Path, factory: Factory, *, rounds: int, 
         prepared = {name: await prepare(factory, rounds * per_round) for name in servers}
         for server in servers.values():
             await _expect_certificates(server, await prepare(factory, _WARM_UP))
+        engine, with_store = (_Answering(servers[name]) for name in ("engine", "engine_sqlite"))
         for start in range(0, rounds * per_round, per_round):
-            await _measure(figures["floor"], do_floor, make_floor(per_round))
-            for name, server in servers.items():
-                await _measure(figures[name], _Answering(server), prepared[name][start : start + per_round])
+            requests = {name: those[start : start + per_round] for name, those in prepared.items()}
+            await _measure(
+                (figures["floor"], do_floor, make_floor(per_round)), (figures["engine"], engine, requests["engine"])
+            )
+            await _measure((figures["engine_sqlite"], with_store, requests["engine_sqlite"]))
     return figures
 
 
 class _Answering:
-    """Has each request answered, one after the other."""
+    """Has a request answered."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def __call__(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            await self._server.handle(request.der, _PEER)
+    async def __call__(self, request: Request) -> None:
+        await self._server.handle(request.der, _PEER)
 
 
-async def _measure(series: Series, work: Callable[[Sequence], Awaitable[None]], cases: Sequence) -> None:
+async def _measure(*contenders: tuple[Series, Callable[[Any], Awaitable[None]], Sequence[Any]]) -> None:
+    """One round of each, taking turns case by case."""
     # What the benchmark itself keeps is no work of the server's garbage collector.
     gc.collect()
     gc.freeze()
-    start = time.process_time()
-    await work(cases)
-    series.add(time.process_time() - start, len(cases))
+    spent = [0.0] * len(contenders)
+    for turn in zip(*(cases for _, _, cases in contenders), strict=True):
+        for number, case in enumerate(turn):
+            work = contenders[number][1]
+            start = time.process_time()
+            await work(case)
+            spent[number] += time.process_time() - start
+    for (series, _, cases), seconds in zip(contenders, spent, strict=True):
+        series.add(seconds, len(cases))
 
 
 async def _expect_certificates(server: Server, requests: Sequence[Request]) -> None:
