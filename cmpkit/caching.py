@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["MAX_OCTETS", "keep_last"]
+__all__ = ["MAX_OCTETS", "cached_property", "keep_last"]
 
 T = TypeVar("T")
 
@@ -26,3 +26,20 @@ def keep_last(function: Callable[[bytes], T]) -> Callable[[bytes], T]:
         return kept(octets) if len(octets) <= MAX_OCTETS else function(octets)
 
     return find
+
+
+if TYPE_CHECKING:
+    from functools import cached_property
+else:
+
+    class cached_property(functools.cached_property):
+        """A property that is worked out once, without the lock by which Python 3.11 makes all threads wait for it.
+
+        Two threads that ask at once may both work it out; the values are equal.
+        """
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value

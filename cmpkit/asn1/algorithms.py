@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Literal
 
 from cryptography.x509 import ObjectIdentifier
@@ -11,7 +10,7 @@ from cmpkit import oids
 from cmpkit.asn1.codec import OpenSequence, decode, encode
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
-from cmpkit.caching import keep_last
+from cmpkit.caching import cached_property, keep_last
 
 __all__ = [
     "AlgorithmIdentifier",

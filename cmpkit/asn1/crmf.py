@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.names import GeneralName
 from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Implicit, NonEmpty, Null, UTCTime, Variant
 from cmpkit.asn1.x509 import Extension
+from cmpkit.caching import cached_property
 
 __all__ = [
     "AttributeTypeAndValue",

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import hashlib
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Annotated, Any
 
 from cryptography.x509 import ObjectIdentifier
@@ -41,7 +40,7 @@ from cmpkit.asn1.primitives import (
 )
 from cmpkit.asn1.show import show
 from cmpkit.asn1.x509 import CertificationRequest
-from cmpkit.caching import keep_last
+from cmpkit.caching import cached_property, keep_last
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 

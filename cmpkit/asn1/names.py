@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.primitives import TLV, Explicit, IA5String, Implicit, PrintableString, Variant
 from cmpkit.asn1.show import show
+from cmpkit.caching import cached_property
 from cmpkit.errors import CMPError
 
 __all__ = [

@@ -5,7 +5,6 @@ What is signed stays one unread element, so that a signature is checked over the
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, TypeAlias
 
 from cryptography import x509 as _x509
@@ -26,6 +25,7 @@ from cmpkit.asn1.primitives import (
     Size,
     UTCTime,
 )
+from cmpkit.caching import cached_property
 
 __all__ = [
     "Attribute",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from cryptography.x509 import ObjectIdentifier
@@ -63,6 +64,9 @@ class SignatureProtection:
         return await credential.sign(protected_part, algorithm)
 
 
+_by_signature = lru_cache(maxsize=64)(SignatureProtection)
+
+
 def find_protection(plugins: Plugins, oid: ObjectIdentifier) -> Protection:
     """The protection for a protectionAlg: one that a plugin registered, else the signatures of a key algorithm.
 
@@ -71,9 +75,9 @@ def find_protection(plugins: Plugins, oid: ObjectIdentifier) -> Protection:
     registered: Protection | None = plugins.get("protection", oid)
     if registered is not None:
         return registered
-    key_algorithm: KeyAlgorithm | None = plugins.get("key algorithm", oid)
+    key_algorithm = plugins.get("key algorithm", oid)
     if key_algorithm is not None and oid in key_algorithm.signature_oids:
-        return SignatureProtection(key_algorithm)
+        return _by_signature(key_algorithm)
     raise CMPError(
         f"no protection for protectionAlg {oid.dotted_string}",
         PKIFailureInfo.BAD_ALG,

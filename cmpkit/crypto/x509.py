@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any
 
 from cryptography import x509
@@ -45,7 +45,7 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.asn1.codec import der_wrap
-from cmpkit.caching import keep_last
+from cmpkit.caching import cached_property, keep_last
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from cmpkit.caching import cached_property
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.signer import subject_key_identifier

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from cryptography import x509
@@ -19,6 +18,7 @@ from cmpkit.asn1 import (
     PKIMessage,
     directory_name,
 )
+from cmpkit.caching import cached_property
 from cmpkit.crypto.protection import find_protection, mac_protection
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
