@@ -49,10 +49,15 @@ class BodyType(enum.IntEnum):
     @property
     def wire_name(self) -> str:
         """The name that the RFC uses, for logs and messages to people: ``ir``, ``certConf``, ``pollReq``."""
-        return _WIRE_NAMES.get(self, self.name.lower())
+        return _WIRE_NAMES[self]
 
 
-_WIRE_NAMES = {BodyType.CERT_CONF: "certConf", BodyType.POLL_REQ: "pollReq", BodyType.POLL_REP: "pollRep"}
+_WIRE_NAMES = {
+    **{body_type: body_type.name.lower() for body_type in BodyType},
+    BodyType.CERT_CONF: "certConf",
+    BodyType.POLL_REQ: "pollReq",
+    BodyType.POLL_REP: "pollRep",
+}
 
 
 class PKIStatus(enum.IntEnum):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -334,11 +336,23 @@ class TestValues:
         assert "geheim" not in repr(secret)
         assert repr(SharedSecret("dev-42", "x")) == "SharedSecret(b'dev-42', …)"
 
-    def test_a_transaction_in_another_state_is_another_value(self) -> None:
-        before = Transaction(b"id", "mac:00", BodyType.IR, TransactionState.PENDING)
-        after = before.with_state(TransactionState.DONE, sender_nonce=b"n")
-        assert (before.state, after.state) == (TransactionState.PENDING, TransactionState.DONE)
-        assert (after.transaction_id, after.sender_nonce, after.version) == (b"id", b"n", 0)
+    def test_an_answered_transaction_differs_in_its_nonce_alone(self) -> None:
+        before = Transaction(
+            b"id",
+            "mac:00",
+            BodyType.IR,
+            TransactionState.PENDING,
+            version=3,
+            implicit_confirm=True,
+            sender_nonce=b"old",
+            peer_nonces=(b"a",),
+            request=b"ir",
+            certificates=((0, "issuer", 5),),
+            extra_certs=(b"certificate",),
+            expires=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        assert all(getattr(before, field.name) != field.default for field in dataclasses.fields(before))
+        assert before.answered(b"new") == dataclasses.replace(before, sender_nonce=b"new")
 
     def test_protections_are_by_mac_signature_or_kem(self) -> None:
         assert [kind.value for kind in ProtectionKind] == ["MAC", "signature", "KEM"]

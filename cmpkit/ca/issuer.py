@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from cmpkit.asn1 import Extension
+from cmpkit import oids
+from cmpkit.asn1 import Extension, encode
 from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.crl import CRLMaker
 from cmpkit.ca.profiles import ISSUER_EXTENSIONS
@@ -126,7 +127,8 @@ class LocalIssuer:
                 rule="RFC 5280 section 6.1.3",
                 hint="renew the certificate of the CA",
             )
-        subject_key = extension(x509.SubjectKeyIdentifier(key_identifier(request.public_key_info)))
+        identifier = encode(key_identifier(request.public_key_info))
+        subject_key = Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)
         given = (*extensions, subject_key, *self._fixed_extensions)
         content = CertificateContent(
             serial_number=random_serial(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -197,7 +197,7 @@ class Server:
             if settled:
                 await self.workshop.store.commit(UnitOfWork(finished_intents=settled))
             return
-        state = replace(reply.transaction, sender_nonce=response.header.sender_nonce or b"")
+        state = reply.transaction.answered(response.header.sender_nonce or b"")
         answer = StoredAnswer(
             digest=turn.message.digest,
             credential=turn.auth.credential.id,

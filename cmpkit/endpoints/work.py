@@ -48,12 +48,12 @@ class Workshop:
     issuer_key: str
     policy: Policy
 
-    async def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Any:
-        """The result that the need asks for.
+    def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
+        """The result that the need asks for, to be awaited.
 
         :raises CMPError: if it is refused.
         """
-        return await _WORK[type(need)](self, need, auth, transaction_id, now)
+        return _WORK[type(need)](self, need, auth, transaction_id, now)
 
     async def _authorize(self, need: Authorize, auth: Authenticated, _: bytes, now: datetime) -> None:
         await self.policy.authorize(need.body_type, auth, now=now)

@@ -107,7 +107,7 @@ async def _check_units(store: Store, values: Values) -> UnitOfWork:
     require(
         entries == unit.audit[::-1], f"audit_entries() must give the newest first: {unit.audit[::-1]}, not {entries}"
     )
-    done = replace(transaction, version=1).with_state(TransactionState.DONE, peer_nonces=(b"another",), expires=None)
+    done = replace(transaction, version=1, state=TransactionState.DONE, peer_nonces=(b"another",), expires=None)
     with success("commit() must store a transaction whose version is the stored one"):
         await store.commit(UnitOfWork(transaction=done))
         await store.commit(UnitOfWork())
