@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,16 @@ async def measure_in_process(directory: Path, factory: Factory, *, rounds: int, 
         for server in servers.values():
             await _expect_certificates(server, await prepare(factory, _WARM_UP))
         engine, with_store = (_Answering(servers[name]) for name in ("engine", "engine_sqlite"))
-        for start in range(0, rounds * per_round, per_round):
-            requests = {name: those[start : start + per_round] for name, those in prepared.items()}
-            await _measure(
-                (figures["floor"], do_floor, make_floor(per_round)), (figures["engine"], engine, requests["engine"])
-            )
-            await _measure((figures["engine_sqlite"], with_store, requests["engine_sqlite"]))
+        for requests in _in_rounds(prepared["engine"], per_round):
+            await _measure((figures["floor"], do_floor, make_floor(per_round)), (figures["engine"], engine, requests))
+        for requests in _in_rounds(prepared["engine_sqlite"], per_round):
+            await _measure((figures["engine_sqlite"], with_store, requests))
     return figures
+
+
+def _in_rounds(requests: Sequence[Request], per_round: int) -> Iterator[Sequence[Request]]:
+    for start in range(0, len(requests), per_round):
+        yield requests[start : start + per_round]
 
 
 class _Answering:
