@@ -293,7 +293,8 @@ async def test_a_connection_of_http_1_0_ends_with_the_answer_unless_it_is_to_be_
     async with serving() as url, await connect(url) as stream:
         await stream.send(post(b"x").replace(b"HTTP/1.1", b"HTTP/1.0"))
         _, headers, body = await read_answer(stream)
-        assert (headers["connection"], body) == ("close", b"answer to x")
+        # HTTP/1.0 closes unless it says otherwise, and older releases of uvicorn say nothing.
+        assert (headers.get("connection", "close"), body) == ("close", b"answer to x")
         assert await is_closed(stream)
 
 
