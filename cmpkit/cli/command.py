@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -44,14 +44,16 @@ def plugins_of(ctx: typer.Context) -> Plugins:
 
 
 def with_option_groups(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let each field of a parameter that is a dataclass be an option of its own; typer knows no groups of options."""
+    """Let each field of a parameter that is a dataclass be an option of its own; typer knows no groups of options.
+
+    A group may hold groups.
+    """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name in groups:
-            members = get_type_hints(groups[name], include_extras=True)
-            parameters += [_parameter(member, members[member.name]) for member in fields(groups[name])]
+            parameters += _options(groups[name])
         else:
             parameters.append(parameter.replace(annotation=hints[name]))
     parameters.sort(key=lambda parameter: parameter.kind is inspect.Parameter.KEYWORD_ONLY)
@@ -59,12 +61,31 @@ def with_option_groups(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def expanded(**given: Any) -> Any:
         for name, group in groups.items():
-            given[name] = group(**{member.name: given.pop(member.name) for member in fields(group)})
+            given[name] = _take(group, given)
         return function(**given)
 
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return expanded
+
+
+def _options(group: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    for member in fields(group):
+        hint = hints[member.name]
+        if is_dataclass(hint):
+            yield from _options(hint)
+        else:
+            yield _parameter(member, hint)
+
+
+def _take(group: Any, given: dict[str, Any]) -> Any:
+    """The group, with the options that are its own taken out of ``given``."""
+    hints = get_type_hints(group)
+    names = [member.name for member in fields(group)]
+    return group(
+        **{name: _take(hints[name], given) if is_dataclass(hints[name]) else given.pop(name) for name in names}
+    )
 
 
 def _parameter(member: Field[Any], hint: Any) -> inspect.Parameter:

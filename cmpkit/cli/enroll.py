@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cmpkit.cli.command import plugins_of, with_option_groups
-from cmpkit.cli.jobs import Job, Wanted
-from cmpkit.cli.options import (
-    CertificateOptions,
-    CredentialOptions,
-    KeepingOptions,
-    OutputOptions,
-    RequestOptions,
-    ServerURL,
-    TransferOptions,
-    TrustOptions,
-)
+from cmpkit.cli.jobs import Job
+from cmpkit.cli.options import CertificateOptions, CredentialOptions, IssuanceOptions, ServerURL
 
 if TYPE_CHECKING:
     from cmpkit.cli.operations import Operation, Work
@@ -33,26 +24,12 @@ def enroll(
     url: ServerURL,
     credentials: CredentialOptions,
     certificate: CertificateOptions,
-    request: RequestOptions,
-    trust: TrustOptions,
-    outputs: OutputOptions,
-    keeping: KeepingOptions,
-    transfer: TransferOptions,
+    others: IssuanceOptions,
 ) -> None:
     """Get a first certificate (ir), by a shared secret or by a certificate of another PKI."""
     from cmpkit.cli.operations import run_job
 
-    job = Job(
-        command="enroll",
-        url=url,
-        credentials=credentials,
-        wanted=Wanted.from_options(certificate),
-        request=request,
-        trust=trust,
-        outputs=outputs,
-        keeping=keeping,
-        transfer=transfer,
-    )
+    job = Job.issuance("enroll", url, credentials, certificate, others)
     run_job(job, operation(), plugins_of(ctx))
 
 
@@ -63,26 +40,12 @@ def certify(
     url: ServerURL,
     credentials: CredentialOptions,
     certificate: CertificateOptions,
-    request: RequestOptions,
-    trust: TrustOptions,
-    outputs: OutputOptions,
-    keeping: KeepingOptions,
-    transfer: TransferOptions,
+    others: IssuanceOptions,
 ) -> None:
     """Get a further certificate (cr) from a PKI that one belongs to already."""
     from cmpkit.cli.operations import run_job
 
-    job = Job(
-        command="certify",
-        url=url,
-        credentials=credentials,
-        wanted=Wanted.from_options(certificate),
-        request=request,
-        trust=trust,
-        outputs=outputs,
-        keeping=keeping,
-        transfer=transfer,
-    )
+    job = Job.issuance("certify", url, credentials, certificate, others)
     run_job(job, operation(), plugins_of(ctx))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from cmpkit.cli.options import (
     CredentialOptions,
+    IssuanceOptions,
     KeepingOptions,
     OutputOptions,
     RequestOptions,
@@ -70,6 +71,26 @@ class Job:
     wanted: Wanted = field(default_factory=Wanted)
     request: RequestOptions = field(default_factory=RequestOptions)
     outputs: OutputOptions | None = None
+
+    @classmethod
+    def issuance(
+        cls, command: str, url: str, credentials: CredentialOptions, certificate: Any, others: IssuanceOptions
+    ) -> Job:
+        """A job that gets a certificate.
+
+        :param certificate: a group of options as for :meth:`Wanted.from_options`.
+        """
+        return cls(
+            command=command,
+            url=url,
+            credentials=credentials,
+            wanted=Wanted.from_options(certificate),
+            request=others.request,
+            trust=others.trust,
+            outputs=others.outputs,
+            keeping=others.keeping,
+            transfer=others.transfer,
+        )
 
     @property
     def context(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import typer
 __all__ = [
     "CertificateOptions",
     "CredentialOptions",
+    "IssuanceOptions",
     "KeepingOptions",
     "OutputOptions",
     "RequestOptions",
@@ -216,3 +217,14 @@ class TransferOptions:
     tls_host: Annotated[
         str | None, _option("--tls-host", "Name in the server's TLS certificate, if not that of the URL.", _ROAD)
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuanceOptions:
+    """What the commands that get a certificate share, but for who asks and for what."""
+
+    request: RequestOptions
+    trust: TrustOptions
+    outputs: OutputOptions
+    keeping: KeepingOptions
+    transfer: TransferOptions

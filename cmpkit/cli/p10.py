@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmpkit.cli.command import plugins_of, with_option_groups
-from cmpkit.cli.jobs import Job, Wanted
-from cmpkit.cli.options import (
-    CredentialOptions,
-    KeepingOptions,
-    OutputOptions,
-    RequestOptions,
-    ServerURL,
-    TransferOptions,
-    TrustOptions,
-)
+from cmpkit.cli.jobs import Job
+from cmpkit.cli.options import CredentialOptions, IssuanceOptions, ServerURL
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,26 +40,12 @@ def p10(
     url: ServerURL,
     credentials: CredentialOptions,
     certificate: PKCS10Options,
-    request: RequestOptions,
-    trust: TrustOptions,
-    outputs: OutputOptions,
-    keeping: KeepingOptions,
-    transfer: TransferOptions,
+    others: IssuanceOptions,
 ) -> None:
     """Get a certificate for a PKCS#10 request (p10cr), whose private key stays where it is."""
     from cmpkit.cli.operations import run_job
 
-    job = Job(
-        command="p10",
-        url=url,
-        credentials=credentials,
-        wanted=Wanted.from_options(certificate),
-        request=request,
-        trust=trust,
-        outputs=outputs,
-        keeping=keeping,
-        transfer=transfer,
-    )
+    job = Job.issuance("p10", url, credentials, certificate, others)
     run_job(job, operation(), plugins_of(ctx))
 
 

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cmpkit.cli.command import plugins_of, with_option_groups
-from cmpkit.cli.jobs import Job, Wanted
-from cmpkit.cli.options import (
-    CredentialOptions,
-    KeepingOptions,
-    OutputOptions,
-    RequestOptions,
-    ServerURL,
-    TransferOptions,
-    TrustOptions,
-    UpdateOptions,
-)
+from cmpkit.cli.jobs import Job
+from cmpkit.cli.options import CredentialOptions, IssuanceOptions, ServerURL, UpdateOptions
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,26 +28,12 @@ def update(
     url: ServerURL,
     credentials: CredentialOptions,
     certificate: UpdateOptions,
-    request: RequestOptions,
-    trust: TrustOptions,
-    outputs: OutputOptions,
-    keeping: KeepingOptions,
-    transfer: TransferOptions,
+    others: IssuanceOptions,
 ) -> None:
     """Renew the certificate that protects the request (kur), with a new key or the same."""
     from cmpkit.cli.operations import run_job
 
-    job = Job(
-        command="update",
-        url=url,
-        credentials=credentials,
-        wanted=Wanted.from_options(certificate),
-        request=request,
-        trust=trust,
-        outputs=outputs,
-        keeping=keeping,
-        transfer=transfer,
-    )
+    job = Job.issuance("update", url, credentials, certificate, others)
     run_job(job, operation(), plugins_of(ctx))
 
 
