@@ -6,7 +6,7 @@ import base64
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,24 +35,12 @@ from cmpkit.endpoints.work import Workshop
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import Answer, CertificateRecord, Event, Grant, Issuer, Peer, SecretRecord, SharedSecret, Store
 from cmpkit.plugins import Plugins, load_plugins
+from cmpkit.testing import VirtualClock
 from cmpkit.transports import MemoryRoad
 
 from .forge import NOW
 
 SECRET = "correct horse battery staple"
-
-
-class Clock:
-    """Time stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 @dataclass
@@ -84,7 +72,7 @@ class World:
     signer: SigningCredentials
     trust: tuple[bytes, ...]
     issuing: tuple[bytes, ...]
-    clock: Clock
+    clock: VirtualClock
     watcher: Watcher
     settings: ServerSettings = field(default_factory=ServerSettings)
     tolerances: frozenset[str] = frozenset()
@@ -178,7 +166,7 @@ async def world(tmp_path: Path, made: Initialised, anyio_backend: str) -> AsyncI
         SigningCredentials(signer_chain[0], signer_key, signer_chain[1:]),
         load_certificates((directory / "trust.pem").read_bytes()),
         issuing,
-        Clock(),
+        VirtualClock(NOW),
         watcher,
     )
     await store.aclose()

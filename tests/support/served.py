@@ -13,19 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from cmpkit.cli import app
+from operating import run
 
 KILLED = Path(__file__).with_name("killed.py")
 
 
 def cmpkit(*arguments: object) -> str:
     """What a command of cmpkit prints; it must succeed. In this process: starting Python takes longer than most."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exit_code:
-        pytest.fail(f"cmpkit {' '.join(map(str, arguments))}: {done.exit_code}\n{done.output}")
-    return done.stdout
+    return run(*arguments).out
 
 
 @dataclass
