@@ -17,7 +17,7 @@ from cmpkit.endpoints.signer import subject_key_identifier
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret
 
-__all__ = ["Anchors", "Credentials", "SigningCredentials", "read_anchors"]
+__all__ = ["Anchors", "Credentials", "SigningCredentials", "as_name", "read_anchors", "secret_sender"]
 
 
 @dataclass(frozen=True)

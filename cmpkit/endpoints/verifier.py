@@ -29,7 +29,7 @@ from cmpkit.parts import (
 )
 from cmpkit.plugins import Plugins
 
-__all__ = ["ServerVerifier"]
+__all__ = ["ServerVerifier", "issuer_key_of"]
 
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
 
