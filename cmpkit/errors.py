@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 
@@ -14,6 +16,8 @@ __all__ = [
     "StillWaiting",
     "TransportError",
     "TrustError",
+    "fault_of",
+    "raise_first",
 ]
 
 
@@ -124,6 +128,23 @@ class ConflictError(CMPError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, PKIFailureInfo.SYSTEM_UNAVAIL)
+
+
+def raise_first(faults: Iterable[CMPError]) -> None:
+    """Refuse what has a fault. Checks are written as generators of faults, so that inspection can list them all.
+
+    :raises CMPError: the first of them.
+    """
+    for fault in faults:
+        raise fault
+
+
+def fault_of(check: Callable[..., Any], *arguments: Any) -> Iterator[CMPError]:
+    """The fault that a check raises, if it raises one: for checks that can only find one, such as reading a value."""
+    try:
+        check(*arguments)
+    except CMPError as fault:
+        yield fault
 
 
 def generic_status_text(fail_info: PKIFailureInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from cmpkit.asn1 import (
     CertificationRequestInfo,
     CertReqMsg,
     CertRequest,
+    CertTemplate,
     Extension,
     GeneralName,
     PKMACValue,
@@ -35,14 +37,16 @@ from cmpkit.asn1 import (
 from cmpkit.crypto.names import names_match
 from cmpkit.crypto.protection import mac_protection, verify_protection
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import PrivateKey, SharedSecret
 from cmpkit.plugins import Plugins
 
 __all__ = [
     "build_p10",
     "p10_extensions",
+    "popo_faults",
     "sign_popo",
+    "template_key_faults",
     "verify_p10",
     "verify_popo",
 ]
@@ -67,16 +71,12 @@ async def verify_popo(
     :raises CMPError: badPOP if the proof fails or is missing, badCertTemplate if there is no key to prove, badAlg if
         the key or an algorithm is not accepted.
     """
-    popo = message.popo
-    if popo is None:
-        raise _bad_pop("there is no proof of possession", "RFC 4211 section 4", hint=_no_popo_hint(message.request))
-    public_key_info = _template_key(message.request)
-    if popo.tag == "ra_verified":
-        if not ra_verified:
-            raise _bad_pop("raVerified is only for a registration authority", "RFC 9810 section 5.2.8.1")
+    raise_first(popo_faults(message, ra_verified=ra_verified))
+    assert message.popo is not None
+    if message.popo.tag == "ra_verified":
         return
-    proof = _signature_proof(popo)
-    _check_form(message.request, proof, public_key_info)
+    proof: POPOSigningKey = message.popo.value
+    public_key_info = _template_key(message.request.cert_template)
     if proof.poposk_input is not None:
         await _check_auth_info(proof.poposk_input, sender, secret, plugins)
     _check_signature(
@@ -89,24 +89,66 @@ async def verify_popo(
     )
 
 
-def _signature_proof(popo: ProofOfPossession) -> POPOSigningKey:
-    if isinstance(popo.value, POPOSigningKey):
-        return popo.value
-    method = "keyEncipherment" if popo.tag == "key_encipherment" else "keyAgreement"
-    raise _bad_pop(
-        f"a proof by {method} is not supported", "RFC 4211 section 4", hint="prove a signing key by its signature"
-    )
+def popo_faults(message: CertReqMsg, *, ra_verified: bool = False) -> Iterator[CMPError]:
+    """What is wrong with a proof of possession before any signature is looked at (R-062, R-066 to R-069).
+
+    :param message: its request can be read.
+    :param ra_verified: whether the sender may vouch for the requester.
+    """
+    popo, template = message.popo, message.request.cert_template
+    if popo is None:
+        yield _bad_pop("there is no proof of possession", "RFC 4211 section 4", hint=_no_popo_hint(message.request))
+    yield from template_key_faults(template)
+    if popo is None:
+        return
+    if popo.tag == "ra_verified":
+        if not ra_verified:
+            yield _bad_pop(
+                "raVerified is only for a registration authority",
+                "RFC 9810 section 5.2.8.1",
+                hint="prove the key by its signature, or sign the request as a registration authority",
+            )
+    elif isinstance(popo.value, POPOSigningKey):
+        yield from _form_faults(template, popo.value)
+    else:
+        method = "keyEncipherment" if popo.tag == "key_encipherment" else "keyAgreement"
+        yield _bad_pop(
+            f"a proof by {method} is not supported", "RFC 4211 section 4", hint="prove a signing key by its signature"
+        )
 
 
-def _check_form(request: CertRequest, proof: POPOSigningKey, public_key_info: bytes) -> None:
+def template_key_faults(template: CertTemplate) -> Iterator[CMPError]:
+    """Whether the template has a public key (R-062)."""
+    if not _template_key(template):
+        yield CMPError(
+            "the template has no public key",
+            PKIFailureInfo.BAD_CERT_TEMPLATE,
+            rule="RFC 9483 section 4.1.1",
+            hint="keys are not generated here: generate one where it is to be used, and put it into the template",
+        )
+
+
+def _form_faults(template: CertTemplate, proof: POPOSigningKey) -> Iterator[CMPError]:
     """poposkInput is absent if and only if the template has subject and publicKey, and has the same key."""
     if proof.poposk_input is None:
-        if request.cert_template.subject is None:
-            raise _bad_pop("poposkInput is missing although the template has no subject", _SIGNATURE_RULE)
-    elif request.cert_template.subject is not None:
-        raise _bad_pop("poposkInput is there although the template has subject and publicKey", _SIGNATURE_RULE)
-    elif encode(proof.poposk_input.public_key) != public_key_info:
-        raise _bad_pop("the publicKey of poposkInput is not that of the template", _SIGNATURE_RULE)
+        if template.subject is None:
+            yield _bad_pop(
+                "poposkInput is missing although the template has no subject",
+                _SIGNATURE_RULE,
+                hint="put the subject into the template, or sign poposkInput instead of the request",
+            )
+    elif template.subject is not None and template.public_key is not None:
+        yield _bad_pop(
+            "poposkInput is there although the template has subject and publicKey",
+            _SIGNATURE_RULE,
+            hint="leave poposkInput out and sign the request",
+        )
+    elif encode(proof.poposk_input.public_key) != _template_key(template):
+        yield _bad_pop(
+            "the publicKey of poposkInput is not that of the template",
+            _SIGNATURE_RULE,
+            hint="put the same key into both",
+        )
 
 
 async def _check_auth_info(
@@ -130,17 +172,10 @@ async def _check_auth_info(
         raise
 
 
-def _template_key(request: CertRequest) -> bytes:
-    """DER of the key that the template asks a certificate for."""
-    key = request.cert_template.public_key
-    if key is None or not key.subject_public_key.as_bytes():
-        raise CMPError(
-            "the template has no public key",
-            PKIFailureInfo.BAD_CERT_TEMPLATE,
-            rule="RFC 9483 section 4.1.1",
-            hint="keys are not generated here: generate one and put it into the template",
-        )
-    return key.der
+def _template_key(template: CertTemplate) -> bytes:
+    """DER of the key that the template asks a certificate for; empty if there is none."""
+    key = template.public_key
+    return key.der if key is not None and key.subject_public_key.as_bytes() else b""
 
 
 def _check_signature(

@@ -16,8 +16,9 @@ from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import fingerprint
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
+from cmpkit.engine.header import unprotected_answer_faults
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import CMPError, TrustError
+from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
 
@@ -57,13 +58,7 @@ class AnswerVerifier:
         :raises TrustError: naming what cannot be believed, the rule, and the option.
         """
         try:
-            if message.protection is None or message.header.protection_alg is None:
-                raise TrustError(
-                    f"the {message.body.type.wire_name} is not protected",
-                    PKIFailureInfo.BAD_MESSAGE_CHECK,
-                    rule="RFC 9483 section 3.2",
-                    hint="take such refusals with --unprotected-errors if you must",
-                )
+            raise_first(unprotected_answer_faults(message))
             await self._verify_protected(message, known, issuers, now)
         except CMPError as error:
             if self.unprotected_errors and _is_refusal(message):

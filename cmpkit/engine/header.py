@@ -6,7 +6,7 @@ RFC 9810 section 5.1.1, RFC 9483 sections 3.1 and 3.5.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
-from cmpkit.errors import CMPError, TrustError
+from cmpkit.errors import CMPError, TrustError, raise_first
 
 __all__ = [
     "MAX_IDENTIFIER_SIZE",
@@ -32,8 +32,14 @@ __all__ = [
     "check_message_time",
     "check_request_header",
     "check_response_header",
+    "first_message_faults",
+    "header_form_faults",
+    "next_message_faults",
     "request_header",
+    "request_header_faults",
     "response_header",
+    "response_header_faults",
+    "unprotected_answer_faults",
     "whole_seconds",
 ]
 
@@ -49,32 +55,19 @@ _RULE = "RFC 9483 section 3.5"
 def check_request_header(message: PKIMessage) -> None:
     """What can be checked of a request without keys, cheap checks first.
 
-    :raises CMPError: unsupportedVersion, badDataFormat, badSenderNonce, wrongIntegrity.
+    :raises CMPError: the first of :func:`request_header_faults`.
     """
-    header = message.header
-    if header.pvno not in _SUPPORTED_VERSIONS:
-        raise CMPError(
-            f"pvno {number_text(header.pvno)} is not supported, versions 2 and 3 are",
-            PKIFailureInfo.UNSUPPORTED_VERSION,
-            rule="RFC 9810 section 7",
-            hint="the client may repeat the request with the version of this answer",
-        )
-    if (header.protection_alg is None) != (message.protection is None):
-        raise _bad_format("protectionAlg and protection must be present together", "RFC 9810 section 5.1.1")
-    if not header.transaction_id:
-        raise _bad_format("transactionID is missing", _RULE)
-    for name in ("transaction_id", "sender_nonce", "recip_nonce", "sender_kid", "recip_kid"):
-        if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
-            raise _bad_format(f"{name} has more than {MAX_IDENTIFIER_SIZE} octets", "a limit of this server")
-    if len(header.sender_nonce or b"") < NONCE_SIZE:
-        raise CMPError(
-            f"senderNonce has {len(header.sender_nonce or b'')} octets, at least {NONCE_SIZE} are needed",
-            PKIFailureInfo.BAD_SENDER_NONCE,
-            rule=_RULE,
-            hint="the client must send 16 random octets with each message",
-        )
+    raise_first(request_header_faults(message))
+
+
+def request_header_faults(message: PKIMessage) -> Iterator[CMPError]:
+    """What a server refuses in the header of any message: faults of its form, and missing protection.
+
+    unsupportedVersion, badDataFormat, badSenderNonce, wrongIntegrity (R-010, R-017, R-018, R-021, R-030).
+    """
+    yield from header_form_faults(message)
     if message.protection is None:
-        raise CMPError(
+        yield CMPError(
             f"the {message.body.type.wire_name} is not protected",
             PKIFailureInfo.WRONG_INTEGRITY,
             rule="RFC 9483 section 3.2",
@@ -82,8 +75,64 @@ def check_request_header(message: PKIMessage) -> None:
         )
 
 
-def _bad_format(detail: str, rule: str) -> CMPError:
-    return CMPError(detail, PKIFailureInfo.BAD_DATA_FORMAT, rule=rule)
+def header_form_faults(message: PKIMessage) -> Iterator[CMPError]:
+    """What is wrong with a header by itself, whoever sent it."""
+    header = message.header
+    if header.pvno not in _SUPPORTED_VERSIONS:
+        yield CMPError(
+            f"pvno {number_text(header.pvno)} is not supported, versions 2 and 3 are",
+            PKIFailureInfo.UNSUPPORTED_VERSION,
+            rule="RFC 9810 section 7",
+            hint="the client may repeat the request with the version of this answer",
+        )
+    if (header.protection_alg is None) != (message.protection is None):
+        yield _bad_format(
+            "protectionAlg and protection must be present together",
+            "RFC 9810 section 5.1.1",
+            "a protected message has both, an unprotected one has neither",
+        )
+    if not header.transaction_id:
+        yield _bad_format("transactionID is missing", _RULE, "the client must send 16 random octets, the server theirs")
+    for name in ("transaction_id", "sender_nonce", "recip_nonce", "sender_kid", "recip_kid"):
+        if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
+            detail = f"{name} has more than {MAX_IDENTIFIER_SIZE} octets"
+            yield _bad_format(detail, "a limit of this server", f"{NONCE_SIZE} random octets are enough")
+    if len(header.sender_nonce or b"") < NONCE_SIZE:
+        yield CMPError(
+            f"senderNonce has {len(header.sender_nonce or b'')} octets, at least {NONCE_SIZE} are needed",
+            PKIFailureInfo.BAD_SENDER_NONCE,
+            rule=_RULE,
+            hint="the client must send 16 random octets with each message",
+        )
+
+
+def _bad_format(detail: str, rule: str, hint: str) -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_DATA_FORMAT, rule=rule, hint=hint)
+
+
+def first_message_faults(header: PKIHeader) -> Iterator[CMPError]:
+    """What a server refuses in the header of a message that opens a transaction (R-023)."""
+    if header.recip_nonce is not None:
+        yield CMPError(
+            "a first message must not have a recipNonce",
+            PKIFailureInfo.BAD_RECIPIENT_NONCE,
+            rule="RFC 9483 section 3.1",
+            hint="leave recipNonce out: there is no message yet that it could answer",
+        )
+
+
+def next_message_faults(header: PKIHeader, sender_nonce: bytes | None) -> Iterator[CMPError]:
+    """What a server refuses in the header of a message that continues a transaction (R-023).
+
+    :param sender_nonce: that of the answer before it.
+    """
+    if header.recip_nonce != sender_nonce:
+        yield CMPError(
+            "recipNonce is not the senderNonce of our last message",
+            PKIFailureInfo.BAD_RECIPIENT_NONCE,
+            rule="RFC 9483 section 3.5",
+            hint="the client must repeat the senderNonce of the answer that it continues",
+        )
 
 
 def check_message_time(message: PKIMessage, now: datetime, window: timedelta | None) -> None:
@@ -120,18 +169,34 @@ class Correlation:
 def check_response_header(message: PKIMessage, expected: Correlation) -> None:
     """Whether an answer belongs to our request.
 
-    :raises TrustError: naming what does not fit.
+    :raises TrustError: the first of :func:`response_header_faults`.
     """
+    raise_first(response_header_faults(message, expected))
+
+
+def response_header_faults(message: PKIMessage, expected: Correlation) -> Iterator[TrustError]:
+    """What a client refuses in the header of an answer (R-010, R-020, R-021, R-023)."""
     header = message.header
     if header.transaction_id != expected.transaction_id:
-        raise _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST)
+        yield _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST)
     if header.recip_nonce not in expected.nonces:
-        raise _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
+        yield _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
     if len(header.sender_nonce or b"") < NONCE_SIZE:
-        raise _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
+        yield _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
     if header.pvno != expected.pvno and not _may_differ(message, expected.pvno):
-        raise _foreign(
+        yield _foreign(
             f"pvno {number_text(header.pvno)} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION
+        )
+
+
+def unprotected_answer_faults(message: PKIMessage) -> Iterator[TrustError]:
+    """What a client refuses unless it was told to take unprotected refusals (R-030)."""
+    if message.protection is None or message.header.protection_alg is None:
+        yield TrustError(
+            f"the {message.body.type.wire_name} is not protected",
+            PKIFailureInfo.BAD_MESSAGE_CHECK,
+            rule="RFC 9483 section 3.2",
+            hint="take such refusals with --unprotected-errors if you must",
         )
 
 

@@ -7,12 +7,13 @@ happened before that reply was committed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cmpkit.asn1 import PKIHeader, PKIMessage
 from cmpkit.engine.confirmation import confirm, end, expire
 from cmpkit.engine.enrolment import enrol, poll
+from cmpkit.engine.header import first_message_faults, next_message_faults
 from cmpkit.engine.replies import rejection
 from cmpkit.engine.revocation import revoke
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
@@ -20,10 +21,10 @@ from cmpkit.engine.support import inform
 from cmpkit.engine.template import requested_profile
 from cmpkit.engine.work import ResponderSettings, Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Authenticated, Transaction, TransactionState
 
-__all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "respond"]
+__all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "place_faults", "respond"]
 
 
 def find_transaction(
@@ -78,8 +79,7 @@ def respond(
 def _check_place(message: PKIMessage, transaction: Transaction | None, now: datetime) -> None:
     """Whether this body and these nonces may come now (R-004, R-019, R-022, R-023)."""
     header, body_type = message.header, message.body.type
-    if body_type not in _BRANCHES:
-        raise CMPError(f"{body_type.wire_name} is not served here", rule="RFC 9483 section 3.5")
+    raise_first(place_faults(body_type))
     if transaction is not None and header.sender_nonce in transaction.peer_nonces:
         raise CMPError(
             "senderNonce was used before",
@@ -99,6 +99,16 @@ def _check_place(message: PKIMessage, transaction: Transaction | None, now: date
         _check_continuing(header, body_type, transaction, now)
 
 
+def place_faults(body_type: BodyType) -> Iterator[CMPError]:
+    """What a server refuses wherever it comes (R-004)."""
+    if body_type not in _BRANCHES:
+        yield CMPError(
+            f"{body_type.wire_name} is not served here",
+            rule="RFC 9483 section 3.5",
+            hint=f"this server takes {', '.join(served.wire_name for served in sorted(_BRANCHES))}",
+        )
+
+
 def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:
     if transaction is not None and transaction.state is not TransactionState.DONE:
         raise CMPError(
@@ -107,12 +117,7 @@ def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:
             rule="RFC 9810 section 5.1.1",
             hint="the client should repeat the request with a new transactionID",
         )
-    if header.recip_nonce is not None:
-        raise CMPError(
-            "a first message must not have a recipNonce",
-            PKIFailureInfo.BAD_RECIPIENT_NONCE,
-            rule="RFC 9483 section 3.1",
-        )
+    raise_first(first_message_faults(header))
 
 
 def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Transaction, now: datetime) -> None:
@@ -134,13 +139,7 @@ def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Trans
             rule="RFC 9810 section 5.1.1.2",
             hint="the client should ask for another certificate, and confirm before confirmWaitTime",
         )
-    if header.recip_nonce != transaction.sender_nonce:
-        raise CMPError(
-            "recipNonce is not the senderNonce of our last message",
-            PKIFailureInfo.BAD_RECIPIENT_NONCE,
-            rule="RFC 9483 section 3.5",
-            hint="the client must repeat the senderNonce of the answer that it continues",
-        )
+    raise_first(next_message_faults(header, transaction.sender_nonce))
 
 
 _BRANCHES = {
