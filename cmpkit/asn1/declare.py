@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from cryptography import x509
 
 from cmpkit.asn1.codec import READERS, OpenSequence, decode_with_names, encode
-from cmpkit.asn1.primitives import TLV, FrozenList, NonEmpty, Unread, Variant, hazmat
+from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, SetOf, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
 
 __all__ = ["from_wire", "sequence", "wire_class"]
@@ -32,8 +32,9 @@ Converter = Callable[[Any], Any]
 def sequence(cls: type[T]) -> type[T]:
     """Declare an ASN.1 SEQUENCE: keyword-only, frozen, with equality (same class, same DER), hash and repr.
 
-    Fields may be :class:`OpenSequence` classes (also optional and in lists) and carry :class:`NonEmpty` or
-    :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields cannot be a field of another.
+    Fields may be :class:`OpenSequence` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
+    :class:`Holds` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields cannot be a field of
+    another.
     """
     hints = typing.get_type_hints(cls, include_extras=True)
     unread = [name for name, hint in hints.items() if _unread(hint)]
@@ -154,11 +155,13 @@ def _wire_type(hint: Any) -> Any:
         return list[TLV]
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        metadata = tuple(mark for mark in hint.__metadata__ if mark is not NonEmpty)
+        metadata = tuple(mark for mark in hint.__metadata__ if mark is not NonEmpty and not isinstance(mark, Holds))
         inner = _wire_type(args[0])
         return Annotated[(inner, *metadata)] if metadata else inner
     if origin is list:
         return list[_wire_type(args[0])]  # type: ignore[misc]
+    if origin is SetOf:
+        return SetOf[_wire_type(args[0])]  # type: ignore[misc]
     if _is_union(hint):
         return functools.reduce(operator.or_, map(_wire_type, args))
     return hint
@@ -176,6 +179,8 @@ def _converter(hint: Any) -> Converter | None:
         return lambda value: value if type(value) is hint else hint.from_elements(value)
     if typing.get_origin(hint) is list:
         return _frozen(_converter(args[0]))
+    if typing.get_origin(hint) is SetOf:
+        return _set_of(_converter(args[0]))
     return _union_converter(hint) if _is_union(hint) else None
 
 
@@ -202,6 +207,10 @@ def _frozen(one: Converter | None) -> Converter:
         return FrozenList(values if one is None else map(one, values))
 
     return frozen
+
+
+def _set_of(one: Converter | None) -> Converter | None:
+    return None if one is None else lambda values: SetOf(list(map(one, values.as_list())))
 
 
 def _not_empty(convert: Converter) -> Converter:

@@ -36,6 +36,7 @@ __all__ = [
     "Explicit",
     "FrozenList",
     "GeneralizedTime",
+    "Holds",
     "IA5String",
     "Implicit",
     "NonEmpty",
@@ -55,6 +56,18 @@ E = TypeVar("E")
 
 class NonEmpty:
     """Marks ``SEQUENCE SIZE (1..MAX) OF ... OPTIONAL``: hazmat.asn1 has no SIZE for optional lists."""
+
+
+class Holds:
+    """Marks an unread element, or an alternative that is one, with what is in it: what nobody needs is not read.
+
+    :param kind: a declared class, a base type, ``list[kind]``, or a CHOICE such as :data:`cmpkit.asn1.EncryptedKey`.
+    """
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
 
 
 class Unread:
