@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.x509 import ObjectIdentifier
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
-from pyasn1_modules import rfc4055, rfc4210, rfc4211, rfc5280, rfc5480, rfc8018
+from pyasn1_modules import rfc4055, rfc4210, rfc4211, rfc5280, rfc5480, rfc5652, rfc5958, rfc8018, rfc8410, rfc8702
 
 from cmpkit import oids
 
@@ -13,6 +13,16 @@ OIDS = {name: value for name, value in vars(oids).items() if isinstance(value, O
 WITNESSES = {
     "PASSWORD_BASED_MAC": rfc4210.id_PasswordBasedMac,
     "OLD_CERT_ID": rfc4211.id_regCtrl_oldCertID,
+    "PKI_PUBLICATION_INFO": rfc4211.id_regCtrl_pkiPublicationInfo,
+    "PROTOCOL_ENCR_KEY": rfc4211.id_regCtrl_protocolEncrKey,
+    "UTF8_PAIRS": rfc4211.id_regInfo_utf8Pairs,
+    "REG_INFO_CERT_REQ": rfc4211.id_regInfo_certReq,
+    "DH_BASED_MAC": rfc4210.id_DHBasedMac,
+    "DATA": rfc5652.id_data,
+    "SIGNED_DATA": rfc5652.id_signedData,
+    "ENVELOPED_DATA": rfc5652.id_envelopedData,
+    "CT_ASYMMETRIC_KEY_PACKAGE": rfc5958.id_ct_KP_aKeyPackage,
+    "CT_ENC_KEY_WITH_ID": rfc4211.id_ct_encKeyWithID,
     "PBKDF2": rfc8018.id_PBKDF2,
     "PBMAC1": rfc8018.id_PBMAC1,
     "PBES2": rfc8018.id_PBES2,
@@ -28,6 +38,7 @@ WITNESSES = {
     "SHA512": rfc4055.id_sha512,
     "RSA_ENCRYPTION": rfc4055.rsaEncryption,
     "MGF1": rfc4055.id_mgf1,
+    "RSAES_OAEP": rfc4055.id_RSAES_OAEP,
     "EC_PUBLIC_KEY": rfc5480.id_ecPublicKey,
     "SECP256R1": rfc5480.secp256r1,
     "SECP384R1": rfc5480.secp384r1,
@@ -52,6 +63,25 @@ WITNESSES = {
     "ECDSA_SHA256": SignatureAlgorithmOID.ECDSA_WITH_SHA256,
     "ECDSA_SHA384": SignatureAlgorithmOID.ECDSA_WITH_SHA384,
     "ECDSA_SHA512": SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+    "SHA3_224_WITH_RSA": SignatureAlgorithmOID.RSA_WITH_SHA3_224,
+    "SHA3_256_WITH_RSA": SignatureAlgorithmOID.RSA_WITH_SHA3_256,
+    "SHA3_384_WITH_RSA": SignatureAlgorithmOID.RSA_WITH_SHA3_384,
+    "SHA3_512_WITH_RSA": SignatureAlgorithmOID.RSA_WITH_SHA3_512,
+    "ECDSA_SHA3_224": SignatureAlgorithmOID.ECDSA_WITH_SHA3_224,
+    "ECDSA_SHA3_256": SignatureAlgorithmOID.ECDSA_WITH_SHA3_256,
+    "ECDSA_SHA3_384": SignatureAlgorithmOID.ECDSA_WITH_SHA3_384,
+    "ECDSA_SHA3_512": SignatureAlgorithmOID.ECDSA_WITH_SHA3_512,
+    "ML_DSA_44": SignatureAlgorithmOID.ML_DSA_44,
+    "ML_DSA_65": SignatureAlgorithmOID.ML_DSA_65,
+    "ML_DSA_87": SignatureAlgorithmOID.ML_DSA_87,
+    "ED25519": rfc8410.id_Ed25519,
+    "ED448": rfc8410.id_Ed448,
+    "SHAKE128": rfc8702.id_shake128,
+    "SHAKE256": rfc8702.id_shake256,
+    "RSASSA_PSS_SHAKE128": rfc8702.id_RSASSA_PSS_SHAKE128,
+    "RSASSA_PSS_SHAKE256": rfc8702.id_RSASSA_PSS_SHAKE256,
+    "ECDSA_SHAKE128": rfc8702.id_ecdsa_with_shake128,
+    "ECDSA_SHAKE256": rfc8702.id_ecdsa_with_shake256,
     "KP_CMC_CA": getattr(ExtendedKeyUsageOID, "CMC_CA", "1.3.6.1.5.5.7.3.27"),
 }
 
