@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -32,6 +33,7 @@ from cmpkit.parts import (
     CertificateState,
     Issued,
     PrivateKey,
+    RandomOctets,
     Rejected,
     RevocationRequest,
     Revoked,
@@ -66,6 +68,7 @@ class LocalIssuer:
 
     :param crl_validity: from thisUpdate to nextUpdate of its CRLs.
     :param crl_urls: where its CRL can be fetched, for the certificates it issues.
+    :param random: where serial numbers come from.
     :raises ConfigurationError: if the key is not that of the certificate.
     """
 
@@ -81,6 +84,7 @@ class LocalIssuer:
         *,
         crl_validity: timedelta = timedelta(days=7),
         crl_urls: Sequence[str] = (),
+        random: RandomOctets = secrets.token_bytes,
     ) -> None:
         if key.public_key_info != certificate.public_key_info:
             raise ConfigurationError(
@@ -91,6 +95,7 @@ class LocalIssuer:
         self._key = key
         self._store = store
         self._profiles = profiles
+        self._random = random
         self._crl = CRLMaker(certificate, key, store, validity=crl_validity)
         self._fixed_extensions = tuple(_issuer_extensions(certificate, crl_urls))
 
@@ -131,7 +136,7 @@ class LocalIssuer:
         subject_key = Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)
         given = (*extensions, subject_key, *self._fixed_extensions)
         content = CertificateContent(
-            serial_number=random_serial(),
+            serial_number=random_serial(self._random),
             issuer=self._certificate.subject,
             subject=subject,
             not_before=not_before,

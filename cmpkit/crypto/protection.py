@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, Protection, ProtectionKind
+from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, Protection, ProtectionKind, RandomOctets
 from cmpkit.plugins import Plugins
 
 __all__ = ["SignatureProtection", "find_protection", "mac_protection", "verify_protection"]
@@ -52,7 +53,13 @@ class SignatureProtection:
             )
         return None
 
-    def algorithm(self, credential: PrivateKey, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self,
+        credential: PrivateKey,
+        like: AlgorithmIdentifier | None = None,
+        *,
+        random: RandomOctets = secrets.token_bytes,
+    ) -> AlgorithmIdentifier:
         """What the key signs by; each side of a transaction has a key, and so an algorithm, of its own."""
         return credential.signature_algorithm
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+import secrets
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import PrivateKey
+from cmpkit.parts import PrivateKey, RandomOctets
 from cmpkit.plugins import Plugins
 
 __all__ = [
@@ -73,6 +74,7 @@ _EXTENSIONS = 0xA3
 _BIT_STRING = 0x03
 _CRL_VERSION_2 = 1
 _FIRST_GENERALIZED_YEAR = 2050
+_SERIAL_OCTETS = 20
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
 _HASHES = {
     oids.SHA224: "sha224",
@@ -350,6 +352,6 @@ def cert_hash(der: bytes, plugins: Plugins, hash_algorithm: AlgorithmIdentifier 
     return hashlib.new(name, der).digest()
 
 
-def random_serial() -> int:
-    """A serial number: positive, 159 bits from the system's random generator (RFC 5280 section 4.1.2.2)."""
-    return x509.random_serial_number()
+def random_serial(random: RandomOctets = secrets.token_bytes) -> int:
+    """A serial number: positive, of 159 random bits (RFC 5280 section 4.1.2.2)."""
+    return int.from_bytes(random(_SERIAL_OCTETS)) >> 1

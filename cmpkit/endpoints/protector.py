@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,24 +23,29 @@ from cmpkit.caching import cached_property
 from cmpkit.crypto.protection import find_protection, mac_protection
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
-from cmpkit.parts import Credential, Protection, SharedSecret
+from cmpkit.parts import Credential, Protection, RandomOctets, SharedSecret
 from cmpkit.plugins import Plugins
 
 __all__ = ["Protector", "protection_for", "seal"]
 
 
 def protection_for(
-    credentials: Credentials, plugins: Plugins, like: AlgorithmIdentifier | None = None
+    credentials: Credentials,
+    plugins: Plugins,
+    like: AlgorithmIdentifier | None = None,
+    *,
+    random: RandomOctets = secrets.token_bytes,
 ) -> tuple[Protection, AlgorithmIdentifier, Any]:
     """The protection part, the protectionAlg and the key for these credentials.
 
     :param like: what the peer used, to answer a MAC in kind.
+    :param random: where the random octets of new parameters come from.
     """
     if isinstance(credentials, SigningCredentials):
         algorithm = credentials.key.signature_algorithm
         return find_protection(plugins, algorithm.algorithm), algorithm, credentials.key
     part = find_protection(plugins, like.algorithm) if like is not None else mac_protection(plugins)
-    return part, part.algorithm(credentials, like), credentials
+    return part, part.algorithm(credentials, like, random=random), credentials
 
 
 async def seal(
@@ -60,11 +66,13 @@ class Protector:
     """Protects a server's answers: a MAC for whoever authenticated by MAC, a signature for everybody else (R-042).
 
     :param name: the name of the server in answers under a MAC.
+    :param random: where nonces and salts come from.
     """
 
     plugins: Plugins
     signer: SigningCredentials
     name: x509.Name
+    random: RandomOctets = secrets.token_bytes
 
     @cached_property
     def _senders(self) -> tuple[GeneralName, GeneralName]:
@@ -88,7 +96,7 @@ class Protector:
         """
         secret: SharedSecret | None = to.secret if to else None
         like = request.protection_alg if request and secret else None
-        protection, algorithm, key = protection_for(secret or self.signer, self.plugins, like)
+        protection, algorithm, key = protection_for(secret or self.signer, self.plugins, like, random=self.random)
         header = response_header(
             request,
             sender=self._senders[secret is not None],
@@ -97,6 +105,7 @@ class Protector:
             recip_nonce=request.sender_nonce if request else None,
             now=now,
             general_info=general_info,
+            random=self.random,
         )
         own = () if secret else self.signer.extra_certs
         return await seal(header, body, protection, key, (*own, *extra_certs))

@@ -24,6 +24,7 @@ from cmpkit.asn1 import (
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError, raise_first
+from cmpkit.parts import RandomOctets
 
 __all__ = [
     "MAX_IDENTIFIER_SIZE",
@@ -224,8 +225,12 @@ def request_header(
     recip_nonce: bytes | None,
     now: datetime,
     general_info: Sequence[InfoTypeAndValue] = (),
+    random: RandomOctets = secrets.token_bytes,
 ) -> PKIHeader:
-    """The header of a client's message, with a fresh senderNonce."""
+    """The header of a client's message, with a fresh senderNonce.
+
+    :param random: where the senderNonce comes from.
+    """
     return PKIHeader(
         pvno=pvno,
         sender=directory_name(sender),
@@ -234,7 +239,7 @@ def request_header(
         protection_alg=protection_alg,
         sender_kid=sender_kid,
         transaction_id=transaction_id,
-        sender_nonce=secrets.token_bytes(NONCE_SIZE),
+        sender_nonce=random(NONCE_SIZE),
         recip_nonce=recip_nonce,
         general_info=list(general_info) or None,
     )
@@ -249,11 +254,13 @@ def response_header(
     recip_nonce: bytes | None,
     now: datetime,
     general_info: Sequence[InfoTypeAndValue] = (),
+    random: RandomOctets = secrets.token_bytes,
 ) -> PKIHeader:
     """The header of a server's message: the request's sender and transactionID come back (RFC 9483 section 5.1).
 
     :param request: ``None`` if the request could not be read.
     :param recip_nonce: the senderNonce that is answered.
+    :param random: where the senderNonce comes from.
     """
     return PKIHeader(
         pvno=_answer_version(request),
@@ -263,7 +270,7 @@ def response_header(
         protection_alg=protection_alg,
         sender_kid=sender_kid,
         transaction_id=request.transaction_id if request else None,
-        sender_nonce=secrets.token_bytes(NONCE_SIZE),
+        sender_nonce=random(NONCE_SIZE),
         recip_nonce=recip_nonce,
         general_info=list(general_info) or None,
     )

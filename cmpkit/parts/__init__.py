@@ -39,6 +39,7 @@ from cmpkit.parts.keys import (
     PrivateKey,
     Protection,
     ProtectionKind,
+    RandomOctets,
     SharedSecret,
 )
 from cmpkit.parts.opening import (
@@ -102,6 +103,7 @@ __all__ = [
     "PrivateKey",
     "Protection",
     "ProtectionKind",
+    "RandomOctets",
     "Rejected",
     "RevocationRequest",
     "Revoked",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from cryptography.x509 import ObjectIdentifier
 
@@ -18,8 +19,13 @@ __all__ = [
     "PrivateKey",
     "Protection",
     "ProtectionKind",
+    "RandomOctets",
     "SharedSecret",
 ]
+
+
+RandomOctets: TypeAlias = Callable[[int], bytes]
+"""Gives as many random octets as it is asked for: :func:`secrets.token_bytes`, or what a test wants them to be."""
 
 
 class ProtectionKind(enum.Enum):
@@ -168,10 +174,13 @@ class Protection(Protocol):
         :raises CMPError: badAlg for parameters that are not accepted, badMessageCheck if it does not fit.
         """
 
-    def algorithm(self, credential: Any, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self, credential: Any, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = secrets.token_bytes
+    ) -> AlgorithmIdentifier:
         """The protectionAlg to put into a header.
 
         :param like: what the peer used, to answer in kind (parameters stay constant through a transaction).
+        :param random: where every random octet of the parameters comes from: salts, nonces.
         """
 
     async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: Any) -> bytes:

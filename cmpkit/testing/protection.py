@@ -27,8 +27,8 @@ async def check_protection(
     """Check a protection with a credential.
 
     What it protects it accepts, and nothing else: no changed message, no changed protection, no other credential, no
-    parameters that cannot be read. It answers in the peer's algorithm, and twenty verifications at once do not mix. A
-    shared secret of 8 octets or more is in none of its errors.
+    parameters that cannot be read. It answers in the peer's algorithm, takes random octets from where it is told, and
+    twenty verifications at once do not mix. A shared secret of 8 octets or more is in none of its errors.
 
     :param credential: to protect with: a :class:`~cmpkit.parts.SharedSecret`, or a :class:`~cmpkit.parts.PrivateKey`.
     :param wrong_credential: one to verify with that does not fit.
@@ -57,6 +57,7 @@ def _check_algorithm(protection: Protection, credential: Any) -> AlgorithmIdenti
         algorithm = protection.algorithm(credential)
         again = protection.algorithm(credential, algorithm)
         other = protection.algorithm(credential, _FOREIGN)
+        pinned = [protection.algorithm(credential, random=bytes) for _ in range(2)]
     require_type(algorithm, AlgorithmIdentifier, "what algorithm() returns")
     require(
         algorithm.algorithm in protection.oids,
@@ -64,6 +65,7 @@ def _check_algorithm(protection: Protection, credential: Any) -> AlgorithmIdenti
     )
     require(decode(AlgorithmIdentifier, encode(algorithm)) == algorithm, "algorithm() must survive DER")
     require(again == algorithm, "algorithm(like=…) must be what the peer used: parameters stay through a transaction")
+    require(pinned[0] == pinned[1], "algorithm(random=…) must take every random octet from there")
     require(other.algorithm in protection.oids, "algorithm(like=…) must be its own where the peer used another one")
     return algorithm
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from cmpkit.asn1 import AlgorithmIdentifier, encode
 from cmpkit.crypto.work import run_derivation
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import NeedsExchange, ProtectionKind, SharedSecret
+from cmpkit.parts import NeedsExchange, ProtectionKind, RandomOctets, SharedSecret
 from cmpkit_mac.algorithms import TOLERATE_SHA1, bad_alg, refuse_weak
 
 __all__ = ["Derivation", "DerivedKeyMac", "check_salt"]
@@ -73,7 +74,7 @@ class DerivedKeyMac(ABC):
         """
 
     @abstractmethod
-    def new_algorithm(self) -> AlgorithmIdentifier:
+    def new_algorithm(self, random: RandomOctets) -> AlgorithmIdentifier:
         """Our own parameters, with a fresh salt."""
 
     async def verify(
@@ -103,9 +104,15 @@ class DerivedKeyMac(ABC):
         self._keep(label, key)
         return None
 
-    def algorithm(self, credential: SharedSecret, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self,
+        credential: SharedSecret,
+        like: AlgorithmIdentifier | None = None,
+        *,
+        random: RandomOctets = secrets.token_bytes,
+    ) -> AlgorithmIdentifier:
         """The same parameters as the peer's (RFC 9810 section 5.1.3.1), or our own with a fresh salt."""
-        return like if like is not None and like.algorithm in self.oids else self.new_algorithm()
+        return like if like is not None and like.algorithm in self.oids else self.new_algorithm(random)
 
     async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: SharedSecret) -> bytes:
         """The MAC.

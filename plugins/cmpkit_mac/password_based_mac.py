@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import partial
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null, PBMParameter
+from cmpkit.parts import RandomOctets
 from cmpkit_mac.algorithms import bad_alg, hash_name, hmac_name
 from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
 
@@ -40,10 +40,10 @@ class PasswordBasedMac(DerivedKeyMac):
         derive = partial(_derive, hash_name=owf, salt=params.salt, iterations=params.iteration_count)
         return Derivation(derive=derive, steps=params.iteration_count, mac_name=mac, hash_names=(owf, mac))
 
-    def new_algorithm(self) -> AlgorithmIdentifier:
+    def new_algorithm(self, random: RandomOctets) -> AlgorithmIdentifier:
         """SHA-256, HMAC-SHA256 and 10,000 iterations (RFC 9045 section 4)."""
         params = PBMParameter(
-            salt=os.urandom(_OWN_SALT),
+            salt=random(_OWN_SALT),
             owf=AlgorithmIdentifier(oids.SHA256),
             iteration_count=_OWN_ITERATIONS,
             mac=AlgorithmIdentifier(oids.HMAC_SHA256, Null()),

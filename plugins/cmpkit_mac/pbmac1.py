@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import partial
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null, PBKDF2Params, PBMAC1Params, Variant
+from cmpkit.parts import RandomOctets
 from cmpkit_mac.algorithms import bad_alg, hmac_name
 from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
 
@@ -49,11 +49,11 @@ class PBMAC1(DerivedKeyMac):
             hash_names=(prf, mac),
         )
 
-    def new_algorithm(self) -> AlgorithmIdentifier:
+    def new_algorithm(self, random: RandomOctets) -> AlgorithmIdentifier:
         """PBKDF2 and MAC with HMAC-SHA256, 100,000 iterations."""
         hmac_sha256 = AlgorithmIdentifier(oids.HMAC_SHA256, Null())
         kdf = PBKDF2Params(
-            salt=Variant(os.urandom(_OWN_SALT), "specified"),
+            salt=Variant(random(_OWN_SALT), "specified"),
             iteration_count=_OWN_ITERATIONS,
             key_length=hashlib.sha256().digest_size,
             prf=hmac_sha256,

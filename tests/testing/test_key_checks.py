@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit.asn1 import AlgorithmIdentifier, Null
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, ProtectionKind, SharedSecret
+from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, ProtectionKind, RandomOctets, SharedSecret
 from cmpkit.testing import check_key_algorithm, check_key_provider, check_private_key, check_protection
 
 SECRET = SharedSecret("dev-42", "a shared secret")
@@ -47,7 +48,9 @@ class PlainMac:
         if not hmac.compare_digest(mac, protection):
             raise CMPError("it does not fit", PKIFailureInfo.BAD_MESSAGE_CHECK)
 
-    def algorithm(self, credential: SharedSecret, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self, credential: SharedSecret, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = token_bytes
+    ) -> AlgorithmIdentifier:
         return AlgorithmIdentifier(OID, Null())
 
     async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: SharedSecret) -> bytes:
@@ -129,22 +132,37 @@ class Remembering(PlainMac):
 
 
 class Foreign(PlainMac):
-    def algorithm(self, credential: SharedSecret, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self, credential: SharedSecret, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = token_bytes
+    ) -> AlgorithmIdentifier:
         return AlgorithmIdentifier(ObjectIdentifier("2.999.8"))
 
 
 class Parroting(PlainMac):
     """Answers in kind where it cannot."""
 
-    def algorithm(self, credential: SharedSecret, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self, credential: SharedSecret, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = token_bytes
+    ) -> AlgorithmIdentifier:
         return like or super().algorithm(credential)
 
 
 class Fickle(PlainMac):
     """Changes its parameters within a transaction."""
 
-    def algorithm(self, credential: SharedSecret, like: AlgorithmIdentifier | None = None) -> AlgorithmIdentifier:
+    def algorithm(
+        self, credential: SharedSecret, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = token_bytes
+    ) -> AlgorithmIdentifier:
         return AlgorithmIdentifier(OID, None if like else Null())
+
+
+class Salting(PlainMac):
+    """Draws octets from elsewhere."""
+
+    def algorithm(
+        self, credential: SharedSecret, like: AlgorithmIdentifier | None = None, *, random: RandomOctets = token_bytes
+    ) -> AlgorithmIdentifier:
+        return like if like and like.algorithm == OID else AlgorithmIdentifier(OID, b"\x04\x10" + token_bytes(16))
 
 
 class Unhelpful(PlainMac):
@@ -174,6 +192,7 @@ class Exchanging(PlainMac):
         (Foreign, r"algorithm\(\) must be one of its oids, not 2.999.8"),
         (Parroting, "must be its own where the peer used another"),
         (Fickle, "parameters stay through a transaction"),
+        (Salting, "must take every random octet from there"),
         (Unhelpful, r"must be protected and verified, not raise CMPError\('not today'\)"),
         (Exchanging, r"verify\(\) must return None"),
     ],
