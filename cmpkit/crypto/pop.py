@@ -75,7 +75,8 @@ async def verify_popo(
     assert message.popo is not None
     if message.popo.tag == "ra_verified":
         return
-    proof: POPOSigningKey = message.popo.value
+    proof = message.popo.value
+    assert isinstance(proof, POPOSigningKey)
     public_key_info = _template_key(message.request.cert_template)
     if proof.poposk_input is not None:
         await _check_auth_info(proof.poposk_input, sender, secret, plugins)

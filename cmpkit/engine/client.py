@@ -17,7 +17,6 @@ from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     CertRepMessage,
-    CertResponse,
     CertStatus,
     PKIBody,
     PKIMessage,
@@ -27,12 +26,18 @@ from cmpkit.asn1 import (
     RevRepContent,
     encode,
 )
+from cmpkit.engine.answers import (
+    broken_answer,
+    certificate_answer_faults,
+    misplaced_answer,
+    poll_rep_faults,
+    revocation_answer_faults,
+    waiting_faults,
+)
 from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
-from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import CMPError, PeerRefusal, TrustError
-from cmpkit.parts import RandomOctets
+from cmpkit.errors import CMPError, PeerRefusal, TrustError, raise_first
 
 __all__ = [
     "ClientTransaction",
@@ -155,15 +160,11 @@ def begin(
     public_key_info: bytes = b"",
     subject: bytes = b"",
     context: Mapping[str, str] | None = None,
-    random: RandomOctets = secrets.token_bytes,
 ) -> ClientTransaction:
-    """A new transaction under a fresh transactionID; nothing was sent yet.
-
-    :param random: where the transactionID comes from.
-    """
+    """A new transaction under a fresh transactionID; nothing was sent yet."""
     return ClientTransaction(
         operation=operation,
-        transaction_id=random(NONCE_SIZE),
+        transaction_id=secrets.token_bytes(NONCE_SIZE),
         cert_req_id=P10_CERT_REQ_ID if operation is BodyType.P10CR else cert_req_id,
         implicit_confirm=implicit_confirm,
         public_key_info=public_key_info,
@@ -209,7 +210,7 @@ def receive(transaction: ClientTransaction, message: PKIMessage, *, authentic: b
 def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     body, state = message.body, transaction.state
     if state is ClientState.DONE:
-        raise _broken(f"{body.type.wire_name} after the end of the transaction", "RFC 9810 section 5.3")
+        raise broken_answer(f"{body.type.wire_name} after the end of the transaction", "RFC 9810 section 5.3")
     if body.type is BodyType.ERROR:
         return _error(transaction, body.content.pki_status_info, now)
     if body.type is BodyType.POLL_REP and state is ClientState.POLLING:
@@ -219,12 +220,7 @@ def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetim
         return Finished(replace(transaction, state=ClientState.DONE))
     if not confirming and body.type is ANSWERS[transaction.operation]:
         return _ANSWERED[transaction.operation](transaction, message, now)
-    expected = "pkiconf" if confirming else ANSWERS[transaction.operation].wire_name
-    raise _broken(f"{body.type.wire_name} where {expected} is due", "RFC 9810 section 5.3")
-
-
-def _broken(detail: str, rule: str) -> TrustError:
-    return TrustError(f"the answer breaks a rule: {detail}", PKIFailureInfo.BAD_REQUEST, rule=rule)
+    raise misplaced_answer(body.type, BodyType.PKICONF if confirming else ANSWERS[transaction.operation])
 
 
 def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime) -> Step:
@@ -249,8 +245,7 @@ _HINTS = {
 
 
 def _wait(transaction: ClientTransaction, poll_id: int, now: datetime, status: PKIStatusInfo) -> Wait:
-    if status.failures:
-        raise _broken("waiting with failInfo", "RFC 9810 section 5.3.22")
+    raise_first(waiting_faults(status))
     # The first pollReq may go at once: its answer says when to come again.
     again = transaction.state is ClientState.POLLING
     waiting = replace(
@@ -264,11 +259,7 @@ def _wait(transaction: ClientTransaction, poll_id: int, now: datetime, status: P
 
 
 def _poll_rep(transaction: ClientTransaction, content: list[PollRep], now: datetime) -> Step:
-    if len(content) != 1 or content[0].cert_req_id != transaction.poll_id or content[0].check_after < 0:
-        raise _broken(
-            f"a pollRep needs one entry, for certReqId {transaction.poll_id}, with checkAfter >= 0",
-            "RFC 9810 section 5.3.22",
-        )
+    raise_first(poll_rep_faults(content, transaction.poll_id))
     delay = min(timedelta(seconds=min(content[0].check_after, 1 << 20)), MAX_CHECK_AFTER)
     waiting = replace(transaction, state=ClientState.POLL_WAIT, poll_at=now + delay)
     return Wait(waiting, "; ".join(content[0].reason or ()))
@@ -282,18 +273,16 @@ def poll(transaction: ClientTransaction) -> Send:
 
 def _certificates(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: CertRepMessage = message.body.content
-    response = _own_response(transaction, content)
+    raise_first(certificate_answer_faults(content, _allowed_ids(transaction)))
+    response = content.response[0]
     status, pair = response.status, response.certified_key_pair
-    if status.status in (PKIStatus.WAITING, PKIStatus.REJECTION) and pair is not None:
-        raise _broken(f"{status.status.wire_name} with a certificate", "RFC 9810 section 5.3.4")
     if status.status is PKIStatus.WAITING:
         return _wait(transaction, response.cert_req_id, now, status)
     if status.status is PKIStatus.REJECTION:
         raise _refused(status, message.body.type)
-    if pair is None or status.failures:
-        raise _broken(f"{status.status.wire_name} without certificate, or with failInfo", "RFC 9810 section 5.3.4")
+    assert pair is not None
     if pair.cert_or_enc_cert.tag != "certificate":
-        raise _broken("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
+        raise broken_answer("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
     came = replace(
         transaction,
         certificate=encode(pair.cert_or_enc_cert.value),
@@ -305,19 +294,14 @@ def _certificates(transaction: ClientTransaction, message: PKIMessage, now: date
     return Decide(came, status.status is PKIStatus.GRANTED_WITH_MODS, granted and transaction.implicit_confirm)
 
 
-def _own_response(transaction: ClientTransaction, content: CertRepMessage) -> CertResponse:
-    """The one response, for the certReqId that was sent (R-081); servers answer p10cr with -1 or, older ones, 0."""
-    allowed = {P10_CERT_REQ_ID, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id}
-    if len(content.response) != 1 or content.response[0].cert_req_id not in allowed:
-        ids = ", ".join(number_text(response.cert_req_id) for response in content.response) or "none"
-        raise _broken(f"it has responses for certReqId {ids}", "RFC 9810 section 5.3.4")
-    return content.response[0]
+def _allowed_ids(transaction: ClientTransaction) -> set[int]:
+    """The certReqId that was sent (R-081); servers answer p10cr with -1 or, older ones, 0."""
+    return {P10_CERT_REQ_ID, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id}
 
 
 def _revocation(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: RevRepContent = message.body.content
-    if len(content.status) != 1:
-        raise _broken(f"rp has {len(content.status)} statuses for one certificate", "RFC 9810 section 5.3.10")
+    raise_first(revocation_answer_faults(content))
     status = content.status[0]
     if status.status is PKIStatus.WAITING:
         return _wait(transaction, WHOLE_MESSAGE, now, status)

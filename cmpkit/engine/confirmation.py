@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,10 +14,10 @@ from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import AuditEntry, CertificateChange, Transaction, TransactionState
 
-__all__ = ["confirm", "end", "expire"]
+__all__ = ["confirm", "confirmation_faults", "end", "expire"]
 
 
 def confirm(work: Work) -> Steps:
@@ -36,19 +36,33 @@ def _statuses(work: Work) -> dict[int, CertStatus]:
     """What the certConf says, by certReqId."""
     assert work.transaction is not None
     content: list[CertStatus] = work.message.body.content
-    statuses = {status.cert_req_id: status for status in content}
     known = {cert_req_id for cert_req_id, _, _ in work.transaction.certificates}
-    # R-093: RFC 9810 wants -1 for p10cr, older clients send 0.
-    if work.transaction.opened_by is BodyType.P10CR and set(statuses) == {0}:
-        statuses = {P10_CERT_REQ_ID: statuses[0]}
-    if not set(statuses) <= known or len(statuses) != len(content):
-        named = ", ".join(number_text(status.cert_req_id) for status in content)
-        raise CMPError(
-            f"certConf names certReqId {named}, the response had {', '.join(map(str, sorted(known)))}",
+    raise_first(confirmation_faults(content, known))
+    return {_known_id(status.cert_req_id, known): status for status in content}
+
+
+def _known_id(cert_req_id: int, known: Set[int]) -> int:
+    """The certReqId that is meant: RFC 9810 wants -1 for p10cr, older clients send 0 (R-093)."""
+    return P10_CERT_REQ_ID if known == {P10_CERT_REQ_ID} and cert_req_id == 0 else cert_req_id
+
+
+def confirmation_faults(content: list[CertStatus], known: Set[int] | None = None) -> Iterator[CMPError]:
+    """What a server refuses in a certConf, but for the hashes (R-093, R-094).
+
+    :param known: the certReqIds of the response; ``None`` if it is not known.
+    """
+    named = [status.cert_req_id for status in content]
+    ids = named if known is None else [_known_id(cert_req_id, known) for cert_req_id in named]
+    if len(set(ids)) != len(ids) or (known is not None and not set(ids) <= known):
+        had = "" if known is None else f", the response had {', '.join(map(str, sorted(known)))}"
+        yield CMPError(
+            f"certConf names certReqId {', '.join(map(number_text, named))}{had}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9810 section 5.3.18",
+            hint="confirm each certificate once, by the certReqId that its response has",
         )
-    return statuses
+    for status in content:
+        yield from fault_of(_is_accepted, status.status_info)
 
 
 def _confirmations(
@@ -85,7 +99,11 @@ def _is_accepted(status: PKIStatusInfo | None) -> bool:
         return True
     if status.status is PKIStatus.REJECTION:
         return False
-    raise CMPError(f"certConf with status {status.status.wire_name}", rule="RFC 9810 section 5.3.18")
+    raise CMPError(
+        f"certConf with status {status.status.wire_name}",
+        rule="RFC 9810 section 5.3.18",
+        hint="a certificate is accepted, which is what no status says too, or rejected",
+    )
 
 
 def end(work: Work) -> Steps:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, PollRep, decode_message
+from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, PollRep, PollReq, decode_message
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue
 from cmpkit.engine.replies import Reply, certificate_response, change_event, rejection, waiting_response
@@ -18,7 +19,7 @@ from cmpkit.engine.template import read_p10, read_request, requested_profile
 from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import (
     CertificateChange,
     CertificateRequest,
@@ -29,7 +30,7 @@ from cmpkit.parts import (
     TransactionState,
 )
 
-__all__ = ["enrol", "poll"]
+__all__ = ["enrol", "poll", "poll_req_faults"]
 
 
 def enrol(work: Work) -> Steps:
@@ -136,7 +137,7 @@ def poll(work: Work) -> Steps:
     raw = work.transaction.request
     opening = decode_message(raw, max_size=len(raw))
     request = _read(work, opening, requested_profile(opening, work.profile))
-    _check_asked([item.cert_req_id for item in work.message.body.content], request.cert_req_id)
+    raise_first(poll_req_faults(work.message.body.content, request.cert_req_id))
     try:
         return (yield from _issue(work, request, opening, work.continued))
     except CMPError as error:
@@ -146,12 +147,18 @@ def poll(work: Work) -> Steps:
         return replace(rejection(opening.body, error), transaction=over)
 
 
-def _check_asked(asked: list[int], awaited: int) -> None:
-    """Whether a pollReq asks for what is pending: by its certReqId, or for the whole message (R-111, R-114)."""
+def poll_req_faults(content: list[PollReq], awaited: int | None = None) -> Iterator[CMPError]:
+    """What a server refuses in a pollReq: it asks by the certReqId, or for the whole message (R-111, R-114).
+
+    :param awaited: the certReqId of what is pending; ``None`` if it is not known.
+    """
+    asked = [item.cert_req_id for item in content]
     # Older clients have 0 for p10cr, as in certConf (R-093).
     known = {awaited, WHOLE_MESSAGE, 0} if awaited == P10_CERT_REQ_ID else {awaited, WHOLE_MESSAGE}
-    if len(asked) != 1 or asked[0] not in known:
-        raise CMPError(
-            f"pollReq asks for certReqId {', '.join(map(number_text, asked)) or 'none'}, {awaited} is pending",
+    if len(asked) != 1 or (awaited is not None and asked[0] not in known):
+        pending = "one request" if awaited is None else str(awaited)
+        yield CMPError(
+            f"pollReq asks for certReqId {', '.join(map(number_text, asked)) or 'none'}, {pending} is pending",
             rule="RFC 9483 section 4.4",
+            hint="repeat the certReqId of the response that said waiting, or -1 after an error that said so",
         )

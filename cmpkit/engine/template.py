@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from cryptography import x509
@@ -23,14 +24,22 @@ from cmpkit.asn1 import (
 )
 from cmpkit.asn1 import Extension as _Extension
 from cmpkit.crypto.names import names_match
-from cmpkit.crypto.pop import p10_extensions
+from cmpkit.crypto.pop import p10_extensions, template_key_faults
 from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest, RevocationRequest
 
-__all__ = ["read_p10", "read_request", "read_revocation", "requested_profile"]
+__all__ = [
+    "p10_faults",
+    "read_p10",
+    "read_request",
+    "read_revocation",
+    "request_faults",
+    "requested_profile",
+    "revocation_faults",
+]
 
 _MAX_CERT_REQ_ID = (1 << 63) - 1
 _LONGEST_SERIAL = 160
@@ -50,24 +59,12 @@ def read_request(
     """The one request of an ir, cr or kur.
 
     :param profile: the profile that header or address name.
-    :raises CMPError: badRequest, badCertTemplate, badCertId (R-060 to R-062, R-073, R-122).
+    :raises CMPError: the first of :func:`request_faults`; badCertId if oldCertID names another certificate (R-122).
     """
-    if len(messages) != 1:
-        raise CMPError(
-            f"{len(messages)} requests in one message, one is allowed",
-            rule="RFC 9483 section 4.1.1",
-            hint="ask for each certificate in a transaction of its own",
-        )
+    raise_first(request_faults(body_type, messages))
     request = messages[0].request
     template = request.cert_template
-    _check_request(request)
-    _check_template(template)
-    if template.public_key is None or not template.public_key.subject_public_key.as_bytes():
-        raise _bad_template(
-            "publicKey is missing: this server does not generate keys",
-            "RFC 9483 section 4.1.1",
-            hint="make the key where it is to be used",
-        )
+    assert template.public_key is not None
     validity = template.validity
     return CertificateRequest(
         body_type=body_type,
@@ -82,10 +79,25 @@ def read_request(
     )
 
 
-def _check_request(request: CertRequest) -> None:
-    """Whether the certReqId can be kept, and no control asks for what would be left undone."""
+def request_faults(body_type: BodyType, messages: list[CertReqMsg]) -> Iterator[CMPError]:
+    """What a server refuses in an ir, cr or kur, but for the proofs (R-060 to R-062, R-073, R-122)."""
+    if len(messages) != 1:
+        yield CMPError(
+            f"{len(messages)} requests in one message, one is allowed",
+            rule="RFC 9483 section 4.1.1",
+            hint="ask for each certificate in a transaction of its own",
+        )
+    for message in messages:
+        unreadable = list(fault_of(lambda message: message.request, message))
+        yield from unreadable
+        if not unreadable:
+            yield from _cert_request_faults(body_type, message.request)
+
+
+def _cert_request_faults(body_type: BodyType, request: CertRequest) -> Iterator[CMPError]:
+    """Whether the certReqId can be kept, no control asks for what would be left undone, and the template will do."""
     if not 0 <= request.cert_req_id <= _MAX_CERT_REQ_ID:
-        raise CMPError(
+        yield CMPError(
             f"certReqId {number_text(request.cert_req_id)} cannot be used",
             rule="RFC 9483 section 4.1.1",
             hint="the client should use 0",
@@ -93,24 +105,32 @@ def _check_request(request: CertRequest) -> None:
     for control in request.controls or ():
         name = _REFUSED_CONTROLS.get(control.type)
         if name is not None:
-            raise CMPError(
+            yield CMPError(
                 f"the request has the control {name}, which this server does not serve",
                 rule="RFC 4211 section 6",
                 hint=f"leave {name} out",
             )
+        if body_type is BodyType.KUR and control.type == oids.OLD_CERT_ID:
+            yield from fault_of(parse_tlv, control.value, CertId)
+    yield from _template_faults(request.cert_template)
+    yield from template_key_faults(request.cert_template)
 
 
-def _check_template(template: CertTemplate) -> None:
+def _template_faults(template: CertTemplate) -> Iterator[CMPError]:
     for name in ("serial_number", "signing_alg", "issuer_uid", "subject_uid"):
         if getattr(template, name) is not None:
-            raise _bad_template(f"the template has {name}, which a requester must leave out", "RFC 4211 section 5")
+            yield _bad_template(
+                f"the template has {name}, which a requester must leave out", "RFC 4211 section 5", f"leave {name} out"
+            )
     if template.version not in (None, 2):
-        raise _bad_template(
-            f"the template asks for certificate version {number_text(template.version)}", "RFC 4211 section 5"
+        yield _bad_template(
+            f"the template asks for certificate version {number_text(template.version)}",
+            "RFC 4211 section 5",
+            "leave version out, or set it to 2, which is version 3",
         )
 
 
-def _bad_template(detail: str, rule: str, hint: str = "") -> CMPError:
+def _bad_template(detail: str, rule: str, hint: str) -> CMPError:
     return CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule=rule, hint=hint)
 
 
@@ -138,15 +158,30 @@ def _certificate_to_update(request: CertRequest, auth: Authenticated) -> Certifi
     return auth.record
 
 
+def p10_faults(request: CertificationRequest) -> Iterator[CMPError]:
+    """What a server refuses in a p10cr, but for its signature (R-130, R-131)."""
+    unreadable = list(fault_of(lambda: request.info))
+    yield from unreadable
+    if not unreadable:
+        yield from _version_faults(request)
+        yield from fault_of(p10_extensions, request)
+
+
+def _version_faults(request: CertificationRequest) -> Iterator[CMPError]:
+    if request.info.version != 0:
+        yield _bad_template(
+            f"the PKCS#10 request has version {number_text(request.info.version)}",
+            "RFC 2986 section 4.1",
+            "set its version to 0, the only one there is",
+        )
+
+
 def read_p10(request: CertificationRequest, profile: str | None) -> CertificateRequest:
     """The request of a p10cr (R-130, R-131).
 
-    :raises CMPError: badCertTemplate if its version is not 0, badDataFormat if it cannot be read.
+    :raises CMPError: the first of :func:`p10_faults`.
     """
-    if request.info.version != 0:
-        raise _bad_template(
-            f"the PKCS#10 request has version {number_text(request.info.version)}", "RFC 2986 section 4.1"
-        )
+    raise_first(_version_faults(request))
     return CertificateRequest(
         body_type=BodyType.P10CR,
         cert_req_id=P10_CERT_REQ_ID,
@@ -157,22 +192,41 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
     )
 
 
+def revocation_faults(details: list[RevDetails]) -> Iterator[CMPError]:
+    """What a server refuses in an rr (R-141)."""
+    if len(details) != 1:
+        yield CMPError(
+            f"{len(details)} certificates in one rr, one is allowed",
+            rule="RFC 9483 section 4.2",
+            hint="revoke each certificate in a transaction of its own",
+        )
+    for one in details:
+        template = one.cert_details
+        if template.serial_number is None or template.issuer is None:
+            yield CMPError(
+                "issuer and serialNumber of the certificate to revoke are needed",
+                rule="RFC 9483 section 4.2",
+                hint="put both into certDetails, as the certificate has them",
+            )
+        elif template.serial_number.bit_length() > _LONGEST_SERIAL:
+            yield CMPError(
+                f"there is no certificate with a serial number of {template.serial_number.bit_length()} bits",
+                PKIFailureInfo.BAD_CERT_ID,
+                rule="RFC 5280 section 4.1.2.2",
+                hint="copy the serial number of the certificate",
+            )
+        yield from fault_of(_reason, one.crl_entry_details or [])
+
+
 def read_revocation(details: list[RevDetails]) -> RevocationRequest:
     """The one certificate that an rr names, by issuer and serial number (R-141).
 
-    :raises CMPError: badRequest, badDataFormat, badCertId.
+    :raises CMPError: the first of :func:`revocation_faults`.
     """
-    if len(details) != 1:
-        raise CMPError(f"{len(details)} certificates in one rr, one is allowed", rule="RFC 9483 section 4.2")
+    raise_first(revocation_faults(details))
     template = details[0].cert_details
-    if template.serial_number is None or template.issuer is None:
-        raise CMPError("issuer and serialNumber of the certificate to revoke are needed", rule="RFC 9483 section 4.2")
-    if template.serial_number.bit_length() > _LONGEST_SERIAL:
-        raise CMPError(
-            f"there is no certificate with a serial number of {template.serial_number.bit_length()} bits",
-            PKIFailureInfo.BAD_CERT_ID,
-            rule="RFC 5280 section 4.1.2.2",
-        )
+    assert template.issuer is not None
+    assert template.serial_number is not None
     return RevocationRequest(template.issuer, template.serial_number, _reason(details[0].crl_entry_details or []))
 
 
@@ -182,7 +236,12 @@ def _reason(extensions: list[_Extension]) -> CRLReason:
     if not reasons:
         return CRLReason.UNSPECIFIED
     if len(reasons) > 1:
-        raise CMPError("more than one reasonCode", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 9483 section 4.2")
+        raise CMPError(
+            "more than one reasonCode",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 9483 section 4.2",
+            hint="give one, unspecified (0) if there is none",
+        )
     # ENUMERATED (tag 10) is an INTEGER but for its tag.
     octets = reasons[0]
     value = decode(int, b"\x02" + octets[1:]) if octets[:1] == b"\x0a" else -1
@@ -190,7 +249,10 @@ def _reason(extensions: list[_Extension]) -> CRLReason:
         return CRLReason(value)
     except ValueError:
         raise CMPError(
-            f"reasonCode {octets[:16].hex()} is none", PKIFailureInfo.BAD_DATA_FORMAT, rule="RFC 5280 section 5.3.1"
+            f"reasonCode {octets[:16].hex()} is none",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 5280 section 5.3.1",
+            hint="it is an ENUMERATED from 0 to 10, without 7",
         ) from None
 
 
@@ -204,8 +266,16 @@ def requested_profile(message: PKIMessage, labelled: str | None) -> str | None:
         return labelled
     names = item.parse_list(str)
     if len(names) != 1:
-        raise CMPError(f"certProfile has {len(names)} names, one is allowed", rule="RFC 9483 section 3.1")
+        raise CMPError(
+            f"certProfile has {len(names)} names, one is allowed",
+            rule="RFC 9483 section 3.1",
+            hint="name one profile, or leave certProfile out",
+        )
     # An empty name asks for none (RFC 9810 section 5.3.19.18).
     if labelled and names[0] and names[0] != labelled:
-        raise CMPError(f"certProfile says {names[0]!r}, the address says {labelled!r}", rule="RFC 9483 section 3.1")
+        raise CMPError(
+            f"certProfile says {names[0]!r}, the address says {labelled!r}",
+            rule="RFC 9483 section 3.1",
+            hint="name the profile in one place, or the same in both",
+        )
     return names[0] or labelled

@@ -1,0 +1,106 @@
+"""What a client refuses in the body of an answer (RFC 9810 section 5.3): generators of faults, without any state."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from cmpkit.asn1 import CertRepMessage, CertResponse, PKIStatusInfo, PollRep, RevRepContent
+from cmpkit.engine.wording import number_text
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import TrustError
+
+__all__ = [
+    "broken_answer",
+    "certificate_answer_faults",
+    "misplaced_answer",
+    "poll_rep_faults",
+    "revocation_answer_faults",
+    "waiting_faults",
+]
+
+
+def broken_answer(detail: str, rule: str, hint: str = "") -> TrustError:
+    """The error for an answer that is authentic and wrong."""
+    return TrustError(f"the answer breaks a rule: {detail}", PKIFailureInfo.BAD_REQUEST, rule=rule, hint=hint)
+
+
+def misplaced_answer(body_type: BodyType, due: BodyType) -> TrustError:
+    """The error for a body that does not answer what was sent (R-080)."""
+    return broken_answer(
+        f"{body_type.wire_name} where {due.wire_name} is due",
+        "RFC 9810 section 5.3",
+        f"the server must answer by {due.wire_name} or error",
+    )
+
+
+def certificate_answer_faults(content: CertRepMessage, allowed: Container[int] | None = None) -> Iterator[TrustError]:
+    """What is wrong with an ip, cp or kup (R-081, R-082).
+
+    :param allowed: the certReqIds that the answer may have; ``None`` if the request is not known.
+    """
+    ids = [response.cert_req_id for response in content.response]
+    if len(ids) != 1 or (allowed is not None and ids[0] not in allowed):
+        yield broken_answer(
+            f"it has responses for certReqId {', '.join(map(number_text, ids)) or 'none'}",
+            "RFC 9810 section 5.3.4",
+            "the server must answer each request once, under its certReqId, a p10cr under -1",
+        )
+    for response in content.response:
+        yield from _response_faults(response)
+
+
+def _response_faults(response: CertResponse) -> Iterator[TrustError]:
+    status, pair = response.status, response.certified_key_pair
+    if status.status in (PKIStatus.WAITING, PKIStatus.REJECTION):
+        if pair is not None:
+            yield broken_answer(
+                f"{status.status.wire_name} with a certificate",
+                "RFC 9810 section 5.3.4",
+                "the server must leave certifiedKeyPair out",
+            )
+        yield from waiting_faults(status)
+    elif pair is None or status.failures:
+        yield broken_answer(
+            f"{status.status.wire_name} without certificate, or with failInfo",
+            "RFC 9810 section 5.3.4",
+            "the server must send the certificate and no failInfo, or reject",
+        )
+
+
+def waiting_faults(status: PKIStatusInfo) -> Iterator[TrustError]:
+    """What is wrong with a status that may say "later" (R-110)."""
+    if status.status is PKIStatus.WAITING and status.failures:
+        yield broken_answer(
+            "waiting with failInfo", "RFC 9810 section 5.3.22", "the server must leave failInfo out until it rejects"
+        )
+
+
+def poll_rep_faults(content: list[PollRep], poll_id: int | None = None) -> Iterator[TrustError]:
+    """What is wrong with a pollRep (R-112).
+
+    :param poll_id: the certReqId that was polled for; ``None`` if it is not known.
+    """
+    wrong_id = poll_id is not None and any(entry.cert_req_id != poll_id for entry in content)
+    if len(content) != 1 or wrong_id or content[0].check_after < 0:
+        asked = "the certReqId of the pollReq" if poll_id is None else f"certReqId {poll_id}"
+        yield broken_answer(
+            f"a pollRep needs one entry, for {asked}, with checkAfter >= 0",
+            "RFC 9810 section 5.3.22",
+            "the server must repeat the certReqId and say in how many seconds to ask again",
+        )
+
+
+def revocation_answer_faults(content: RevRepContent, asked: int = 1) -> Iterator[TrustError]:
+    """What is wrong with an rp (R-143).
+
+    :param asked: how many certificates the rr names.
+    """
+    if len(content.status) != asked:
+        named = "one certificate" if asked == 1 else f"{asked} certificates"
+        yield broken_answer(
+            f"rp has {len(content.status)} statuses for {named}",
+            "RFC 9810 section 5.3.10",
+            "the server must answer each entry of the rr, in its order",
+        )
+    for status in content.status:
+        yield from waiting_faults(status)
