@@ -1,0 +1,30 @@
+"""The pages that use OpenSSL work with each of its releases."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pages import ROOT, find_pages, read_blocks
+from reader import Reader, environment
+
+from .conftest import OpenSSL
+
+PAGES = [
+    pytest.param(page, id=str(page.relative_to(ROOT)))
+    for page in find_pages()
+    if any(block.runs and block.openssl is not None for block in read_blocks(page))
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_does_what_it_says_with_openssl(page: Path, openssl: OpenSSL, tmp_path: Path) -> None:
+    programs, home = tmp_path / "bin", tmp_path / "home"
+    programs.mkdir()
+    home.mkdir()
+    (programs / "openssl").write_text(f'#!/bin/sh\nexec {openssl.program} "$@"\n')
+    (programs / "openssl").chmod(0o755)
+    version = tuple(map(int, re.findall(r"\d+", openssl.version)))
+    with environment(home, programs):
+        Reader(home, read_blocks(page), version).follow()
