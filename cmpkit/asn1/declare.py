@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from cryptography import x509
 
 from cmpkit.asn1.codec import READERS, OpenSequence, decode_with_names, encode
-from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, SetOf, Unread, Variant, hazmat
+from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, Secret, SetOf, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
 
 __all__ = ["from_wire", "sequence", "wire_class"]
@@ -33,8 +33,8 @@ def sequence(cls: type[T]) -> type[T]:
     """Declare an ASN.1 SEQUENCE: keyword-only, frozen, with equality (same class, same DER), hash and repr.
 
     Fields may be :class:`OpenSequence` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
-    :class:`Holds` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields cannot be a field of
-    another.
+    :class:`Holds`, :class:`Secret` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields
+    cannot be a field of another.
     """
     hints = typing.get_type_hints(cls, include_extras=True)
     unread = [name for name, hint in hints.items() if _unread(hint)]
@@ -54,7 +54,7 @@ def sequence(cls: type[T]) -> type[T]:
         declared._holds_names = True
         READERS[declared] = functools.partial(decode_with_names, declared)
     _install_init(declared, fields, hints)
-    _install_value_methods(declared, [field.name for field in fields])
+    _install_value_methods(declared, {field.name: _is_secret(hints[field.name]) for field in fields})
     return typing.cast(type[T], declared)
 
 
@@ -105,7 +105,7 @@ def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: d
     cls.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
 
 
-def _install_value_methods(cls: Any, names: list[str]) -> None:
+def _install_value_methods(cls: Any, secrecy: dict[str, bool]) -> None:
     def __setattr__(self: Any, name: str, value: Any) -> None:
         raise AttributeError(f"{cls.__name__} is immutable: cannot set {name}")
 
@@ -119,11 +119,18 @@ def _install_value_methods(cls: Any, names: list[str]) -> None:
         return hash(encode(self))
 
     def __repr__(self: Any) -> str:
-        shown = ((name, getattr(self, name)) for name in names)
-        return f"{cls.__name__}({', '.join(f'{name}={show(value)}' for name, value in shown if value is not None)})"
+        values = ((name, secret, getattr(self, name)) for name, secret in secrecy.items())
+        shown = (
+            f"{name}={'<not shown>' if secret else show(value)}" for name, secret, value in values if value is not None
+        )
+        return f"{cls.__name__}({', '.join(shown)})"
 
     for method in (__setattr__, __delattr__, __eq__, __hash__, __repr__):
         setattr(cls, method.__name__, method)
+
+
+def _is_secret(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated and Secret in hint.__metadata__
 
 
 def _is_open(hint: Any) -> bool:
@@ -155,7 +162,7 @@ def _wire_type(hint: Any) -> Any:
         return list[TLV]
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        metadata = tuple(mark for mark in hint.__metadata__ if mark is not NonEmpty and not isinstance(mark, Holds))
+        metadata = tuple(mark for mark in hint.__metadata__ if not _is_ours(mark))
         inner = _wire_type(args[0])
         return Annotated[(inner, *metadata)] if metadata else inner
     if origin is list:
@@ -165,6 +172,10 @@ def _wire_type(hint: Any) -> Any:
     if _is_union(hint):
         return functools.reduce(operator.or_, map(_wire_type, args))
     return hint
+
+
+def _is_ours(mark: Any) -> bool:
+    return mark in (NonEmpty, Secret) or isinstance(mark, Holds)
 
 
 def _converter(hint: Any) -> Converter | None:

@@ -42,6 +42,7 @@ __all__ = [
     "NonEmpty",
     "Null",
     "PrintableString",
+    "Secret",
     "SetOf",
     "Size",
     "UTCTime",
@@ -56,6 +57,10 @@ E = TypeVar("E")
 
 class NonEmpty:
     """Marks ``SEQUENCE SIZE (1..MAX) OF ... OPTIONAL``: hazmat.asn1 has no SIZE for optional lists."""
+
+
+class Secret:
+    """Marks a field whose value no repr may show."""
 
 
 class Holds:
