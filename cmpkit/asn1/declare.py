@@ -165,10 +165,8 @@ def _wire_type(hint: Any) -> Any:
         metadata = tuple(mark for mark in hint.__metadata__ if not _is_ours(mark))
         inner = _wire_type(args[0])
         return Annotated[(inner, *metadata)] if metadata else inner
-    if origin is list:
-        return list[_wire_type(args[0])]  # type: ignore[misc]
-    if origin is SetOf:
-        return SetOf[_wire_type(args[0])]  # type: ignore[misc]
+    if origin in (list, SetOf):
+        return origin[_wire_type(args[0])]
     if _is_union(hint):
         return functools.reduce(operator.or_, map(_wire_type, args))
     return hint
