@@ -1,4 +1,4 @@
-"""RSA and elliptic curve keys: for certificates, messages, proofs and path checks (RFC 9481 section 3)."""
+"""RSA, ECDSA and EdDSA keys: for certificates, messages, proofs and path checks (RFC 9481 section 3)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import KeyAlgorithm
 from cmpkit_signature.ec import EllipticCurveKeys
+from cmpkit_signature.eddsa import EdwardsCurveKeys
 from cmpkit_signature.rsa import RSAKeys
 
-__all__ = ["EllipticCurveKeys", "RSAKeys", "cmpkit_key_algorithms"]
+__all__ = ["EdwardsCurveKeys", "EllipticCurveKeys", "RSAKeys", "cmpkit_key_algorithms"]
 
 
 @hookimpl
 def cmpkit_key_algorithms() -> Iterable[KeyAlgorithm]:
-    """The two key algorithms."""
-    return (RSAKeys(), EllipticCurveKeys())
+    """The three key algorithms."""
+    return (RSAKeys(), EllipticCurveKeys(), EdwardsCurveKeys())

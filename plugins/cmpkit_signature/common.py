@@ -1,14 +1,15 @@
-"""What both key algorithms share: hashes, refusals, PKCS#8."""
+"""What the key algorithms share: hashes, refusals, PKCS#8."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.crypto.digests import SHAKE_SIZES
 from cmpkit.crypto.pkcs8 import encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -22,6 +23,12 @@ HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
+    "sha3_224": hashes.SHA3_224(),
+    "sha3_256": hashes.SHA3_256(),
+    "sha3_384": hashes.SHA3_384(),
+    "sha3_512": hashes.SHA3_512(),
+    "shake_128": hashes.SHAKE128(SHAKE_SIZES["shake_128"]),
+    "shake_256": hashes.SHAKE256(SHAKE_SIZES["shake_256"]),
 }
 
 
@@ -50,7 +57,10 @@ def unreadable_key(keys: str, error: object) -> CMPError:
     return CMPError(f"the {keys} public key cannot be read: {error}", PKIFailureInfo.BAD_CERT_TEMPLATE, rule=RULE)
 
 
-def to_pkcs8(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None) -> bytes:
+def to_pkcs8(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey,
+    password: bytes | None,
+) -> bytes:
     """DER of PKCS#8, encrypted if there is a password."""
     plain = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -1,4 +1,4 @@
-"""ECDSA over P-256, P-384 and P-521 (RFC 5480, RFC 5758)."""
+"""ECDSA over the NIST and Brainpool curves (RFC 5480, RFC 5639), with SHA-2, SHA-3 or SHAKE (RFC 5758, 9688, 8692)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _CURVES: dict[str, tuple[str, ec.EllipticCurve, AlgorithmIdentifier]] = {
     "secp256r1": ("p256", ec.SECP256R1(), AlgorithmIdentifier(oids.ECDSA_SHA256)),
     "secp384r1": ("p384", ec.SECP384R1(), AlgorithmIdentifier(oids.ECDSA_SHA384)),
     "secp521r1": ("p521", ec.SECP521R1(), AlgorithmIdentifier(oids.ECDSA_SHA512)),
+    "brainpoolP256r1": ("brainpoolp256r1", ec.BrainpoolP256R1(), AlgorithmIdentifier(oids.ECDSA_SHA256)),
+    "brainpoolP384r1": ("brainpoolp384r1", ec.BrainpoolP384R1(), AlgorithmIdentifier(oids.ECDSA_SHA384)),
+    "brainpoolP512r1": ("brainpoolp512r1", ec.BrainpoolP512R1(), AlgorithmIdentifier(oids.ECDSA_SHA512)),
 }
 _HASH_NAMES = {
     oids.ECDSA_SHA1: "sha1",
@@ -28,6 +31,12 @@ _HASH_NAMES = {
     oids.ECDSA_SHA256: "sha256",
     oids.ECDSA_SHA384: "sha384",
     oids.ECDSA_SHA512: "sha512",
+    oids.ECDSA_SHA3_224: "sha3_224",
+    oids.ECDSA_SHA3_256: "sha3_256",
+    oids.ECDSA_SHA3_384: "sha3_384",
+    oids.ECDSA_SHA3_512: "sha3_512",
+    oids.ECDSA_SHAKE128: "shake_128",
+    oids.ECDSA_SHAKE256: "shake_256",
 }
 _SCHEMES = {oid: ec.ECDSA(HASHES[name]) for oid, name in _HASH_NAMES.items() if name in HASHES}
 
@@ -75,7 +84,7 @@ class EllipticCurveKeys:
         return EllipticCurveKey(key)
 
     def key_type(self, public_key_info: bytes) -> str:
-        """``p256``, ``p384`` or ``p521``."""
+        """``p256``, ``brainpoolp256r1`` and so on."""
         return _public_key(public_key_info)[1]
 
     def verify(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, data: bytes, signature: bytes) -> bool:
@@ -107,12 +116,14 @@ def _public_key(public_key_info: bytes) -> tuple[ec.EllipticCurvePublicKey, str]
 def _curve(curve: ec.EllipticCurve) -> tuple[str, ec.EllipticCurve, AlgorithmIdentifier]:
     found = _CURVES.get(curve.name)
     if found is None:
-        raise bad_alg(f"EC keys on the curve {curve.name} are not accepted", "use p256, p384 or p521")
+        raise bad_alg(
+            f"EC keys on the curve {curve.name} are not accepted", f"use {', '.join(EllipticCurveKeys.key_types)}"
+        )
     return found
 
 
 def _scheme(algorithm: AlgorithmIdentifier) -> ec.ECDSA:
-    # RFC 5758 section 3.2: the parameters MUST be absent.
+    # RFC 5758 section 3.2, RFC 9688 section 3, RFC 8692 section 3: the parameters MUST be absent.
     scheme = _SCHEMES.get(algorithm.algorithm)
     if scheme is not None and algorithm.parameters is None:
         return scheme

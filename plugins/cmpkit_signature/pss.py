@@ -8,17 +8,13 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, RSASSAPSSParams, decode, encode
+from cmpkit.crypto.digests import HASH_NAMES, SHAKE_SIZES
 from cmpkit_signature.common import HASHES, bad_alg, refuse_sha1
 
 __all__ = ["PSSParameters"]
 
-_HASH_NAMES = {
-    oids.SHA1: "sha1",
-    oids.SHA224: "sha224",
-    oids.SHA256: "sha256",
-    oids.SHA384: "sha384",
-    oids.SHA512: "sha512",
-}
+# With SHAKE there is no MGF1 (RFC 8702 section 3.2.1): that is another algorithm.
+_HASH_NAMES = {oid: name for oid, name in HASH_NAMES.items() if name not in SHAKE_SIZES}
 _HASH_OIDS = {name: oid for oid, name in _HASH_NAMES.items()}
 _TRAILER_BC = 1
 _RULE = "RFC 4055 section 3.1"

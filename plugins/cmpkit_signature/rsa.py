@@ -1,4 +1,4 @@
-"""RSA: PKCS#1 v1.5 and PSS signatures (RFC 8017, RFC 4055)."""
+"""RSA: PKCS#1 v1.5 and PSS signatures (RFC 8017, RFC 4055), with SHA-3, too (RFC 9688)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ _HASH_NAMES = {
     oids.SHA256_WITH_RSA: "sha256",
     oids.SHA384_WITH_RSA: "sha384",
     oids.SHA512_WITH_RSA: "sha512",
+    oids.SHA3_224_WITH_RSA: "sha3_224",
+    oids.SHA3_256_WITH_RSA: "sha3_256",
+    oids.SHA3_384_WITH_RSA: "sha3_384",
+    oids.SHA3_512_WITH_RSA: "sha3_512",
 }
+# Known for certHash, and to say why: cryptography has no PSS whose mask is made by SHAKE (RFC 8702 section 3.2.1).
+_PSS_SHAKE = {oids.RSASSA_PSS_SHAKE128: "shake_128", oids.RSASSA_PSS_SHAKE256: "shake_256"}
 _RSA_ENCRYPTION = AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null())
 _SHA256_WITH_RSA = AlgorithmIdentifier(oids.SHA256_WITH_RSA, Null())
 
@@ -89,7 +95,7 @@ class RSAKeys:
 
     name = "RSA"
     key_oids: tuple[ObjectIdentifier, ...] = (oids.RSA_ENCRYPTION, oids.RSASSA_PSS)
-    signature_oids: tuple[ObjectIdentifier, ...] = (*_HASH_NAMES, oids.RSASSA_PSS)
+    signature_oids: tuple[ObjectIdentifier, ...] = (*_HASH_NAMES, oids.RSASSA_PSS, *_PSS_SHAKE)
     key_types: tuple[str, ...] = tuple(_SIZES)
 
     def generate(self, key_type: str) -> RSAKey:
@@ -124,7 +130,7 @@ class RSAKeys:
         """The hash that the signature algorithm or its PSS parameters name."""
         if algorithm.algorithm == oids.RSASSA_PSS:
             return PSSParameters.of(algorithm).hash_name
-        return _HASH_NAMES[algorithm.algorithm]
+        return {**_HASH_NAMES, **_PSS_SHAKE}[algorithm.algorithm]
 
 
 @lru_cache(maxsize=256)
@@ -160,6 +166,8 @@ def _scheme(
         if key.pss and (used.hash_name != key.pss.hash_name or used.salt_length < key.pss.salt_length):
             raise bad_alg("the PSS parameters of the signature are not those that the key is restricted to")
         return used.padding_for(key.key.key_size), HASHES[used.hash_name]
+    if algorithm.algorithm in _PSS_SHAKE:
+        raise bad_alg("RSASSA-PSS with SHAKE is not available", "sign with RSASSA-PSS and SHA-256, or with ECDSA")
     name = _HASH_NAMES.get(algorithm.algorithm)
     # RFC 4055 section 5: the parameters are NULL, absent ones are accepted.
     if name is None or key.pss_only or not algorithm.has_null_or_no_parameters:

@@ -1,8 +1,7 @@
-"""RSA and EC key algorithms: signatures of others verify, ours verify elsewhere, weak ones are refused."""
+"""RSA and EC keys, with every hash: signatures of others verify, ours verify elsewhere, weak ones are refused."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import cmpkit_signature
@@ -30,6 +29,7 @@ from cmpkit.asn1 import (
     encode,
     encode_list,
 )
+from cmpkit.crypto.digests import digest
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -45,21 +45,41 @@ PKCS1 = {
     "sha256": oids.SHA256_WITH_RSA,
     "sha384": oids.SHA384_WITH_RSA,
     "sha512": oids.SHA512_WITH_RSA,
+    "sha3_224": oids.SHA3_224_WITH_RSA,
+    "sha3_256": oids.SHA3_256_WITH_RSA,
+    "sha3_384": oids.SHA3_384_WITH_RSA,
+    "sha3_512": oids.SHA3_512_WITH_RSA,
 }
 ECDSA = {
     "sha224": oids.ECDSA_SHA224,
     "sha256": oids.ECDSA_SHA256,
     "sha384": oids.ECDSA_SHA384,
     "sha512": oids.ECDSA_SHA512,
+    "sha3_224": oids.ECDSA_SHA3_224,
+    "sha3_256": oids.ECDSA_SHA3_256,
+    "sha3_384": oids.ECDSA_SHA3_384,
+    "sha3_512": oids.ECDSA_SHA3_512,
+    "shake_128": oids.ECDSA_SHAKE128,
+    "shake_256": oids.ECDSA_SHAKE256,
 }
-HASH_OIDS = {"sha224": oids.SHA224, "sha256": oids.SHA256, "sha384": oids.SHA384, "sha512": oids.SHA512}
+HASH_OIDS = {"sha224": oids.SHA224, "sha256": oids.SHA256, "sha512": oids.SHA512, "sha3_384": oids.SHA3_384}
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),
     "sha224": hashes.SHA224(),
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
+    "sha3_224": hashes.SHA3_224(),
+    "sha3_256": hashes.SHA3_256(),
+    "sha3_384": hashes.SHA3_384(),
+    "sha3_512": hashes.SHA3_512(),
+    "shake_128": hashes.SHAKE128(32),
+    "shake_256": hashes.SHAKE256(64),
 }
+CURVES = (
+    *(ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()),
+    *(ec.BrainpoolP256R1(), ec.BrainpoolP384R1(), ec.BrainpoolP512R1()),
+)
 
 # cr by OpenSSL 3.6.5, signed with P-256: openssl cmp -cmd cr -cert c.pem -key k.pem -newkey k.pem -reqout_only FILE
 # and a PKCS#10 request by the same key: openssl req -new -key k.pem
@@ -107,10 +127,14 @@ def refused(part: Any, public_key_info: bytes, algorithm: AlgorithmIdentifier, s
     return caught.value
 
 
-def test_the_plugin_brings_both_key_algorithms() -> None:
+def test_the_plugin_brings_each_key_algorithm() -> None:
     plugins = Plugins()
     plugins.add(cmpkit_signature, "signature")
-    assert plugins.key_types == ("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521")
+    brainpool = ("brainpoolp256r1", "brainpoolp384r1", "brainpoolp512r1")
+    assert plugins.key_types == (
+        *("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521"),
+        *(*brainpool, "ed25519", "ed448"),
+    )
     for oid in (*RSA.key_oids, *RSA.signature_oids, *EC.key_oids, *EC.signature_oids):
         assert oid in (*plugins.key_algorithm(oid).key_oids, *plugins.key_algorithm(oid).signature_oids)
 
@@ -122,13 +146,13 @@ async def test_a_generated_key_signs_what_others_verify(key_type: str) -> None:
     assert key.key_type == part.key_type(key.public_key_info) == key_type
     public = serialization.load_der_public_key(key.public_key_info)
     signature = await key.sign(DATA)
-    digest = HASHES[part.cert_hash(key.signature_algorithm)]
+    hash_algorithm = HASHES[part.cert_hash(key.signature_algorithm)]
     if isinstance(public, rsa.RSAPublicKey):
         assert f"rsa{public.key_size}" == key_type
-        public.verify(signature, DATA, padding.PKCS1v15(), digest)
+        public.verify(signature, DATA, padding.PKCS1v15(), hash_algorithm)
     else:
         assert isinstance(public, ec.EllipticCurvePublicKey)
-        public.verify(signature, DATA, ec.ECDSA(digest))
+        public.verify(signature, DATA, ec.ECDSA(hash_algorithm))
     assert part.verify(key.public_key_info, key.signature_algorithm, DATA, signature)
     loaded = part.load_private_key(key.to_pkcs8())
     assert loaded.public_key_info == key.public_key_info
@@ -149,10 +173,10 @@ async def test_pkcs1_signatures_of_others_verify(name: str, parameters: object) 
 
 
 @pytest.mark.parametrize("name", ECDSA)
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
 async def test_ecdsa_signatures_of_others_verify(name: str, curve: ec.EllipticCurve) -> None:
     key, algorithm = ec.generate_private_key(curve), AlgorithmIdentifier(ECDSA[name])
-    signature = key.sign(hashlib.new(name, DATA).digest(), ec.ECDSA(Prehashed(HASHES[name])))
+    signature = key.sign(digest(name, DATA), ec.ECDSA(Prehashed(HASHES[name])))
     assert EC.verify(spki(key.public_key()), algorithm, DATA, signature)
     assert not EC.verify(spki(key.public_key()), algorithm, b"other", signature)
     assert not EC.verify(spki(EC_KEY.public_key()), algorithm, DATA, signature)
@@ -184,7 +208,7 @@ def pss_pkcs8(parameters: object = None) -> bytes:
 
 @pytest.mark.parametrize(
     ("parameters", "expected"),
-    [(None, pss("sha256", 32)), (RSASSAPSSParams.for_hash(oids.SHA384, 40), pss("sha384", 40))],
+    [(None, pss("sha256", 32)), (RSASSAPSSParams.for_hash(oids.SHA3_384, 40), pss("sha3_384", 40))],
 )
 async def test_a_key_marked_for_pss_keeps_its_mark_and_signs_by_pss(
     parameters: object, expected: AlgorithmIdentifier
@@ -208,7 +232,7 @@ def test_a_key_restricted_to_pss_parameters_verifies_by_no_others() -> None:
 
     for salt_length in (32, 64):
         assert RSA.verify(restricted, pss("sha256", salt_length), DATA, signature("sha256", salt_length))
-    for name, salt_length in (("sha256", 31), ("sha384", 48)):
+    for name, salt_length in (("sha256", 31), ("sha512", 48)):
         error = refused(RSA, restricted, pss(name, salt_length), signature(name, salt_length))
         assert error.fail_info is PKIFailureInfo.BAD_ALG
         assert "restricted" in error.detail
@@ -238,6 +262,10 @@ MGF_SHA256 = AlgorithmIdentifier(oids.MGF1, SHA256)
             id="unknown hash",
         ),
         pytest.param(
+            RSASSAPSSParams(hash_algorithm=AlgorithmIdentifier(oids.SHAKE128), mask_gen_algorithm=MGF_SHA256),
+            id="SHAKE, which has no MGF1",
+        ),
+        pytest.param(
             RSASSAPSSParams(hash_algorithm=SHA256, mask_gen_algorithm=MGF_SHA256, trailer_field=2), id="other trailer"
         ),
         pytest.param(
@@ -254,6 +282,17 @@ async def test_pss_parameters_that_are_not_accepted_are_bad_alg(parameters: obje
     with pytest.raises(CMPError) as caught:
         await key.sign(DATA, algorithm)
     assert caught.value.fail_info is PKIFailureInfo.BAD_ALG
+
+
+@pytest.mark.parametrize(
+    ("oid", "hash_name"), [(oids.RSASSA_PSS_SHAKE128, "shake_128"), (oids.RSASSA_PSS_SHAKE256, "shake_256")]
+)
+async def test_pss_with_shake_is_said_to_be_unavailable_and_names_its_hash(oid: Any, hash_name: str) -> None:
+    algorithm = AlgorithmIdentifier(oid)
+    error = refused(RSA, spki(RSA_KEY.public_key()), algorithm)
+    assert error.fail_info is PKIFailureInfo.BAD_ALG
+    assert "SHAKE is not available" in error.detail
+    assert RSA.cert_hash(algorithm) == hash_name
 
 
 def test_the_longest_salt_that_fits_is_accepted() -> None:
@@ -304,7 +343,7 @@ async def test_algorithms_that_do_not_fit_key_or_parameters_are_bad_alg(
 
 
 def test_ec_keys_on_other_curves_are_bad_alg() -> None:
-    for curve in (ec.SECP224R1(), ec.SECP256K1(), ec.BrainpoolP256R1()):
+    for curve in (ec.SECP224R1(), ec.SECP256K1()):
         key = ec.generate_private_key(curve)
         with pytest.raises(CMPError, match=curve.name) as caught:
             EC.key_type(spki(key.public_key()))
