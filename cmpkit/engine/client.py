@@ -38,6 +38,7 @@ from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TrustError, raise_first
+from cmpkit.parts import RandomOctets
 
 __all__ = [
     "ClientTransaction",
@@ -160,11 +161,15 @@ def begin(
     public_key_info: bytes = b"",
     subject: bytes = b"",
     context: Mapping[str, str] | None = None,
+    random: RandomOctets = secrets.token_bytes,
 ) -> ClientTransaction:
-    """A new transaction under a fresh transactionID; nothing was sent yet."""
+    """A new transaction under a fresh transactionID; nothing was sent yet.
+
+    :param random: where the transactionID comes from.
+    """
     return ClientTransaction(
         operation=operation,
-        transaction_id=secrets.token_bytes(NONCE_SIZE),
+        transaction_id=random(NONCE_SIZE),
         cert_req_id=P10_CERT_REQ_ID if operation is BodyType.P10CR else cert_req_id,
         implicit_confirm=implicit_confirm,
         public_key_info=public_key_info,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     GeneralizedTime,
@@ -33,6 +34,8 @@ __all__ = [
     "check_message_time",
     "check_request_header",
     "check_response_header",
+    "confirm_wait_time_faults",
+    "correlation_faults",
     "first_message_faults",
     "header_form_faults",
     "next_message_faults",
@@ -175,18 +178,35 @@ def check_response_header(message: PKIMessage, expected: Correlation) -> None:
     raise_first(response_header_faults(message, expected))
 
 
-def response_header_faults(message: PKIMessage, expected: Correlation) -> Iterator[TrustError]:
-    """What a client refuses in the header of an answer (R-010, R-020, R-021, R-023)."""
+def response_header_faults(message: PKIMessage, expected: Correlation) -> Iterator[CMPError]:
+    """What a client refuses in the header of an answer (R-010, R-016, R-020, R-021, R-023)."""
+    yield from correlation_faults(message, expected)
+    if len(message.header.sender_nonce or b"") < NONCE_SIZE:
+        yield _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
+    yield from confirm_wait_time_faults(message.header)
+
+
+def correlation_faults(message: PKIMessage, expected: Correlation) -> Iterator[TrustError]:
+    """Whether an answer is the one to a request (R-010, R-020, R-023)."""
     header = message.header
     if header.transaction_id != expected.transaction_id:
         yield _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST)
     if header.recip_nonce not in expected.nonces:
         yield _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
-    if len(header.sender_nonce or b"") < NONCE_SIZE:
-        yield _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
     if header.pvno != expected.pvno and not _may_differ(message, expected.pvno):
         yield _foreign(
             f"pvno {number_text(header.pvno)} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION
+        )
+
+
+def confirm_wait_time_faults(header: PKIHeader) -> Iterator[TrustError]:
+    """Whether confirmWaitTime, a point in time, comes with the time that the server has (R-016)."""
+    if header.message_time is None and header.info(oids.CONFIRM_WAIT_TIME) is not None:
+        yield TrustError(
+            "the answer has confirmWaitTime without messageTime",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 9483 section 3.1",
+            hint="the server must send messageTime, or leave confirmWaitTime out",
         )
 
 

@@ -1,0 +1,212 @@
+"""The rules that a message breaks: the checks of the engine, all of them, where the engine stops at the first."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cmpkit.asn1 import CertRepMessage, PKIMessage
+from cmpkit.crypto.pop import popo_faults
+from cmpkit.engine.answers import (
+    certificate_answer_faults,
+    misplaced_answer,
+    poll_rep_faults,
+    revocation_answer_faults,
+    waiting_faults,
+)
+from cmpkit.engine.confirmation import confirmation_faults
+from cmpkit.engine.enrolment import poll_req_faults
+from cmpkit.engine.header import (
+    Correlation,
+    confirm_wait_time_faults,
+    correlation_faults,
+    first_message_faults,
+    header_form_faults,
+    next_message_faults,
+    request_header_faults,
+    unprotected_answer_faults,
+)
+from cmpkit.engine.responder import place_faults
+from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS, P10_CERT_REQ_ID
+from cmpkit.engine.template import p10_faults, request_faults, requested_profile, revocation_faults
+from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.errors import CMPError, fault_of
+from cmpkit.inspection.advice import advise
+
+__all__ = ["Finding", "Severity", "find_faults", "from_client"]
+
+_CLIENT_BODIES = OPENS | {
+    BodyType.CERT_CONF,
+    BodyType.POLL_REQ,
+    BodyType.POPDECR,
+    BodyType.KRR,
+    BodyType.CCR,
+    BodyType.NESTED,
+}
+_EITHER = frozenset({BodyType.PKICONF, BodyType.ERROR, BodyType.NESTED})
+_ANNOUNCEMENTS = frozenset({BodyType.CKUANN, BodyType.CANN, BodyType.RANN, BodyType.CRLANN})
+
+
+_NONE = PKIFailureInfo(0)
+
+
+class Severity(enum.Enum):
+    """How bad a finding is."""
+
+    FAULT = "fault"
+    """The server of this package, or its client, refuses the message for it."""
+    NOTE = "note"
+    """A rule for senders that receivers do not insist on, or a thing to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a message.
+
+    :param detail: what is wrong.
+    :param rule: the rule, as an RFC section.
+    :param change: what to change.
+    :param fail_info: what an answer would say; none for a note.
+    :param where: the message inside the message that it is about, such as ``nested[0]``; empty for the message itself.
+    """
+
+    severity: Severity
+    detail: str
+    rule: str = ""
+    change: str = ""
+    fail_info: PKIFailureInfo = _NONE
+    where: str = ""
+
+    @classmethod
+    def of(cls, fault: CMPError, severity: Severity = Severity.FAULT) -> Finding:
+        """The finding for a fault of the engine."""
+        return cls(severity, fault.detail, fault.rule, fault.hint, fault.fail_info)
+
+
+def find_faults(message: PKIMessage, *, answer_to: PKIMessage | None = None) -> tuple[Finding, ...]:
+    """Everything that is wrong with a message as far as it can be seen without keys, faults first, then notes.
+
+    The first fault is what :mod:`cmpkit`'s server (for a message of a client) or client (for an answer) would refuse
+    the message for, had its protection verified. Nothing that a peer may send makes this fail.
+
+    :param message: a message of a client or of a server.
+    :param answer_to: the message that this one answers, or that it continues: for an ip the ir, for a certConf the ip,
+        for a pollReq the ip or error that said waiting. Without it, what must fit that message is not looked at.
+    """
+    faults = (
+        _client_faults(message, answer_to) if from_client(message, answer_to) else _server_faults(message, answer_to)
+    )
+    found = [Finding.of(fault) for fault in faults]
+    found += [Finding(Severity.NOTE, note.detail, note.rule, note.change) for note in advise(message)]
+    return tuple(dict.fromkeys(found))
+
+
+def from_client(message: PKIMessage, answer_to: PKIMessage | None = None) -> bool:
+    """Whether a message is one that clients send: error, pkiconf and nested are, where they follow a server's message.
+
+    :param answer_to: what it answers or continues, if that is known.
+    """
+    if message.body.type in _EITHER and answer_to is not None:
+        return not from_client(answer_to)
+    return message.body.type in _CLIENT_BODIES
+
+
+def _client_faults(message: PKIMessage, before: PKIMessage | None) -> Iterator[CMPError]:
+    """In the order in which the server looks."""
+    body = message.body
+    yield from request_header_faults(message)
+    yield from place_faults(body.type)
+    if body.type in OPENS:
+        yield from first_message_faults(message.header)
+    elif before is not None:
+        if message.header.transaction_id != before.header.transaction_id:
+            yield CMPError(
+                f"{body.type.wire_name} for no known transaction",
+                rule="RFC 9483 section 3.5",
+                hint="repeat the transactionID of the answer that it continues",
+            )
+        yield from next_message_faults(message.header, before.header.sender_nonce)
+    if body.type in CERTIFICATE_REQUESTS:
+        yield from fault_of(requested_profile, message, None)
+    if body.type in CRMF_REQUESTS:
+        yield from _request_faults(message)
+    elif body.type is BodyType.P10CR:
+        yield from p10_faults(body.content)
+    elif body.type is BodyType.RR:
+        yield from revocation_faults(body.content)
+    elif body.type is BodyType.CERT_CONF:
+        yield from confirmation_faults(body.content, _response_ids(before))
+    elif body.type is BodyType.POLL_REQ:
+        yield from poll_req_faults(body.content, _waiting_id(before))
+
+
+def _request_faults(message: PKIMessage) -> Iterator[CMPError]:
+    yield from request_faults(message.body.type, message.body.content)
+    for request in message.body.content:
+        if not list(fault_of(lambda request: request.request, request)):
+            # Whether the sender may vouch for others is not in the message.
+            yield from popo_faults(request, ra_verified=True)
+
+
+def _response_ids(answer: PKIMessage | None) -> frozenset[int] | None:
+    if answer is None or not isinstance(answer.body.content, CertRepMessage):
+        return None
+    return frozenset(response.cert_req_id for response in answer.body.content.response)
+
+
+def _waiting_id(answer: PKIMessage | None) -> int | None:
+    ids = _response_ids(answer)
+    return next(iter(ids)) if ids is not None and len(ids) == 1 else None
+
+
+def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[CMPError]:
+    """In the order in which the client looks."""
+    body = message.body
+    yield from header_form_faults(message)
+    if body.type is not BodyType.ERROR:
+        yield from unprotected_answer_faults(message)
+    if request is not None and body.type not in _ANNOUNCEMENTS:
+        sent = request.header
+        nonces = (sent.sender_nonce or b"",)
+        yield from correlation_faults(message, Correlation(sent.pvno, sent.transaction_id or b"", nonces))
+        yield from _place_faults(body.type, request.body.type)
+    yield from confirm_wait_time_faults(message.header)
+    if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
+        yield from certificate_answer_faults(body.content, _request_ids(request))
+    elif body.type is BodyType.RP:
+        rr = request is not None and request.body.type is BodyType.RR
+        yield from revocation_answer_faults(body.content, len(request.body.content) if request and rr else 1)
+    elif body.type is BodyType.POLL_REP:
+        yield from poll_rep_faults(body.content, _request_ids_polled(request))
+    elif body.type is BodyType.ERROR:
+        yield from waiting_faults(body.content.pki_status_info)
+
+
+def _place_faults(came: BodyType, sent: BodyType) -> Iterator[CMPError]:
+    """Whether the body answers what was sent (R-080); a pollReq may be answered by what answers the first request."""
+    if came is BodyType.ERROR:
+        return
+    due = {BodyType.CERT_CONF: BodyType.PKICONF, BodyType.ERROR: BodyType.PKICONF, **ANSWERS}.get(sent)
+    if due is not None and came is not due:
+        yield misplaced_answer(came, due)
+    if sent is BodyType.POLL_REQ and came not in {BodyType.POLL_REP, BodyType.PKICONF, *ANSWERS.values()}:
+        yield misplaced_answer(came, BodyType.POLL_REP)
+
+
+def _request_ids(request: PKIMessage | None) -> frozenset[int] | None:
+    """The certReqIds that an answer may have (R-081)."""
+    if request is None:
+        return None
+    if request.body.type is BodyType.P10CR:
+        return frozenset({P10_CERT_REQ_ID, 0})
+    if request.body.type not in CRMF_REQUESTS:
+        return None
+    readable = (item for item in request.body.content if not list(fault_of(lambda item: item.request, item)))
+    return frozenset(item.request.cert_req_id for item in readable)
+
+
+def _request_ids_polled(request: PKIMessage | None) -> int | None:
+    if request is None or request.body.type is not BodyType.POLL_REQ or len(request.body.content) != 1:
+        return None
+    return int(request.body.content[0].cert_req_id)
