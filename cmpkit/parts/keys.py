@@ -20,6 +20,7 @@ __all__ = [
     "Protection",
     "ProtectionKind",
     "RandomOctets",
+    "SecretProtection",
     "SharedSecret",
 ]
 
@@ -123,8 +124,8 @@ class KeyAlgorithm(Protocol):
     def cert_hash(self, algorithm: AlgorithmIdentifier) -> str | None:
         """The hash (a hashlib name) for the certHash of a certificate that is signed by ``algorithm``.
 
-        ``None`` means that the algorithm implies none, so that certConf must name one with hashAlg. RFC 9810 section
-        5.3.18, RFC 9481 section 3.
+        SHAKE128 gives 32 octets and SHAKE256 gives 64 (:func:`cmpkit.crypto.digests.digest`). ``None`` means that the
+        algorithm implies none, so that certConf must name one with hashAlg. RFC 9810 section 5.3.18, RFC 9481 section 3.
         """
 
 
@@ -179,9 +180,26 @@ class Protection(Protocol):
     ) -> AlgorithmIdentifier:
         """The protectionAlg to put into a header.
 
-        :param like: what the peer used, to answer in kind (parameters stay constant through a transaction).
+        :param like: what the peer used, to answer in kind: parameters stay constant through a transaction, but for a
+            nonce that is good for one message only (AES-GMAC).
         :param random: where every random octet of the parameters comes from: salts, nonces.
         """
 
     async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: Any) -> bytes:
         """The protection octets over DER of ProtectedPart."""
+
+
+class SecretProtection(Protection, Protocol):
+    """A protection by shared secret that has several MACs for a client to choose from.
+
+    ``macs`` are their names (``--mac`` shows them), the usual one first; no other protection has the same names.
+    """
+
+    macs: tuple[str, ...]
+
+    def new_algorithm(self, mac: str, random: RandomOctets) -> AlgorithmIdentifier:
+        """The protectionAlg for the first message of a transaction.
+
+        :param mac: one of ``macs``.
+        :param random: where every random octet of the parameters comes from.
+        """

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.crypto.digests import HASH_NAMES, SHAKE_SIZES, digest
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
-__all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hmac_name", "refuse_weak"]
+__all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hmac_name", "one_way", "refuse_weak"]
 
 _log = logging.getLogger("cmpkit.mac")
 
@@ -20,13 +24,6 @@ TOLERATE_SHA1: Final = "hmac-sha1"
 
 # OpenSSL 3.0 to 3.6 know only the first name of the MAC; people and its documentation use the second.
 _OPENSSL = "openssl cmp -digest sha256 -mac hmacWithSHA256, or -mac hmac-sha256 where that name is known"
-_HASHES = {
-    oids.SHA1: "sha1",
-    oids.SHA224: "sha224",
-    oids.SHA256: "sha256",
-    oids.SHA384: "sha384",
-    oids.SHA512: "sha512",
-}
 _HMACS = {
     oids.HMAC_SHA1: "sha1",
     oids.HMAC_SHA1_RFC4210: "sha1",
@@ -34,6 +31,10 @@ _HMACS = {
     oids.HMAC_SHA256: "sha256",
     oids.HMAC_SHA384: "sha384",
     oids.HMAC_SHA512: "sha512",
+    oids.HMAC_SHA3_224: "sha3_224",
+    oids.HMAC_SHA3_256: "sha3_256",
+    oids.HMAC_SHA3_384: "sha3_384",
+    oids.HMAC_SHA3_512: "sha3_512",
 }
 
 
@@ -47,10 +48,21 @@ def hash_name(algorithm: AlgorithmIdentifier) -> str:
 
     :raises CMPError: badAlg if it is not known, MD5 for instance.
     """
-    name = _HASHES.get(algorithm.algorithm) if algorithm.has_null_or_no_parameters else None
+    name = HASH_NAMES.get(algorithm.algorithm) if algorithm.has_null_or_no_parameters else None
     if name is None:
         raise bad_alg(f"the one-way function {algorithm.algorithm.dotted_string} is not known", "use SHA-256")
     return name
+
+
+def one_way(name: str) -> Callable[[bytes], bytes]:
+    """A one-way function; thousands of calls in a row take little more time than the hash itself.
+
+    :param name: from :func:`hash_name`.
+    """
+    if name in SHAKE_SIZES:
+        return partial(digest, name)
+    new = getattr(hashlib, name)
+    return lambda data: new(data).digest()
 
 
 def hmac_name(algorithm: AlgorithmIdentifier) -> str:

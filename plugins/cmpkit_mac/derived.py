@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import AlgorithmIdentifier, encode
+from cmpkit.asn1 import AlgorithmIdentifier
 from cmpkit.crypto.work import run_derivation
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import NeedsExchange, ProtectionKind, RandomOctets, SharedSecret
 from cmpkit_mac.algorithms import TOLERATE_SHA1, bad_alg, refuse_weak
+from cmpkit_mac.macs import Mac
 
 __all__ = ["Derivation", "DerivedKeyMac", "check_salt"]
 
@@ -31,14 +32,16 @@ class Derivation:
     """How to come from a secret to a MAC key, and what to do with it; every limit is checked.
 
     :param derive: the MAC key of a secret.
+    :param label: what the key depends on besides the secret.
     :param steps: how many hashes that takes.
-    :param mac_name: hashlib name of the HMAC's hash.
+    :param mac: what the key is for.
     :param hash_names: of all the hashes that are used.
     """
 
     derive: Callable[[bytes], bytes]
+    label: bytes
     steps: int
-    mac_name: str
+    mac: Mac
     hash_names: tuple[str, ...]
 
 
@@ -52,7 +55,7 @@ def check_salt(salt: bytes) -> None:
 
 
 class DerivedKeyMac(ABC):
-    """An HMAC whose key is derived from a shared secret; a :class:`cmpkit.parts.Protection`.
+    """A MAC whose key is derived from a shared secret; a :class:`cmpkit.parts.SecretProtection`.
 
     Who verifies and knows no secret for a senderKID calls :meth:`verify` with a random :class:`SharedSecret`: it takes
     as long as a wrong MAC does, and ends in the same error. Therefore derived keys are kept only once a MAC fitted (one
@@ -62,6 +65,7 @@ class DerivedKeyMac(ABC):
     kind = ProtectionKind.MAC
     oids: tuple[ObjectIdentifier, ...]
     tolerances: tuple[str, ...] = (TOLERATE_SHA1,)
+    macs: tuple[str, ...]
 
     def __init__(self) -> None:
         self._keys: OrderedDict[bytes, bytes] = OrderedDict()
@@ -74,8 +78,15 @@ class DerivedKeyMac(ABC):
         """
 
     @abstractmethod
-    def new_algorithm(self, random: RandomOctets) -> AlgorithmIdentifier:
-        """Our own parameters, with a fresh salt."""
+    def new_algorithm(self, mac: str, random: RandomOctets) -> AlgorithmIdentifier:
+        """Our own parameters, with a fresh salt; see :meth:`cmpkit.parts.SecretProtection.new_algorithm`."""
+
+    @abstractmethod
+    def renewed(self, algorithm: AlgorithmIdentifier, random: RandomOctets) -> AlgorithmIdentifier:
+        """The parameters for another message: the same, but for a nonce that is used once.
+
+        :raises CMPError: badAlg or badDataFormat as for :meth:`read`.
+        """
 
     async def verify(
         self,
@@ -92,9 +103,9 @@ class DerivedKeyMac(ABC):
         """
         derivation = self.read(algorithm)
         refuse_weak(derivation.hash_names, tolerances)
-        label = _label(algorithm, credential)
+        label = _label(derivation, credential)
         key = await self._key(label, derivation, credential)
-        if not hmac.compare_digest(hmac.digest(key, protected_part, derivation.mac_name), protection):
+        if not hmac.compare_digest(derivation.mac.compute(key, protected_part), protection):
             raise CMPError(
                 "the MAC of the message does not fit the shared secret",
                 PKIFailureInfo.BAD_MESSAGE_CHECK,
@@ -112,7 +123,9 @@ class DerivedKeyMac(ABC):
         random: RandomOctets = secrets.token_bytes,
     ) -> AlgorithmIdentifier:
         """The same parameters as the peer's (RFC 9810 section 5.1.3.1), or our own with a fresh salt."""
-        return like if like is not None and like.algorithm in self.oids else self.new_algorithm(random)
+        if like is not None and like.algorithm in self.oids:
+            return self.renewed(like, random)
+        return self.new_algorithm(self.macs[0], random)
 
     async def protect(self, protected_part: bytes, algorithm: AlgorithmIdentifier, credential: SharedSecret) -> bytes:
         """The MAC.
@@ -122,10 +135,10 @@ class DerivedKeyMac(ABC):
         :raises CMPError: badAlg if the parameters are beyond the limits or not known.
         """
         derivation = self.read(algorithm)
-        label = _label(algorithm, credential)
+        label = _label(derivation, credential)
         key = await self._key(label, derivation, credential)
         self._keep(label, key)
-        return hmac.digest(key, protected_part, derivation.mac_name)
+        return derivation.mac.compute(key, protected_part)
 
     async def _key(self, label: bytes, derivation: Derivation, credential: SharedSecret) -> bytes:
         kept = self._keys.get(label)
@@ -142,7 +155,7 @@ class DerivedKeyMac(ABC):
             self._keys.popitem(last=False)
 
 
-def _label(algorithm: AlgorithmIdentifier, credential: SharedSecret) -> bytes:
+def _label(derivation: Derivation, credential: SharedSecret) -> bytes:
     """What a derived key depends on, as a digest, so that no secret is kept with it."""
-    parameters = hashlib.sha256(encode(algorithm)).digest()
+    parameters = hashlib.sha256(derivation.label).digest()
     return hashlib.sha256(parameters + credential.value).digest()

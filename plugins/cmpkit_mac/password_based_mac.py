@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from functools import partial
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, Null, PBMParameter
+from cmpkit.asn1 import AlgorithmIdentifier, PBMParameter, encode
 from cmpkit.parts import RandomOctets
-from cmpkit_mac.algorithms import bad_alg, hash_name, hmac_name
+from cmpkit_mac.algorithms import bad_alg, hash_name, one_way
 from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
+from cmpkit_mac.macs import MAC_NAMES, new_mac, read_mac, with_fresh_nonce
 
 __all__ = ["PasswordBasedMac"]
 
@@ -19,12 +20,14 @@ MIN_ITERATIONS = 100
 MAX_ITERATIONS = 100_000
 _OWN_ITERATIONS = 10_000
 _OWN_SALT = 16
+_USUAL_MAC = "hmac-sha256"
 
 
 class PasswordBasedMac(DerivedKeyMac):
-    """id-PasswordBasedMac: a hash of secret and salt, repeated, is the key of an HMAC."""
+    """id-PasswordBasedMac: a hash of secret and salt, repeated, is the key of a MAC."""
 
     oids: tuple[ObjectIdentifier, ...] = (oids.PASSWORD_BASED_MAC,)
+    macs: tuple[str, ...] = (_USUAL_MAC, *(name for name in MAC_NAMES if name != _USUAL_MAC))
 
     def read(self, algorithm: AlgorithmIdentifier) -> Derivation:
         """What a PBMParameter asks for."""
@@ -36,24 +39,47 @@ class PasswordBasedMac(DerivedKeyMac):
                 f"PasswordBasedMac with {params.iteration_count} iterations",
                 f"{MIN_ITERATIONS} to {MAX_ITERATIONS} are accepted",
             )
-        owf, mac = hash_name(params.owf), hmac_name(params.mac)
-        derive = partial(_derive, hash_name=owf, salt=params.salt, iterations=params.iteration_count)
-        return Derivation(derive=derive, steps=params.iteration_count, mac_name=mac, hash_names=(owf, mac))
+        owf, mac = hash_name(params.owf), read_mac(params.mac)
+        hashed = one_way(owf)
+        length = mac.fit_key(len(hashed(b"")))
+        return Derivation(
+            derive=partial(_derive, owf=hashed, salt=params.salt, iterations=params.iteration_count, length=length),
+            label=b"PasswordBasedMac %d %d %b %b" % (params.iteration_count, length, encode(params.owf), params.salt),
+            steps=params.iteration_count,
+            mac=mac,
+            hash_names=(owf, mac.hash_name),
+        )
 
-    def new_algorithm(self, random: RandomOctets) -> AlgorithmIdentifier:
-        """SHA-256, HMAC-SHA256 and 10,000 iterations (RFC 9045 section 4)."""
+    def new_algorithm(self, mac: str, random: RandomOctets) -> AlgorithmIdentifier:
+        """SHA-256 and 10,000 iterations (RFC 9045 section 4)."""
         params = PBMParameter(
             salt=random(_OWN_SALT),
             owf=AlgorithmIdentifier(oids.SHA256),
             iteration_count=_OWN_ITERATIONS,
-            mac=AlgorithmIdentifier(oids.HMAC_SHA256, Null()),
+            mac=new_mac(mac, random),
         )
         return AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, params)
 
+    def renewed(self, algorithm: AlgorithmIdentifier, random: RandomOctets) -> AlgorithmIdentifier:
+        """The same, with another nonce in the parameters of AES-GMAC."""
+        params = algorithm.parse(PBMParameter)
+        mac = with_fresh_nonce(params.mac, random)
+        if mac is params.mac:
+            return algorithm
+        renewed = PBMParameter(salt=params.salt, owf=params.owf, iteration_count=params.iteration_count, mac=mac)
+        return AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, renewed)
 
-def _derive(secret: bytes, *, hash_name: str, salt: bytes, iterations: int) -> bytes:
-    # An HMAC takes a key of any length, so the whole BASEKEY is it (RFC 9045 section 4.2).
-    new, key = getattr(hashlib, hash_name), secret + salt
+
+def _derive(secret: bytes, *, owf: Callable[[bytes], bytes], salt: bytes, iterations: int, length: int) -> bytes:
+    """The key: BASEKEY cut, or lengthened, to what the MAC takes (RFC 9810 section 5.1.3.1).
+
+    An HMAC takes a key of any length, so the whole BASEKEY is its key (RFC 9045 section 4.2).
+    """
+    base = secret + salt
     for _ in range(iterations):
-        key = new(key).digest()
-    return bytes(key)
+        base = owf(base)
+    key, number = base, 0
+    while len(key) < length:
+        number += 1
+        key += owf(b"%d" % number + base)
+    return key[:length]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -339,7 +340,7 @@ async def count_derivations(monkeypatch: pytest.MonkeyPatch, protection: Any) ->
             counted.append(len(secret))
             return bytes(found.derive(secret))
 
-        return derived.Derivation(derive, found.steps, found.mac_name, found.hash_names)
+        return dataclasses.replace(found, derive=derive)
 
     monkeypatch.setattr(protection, "read", read)
     return counted
