@@ -59,7 +59,7 @@ def operation() -> Operation:
 
 
 async def _begin(client: Client, work: Work) -> Enrolled:
-    from cmpkit.cli.preparing import subject_alternative_names
+    from cmpkit.endpoints.requests import subject_alternative_names
 
     assert work.key is not None
     ask = client.enroll if work.job.command == "enroll" else client.certify

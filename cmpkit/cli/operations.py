@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from cmpkit.asn1 import decode_message
 from cmpkit.cli.exits import Interrupted, UnfinishedError
 from cmpkit.cli.jobs import Job
 from cmpkit.cli.preparing import CertifiedKey, check_outputs, client_options, credentials, read_all
 from cmpkit.cli.results import Result, print_result
 from cmpkit.cli.watching import MessageSaver, Progress, TransactionTracker, split_names
-from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.endpoints.client import Client, Enrolled
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
-from cmpkit.parts import SharedSecret
+from cmpkit.errors import CMPError, ConfigurationError
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -113,14 +110,10 @@ async def _come(
     client: Client, operation: Operation, work: Work, transaction: ClientTransaction | None, *, begin_anew: bool
 ) -> Any:
     """What comes of the transaction, or of a new one."""
-    if transaction is not None:
-        try:
-            return await client.resume(transaction, work.key.private if work.key else None)
-        except PeerRefusal as refusal:
-            # A server that had seen the request would have answered as before: it never got it while it was fresh.
-            if not begin_anew or PKIFailureInfo.BAD_TIME not in refusal.fail_info:
-                raise
-    return await operation.begin(client, work)
+    key = work.key.private if work.key else None
+    if transaction is not None and not begin_anew:
+        return await client.resume(transaction, key)
+    return await resume_or_begin(client, transaction, key, begin=partial(operation.begin, client, work))
 
 
 async def _begun(work: Work, saved: Path | None) -> ClientTransaction | None:
@@ -141,19 +134,9 @@ async def _begun(work: Work, saved: Path | None) -> ClientTransaction | None:
 
 
 async def _is_ours(transaction: ClientTransaction, work: Work) -> bool:
-    """Whether the last message was protected with these credentials, and asks for this key to be certified."""
-    if work.key is not None and transaction.public_key_info != work.key.public_key_info:
-        return False
-    own = work.credentials
-    credential = own if isinstance(own, SharedSecret) else own.key.public_key_info
-    try:
-        message = decode_message(transaction.message)
-        if message.header.protection_alg is None or message.protection is None:
-            return False
-        protection = find_protection(work.plugins, message.header.protection_alg.algorithm)
-        await verify_protection(
-            protection, message.protected_part, message.header.protection_alg, message.protection, credential
-        )
-    except CMPError:
-        return False
-    return True
+    return await is_own_transaction(
+        transaction,
+        work.credentials,
+        work.plugins,
+        public_key_info=None if work.key is None else work.key.public_key_info,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ import anyio
 import anyio.to_thread
 from cryptography import x509
 
-from cmpkit.asn1 import Extension
 from cmpkit.ca.sources import read_certificates, read_file
 from cmpkit.cli.jobs import Job, key_uri
 from cmpkit.cli.sources import read_secret
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
 from cmpkit.crypto.names import parse_name
-from cmpkit.crypto.x509 import certificate_public_key_info, extension
+from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.errors import ConfigurationError
@@ -36,7 +34,6 @@ __all__ = [
     "new_key",
     "no_key",
     "read_all",
-    "subject_alternative_names",
 ]
 
 DEFAULT_KEY_TYPE = "p256"
@@ -183,31 +180,6 @@ def _name(text: str | None) -> x509.Name | None:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def subject_alternative_names(text: str | None) -> tuple[Extension, ...]:
-    """The extension for ``--sans``: DNS names, IP addresses, URIs and mail addresses by comma; ``critical`` among them.
-
-    :raises ConfigurationError: naming the one that cannot be read.
-    """
-    words = [word for word in (text or "").replace(",", " ").split() if word]
-    names = [_general_name(word) for word in words if word != "critical"]
-    if not names:
-        return ()
-    return (extension(x509.SubjectAlternativeName(names), critical="critical" in words),)
-
-
-def _general_name(word: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(word))
-    except ValueError:
-        pass
-    try:
-        if "://" in word or word.startswith("urn:"):
-            return x509.UniformResourceIdentifier(word)
-        return x509.RFC822Name(word) if "@" in word else x509.DNSName(word)
-    except ValueError as error:
-        raise ConfigurationError(f"--sans: {word!r} cannot be used: {error}") from error
 
 
 def check_outputs(job: Job) -> None:

@@ -219,7 +219,7 @@ def _granted_until(expires: str, now: datetime) -> datetime | None:
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    from cmpkit.ca.settings import parse_duration
+    from cmpkit.ca.durations import parse_duration
 
     try:
         length: timedelta = parse_duration(text)

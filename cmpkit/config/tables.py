@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
-from cmpkit.ca.settings import Duration, Settings, parse_duration
+from cmpkit.ca.durations import parse_duration
+from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 

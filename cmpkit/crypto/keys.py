@@ -28,6 +28,7 @@ __all__ = [
     "load_pkcs12",
     "load_private_key",
     "private_key_from",
+    "sync_directory",
     "write_file_atomically",
     "write_private_file",
 ]
@@ -172,7 +173,7 @@ def write_private_file(path: Path, data: bytes) -> None:
     except OSError as error:
         path.unlink()
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def write_file_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -192,7 +193,7 @@ def write_file_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None
     except OSError as error:
         os.unlink(name)
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _write_durably(descriptor: int, data: bytes) -> None:
@@ -202,7 +203,11 @@ def _write_durably(descriptor: int, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make durable which files a directory has, and under which names.
+
+    :raises OSError: if the system cannot.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -17,7 +17,15 @@ from cmpkit.endpoints.signer import subject_key_identifier
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret
 
-__all__ = ["Anchors", "Credentials", "SigningCredentials", "as_name", "read_anchors", "secret_sender"]
+__all__ = [
+    "Anchors",
+    "Credentials",
+    "SigningCredentials",
+    "as_name",
+    "is_self_issued",
+    "read_anchors",
+    "secret_sender",
+]
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,12 @@ class SigningCredentials:
     @cached_property
     def extra_certs(self) -> tuple[bytes, ...]:
         """The certificate and its chain, without self-signed ones, as they go into extraCerts."""
-        above = tuple(der for der in self.chain if not _is_self_issued(der))
+        above = tuple(der for der in self.chain if not is_self_issued(der))
         return (self.certificate, *above)
 
 
-def _is_self_issued(der: bytes) -> bool:
+def is_self_issued(der: bytes) -> bool:
+    """Whether a certificate in DER has its own subject as issuer, as root certificates do."""
     certificate = x509.load_der_x509_certificate(der)
     return certificate.subject == certificate.issuer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 
 from cryptography import x509
@@ -23,10 +24,12 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.pop import sign_popo
+from cmpkit.crypto.x509 import extension
 from cmpkit.enums import BodyType, CRLReason
+from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey
 
-__all__ = ["certificate_request", "p10_request", "revocation_request"]
+__all__ = ["certificate_request", "p10_request", "revocation_request", "subject_alternative_names"]
 
 
 async def certificate_request(
@@ -77,3 +80,28 @@ def revocation_request(certificate: bytes, reason: CRLReason) -> PKIBody:
     # ENUMERATED: an INTEGER but for its tag (RFC 5280 section 5.3.1).
     entry = Extension(extn_id=oids.CRL_REASON, extn_value=bytes((0x0A, 1, reason)))
     return PKIBody(BodyType.RR, [RevDetails(cert_details=template, crl_entry_details=[entry])])
+
+
+def subject_alternative_names(text: str | None) -> tuple[Extension, ...]:
+    """The extension for ``--sans``: DNS names, IP addresses, URIs and mail addresses by comma; ``critical`` among them.
+
+    :raises ConfigurationError: naming the one that cannot be read.
+    """
+    words = [word for word in (text or "").replace(",", " ").split() if word]
+    names = [_general_name(word) for word in words if word != "critical"]
+    if not names:
+        return ()
+    return (extension(x509.SubjectAlternativeName(names), critical="critical" in words),)
+
+
+def _general_name(word: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(word))
+    except ValueError:
+        pass
+    try:
+        if "://" in word or word.startswith("urn:"):
+            return x509.UniformResourceIdentifier(word)
+        return x509.RFC822Name(word) if "@" in word else x509.DNSName(word)
+    except ValueError as error:
+        raise ConfigurationError(f"--sans: {word!r} cannot be used: {error}") from error

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from cmpkit.ca.settings import Duration, Settings, parse_duration, read_settings
+from cmpkit.ca.durations import parse_duration
+from cmpkit.ca.settings import Duration, Settings, read_settings
 from cmpkit.errors import ConfigurationError
 
 
