@@ -28,3 +28,10 @@ def test_page_does_what_it_says_with_openssl(page: Path, openssl: OpenSSL, tmp_p
     version = tuple(map(int, re.findall(r"\d+", openssl.version)))
     with environment(home, programs):
         Reader(home, read_blocks(page), version).follow()
+
+
+def test_options_of_openssl_that_the_errors_name_are_there(any_openssl: OpenSSL) -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text()
+    shown = any_openssl.run("cmp", "-help")
+    known = set(re.findall(r"^ +(-\w+)", shown.stdout + shown.stderr, re.MULTILINE))
+    assert set(re.findall(r"`(-[a-z]\w+)", page)) <= known
