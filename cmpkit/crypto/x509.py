@@ -21,7 +21,6 @@ from typing import Annotated, Any
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit import oids
 from cmpkit.asn1 import (
     TLV,
     AlgorithmIdentifier,
@@ -47,6 +46,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import cached_property, keep_last
+from cmpkit.crypto.digests import HASH_NAMES, digest
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey, RandomOctets
@@ -76,12 +76,6 @@ _CRL_VERSION_2 = 1
 _FIRST_GENERALIZED_YEAR = 2050
 _SERIAL_OCTETS = 20
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
-_HASHES = {
-    oids.SHA224: "sha224",
-    oids.SHA256: "sha256",
-    oids.SHA384: "sha384",
-    oids.SHA512: "sha512",
-}
 CERT_HASH_RULE = "RFC 9810 section 5.3.18"
 
 
@@ -331,15 +325,15 @@ def cert_hash(der: bytes, plugins: Plugins, hash_algorithm: AlgorithmIdentifier 
     :raises CMPError: badAlg for a hash that is weak or unknown, and where a hashAlg is needed and there is none.
     """
     if hash_algorithm is not None:
-        name = _HASHES.get(hash_algorithm.algorithm) if hash_algorithm.has_null_or_no_parameters else None
-        if name is None:
+        name = HASH_NAMES.get(hash_algorithm.algorithm) if hash_algorithm.has_null_or_no_parameters else None
+        if name is None or name == "sha1":
             raise CMPError(
                 f"hashAlg {hash_algorithm.algorithm.dotted_string} is weak or unknown",
                 PKIFailureInfo.BAD_ALG,
                 rule=CERT_HASH_RULE,
                 hint="use SHA-256, SHA-384 or SHA-512",
             )
-        return hashlib.new(name, der).digest()
+        return digest(name, der)
     algorithm = decode(CertificateWire, der).signature_algorithm
     name = plugins.key_algorithm(algorithm.algorithm).cert_hash(algorithm)
     if name is None:
@@ -349,7 +343,7 @@ def cert_hash(der: bytes, plugins: Plugins, hash_algorithm: AlgorithmIdentifier 
             rule=CERT_HASH_RULE,
             hint="send hashAlg in certConf, with pvno 3",
         )
-    return hashlib.new(name, der).digest()
+    return digest(name, der)
 
 
 def random_serial(random: RandomOctets = secrets.token_bytes) -> int:

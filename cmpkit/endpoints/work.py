@@ -97,7 +97,8 @@ class Workshop:
                 PKIFailureInfo.SYSTEM_FAILURE,
                 hint="check the store",
             )
-        return record, cert_hash(record.der, self.plugins, need.hash_alg)
+        status = need.status
+        return record, b"" if status is None else cert_hash(record.der, self.plugins, status.hash_alg)
 
     async def _confirm(self, need: Confirm, _: Authenticated, __: bytes, now: datetime) -> CertificateChange:
         return await self.issuer.confirm(need.certificate, accepted=need.accepted, now=now)

@@ -72,8 +72,7 @@ def _confirmations(
     changes = []
     for cert_req_id, issuer_key, serial_number in work.transaction.certificates:
         status = None if statuses is None else statuses.get(cert_req_id)
-        hash_alg = status.hash_alg if status else None
-        record, cert_hash = yield FindCertificate(issuer_key, serial_number, hash_alg)
+        record, cert_hash = yield FindCertificate(issuer_key, serial_number, status)
         if status is not None and status.cert_hash != cert_hash:
             raise CMPError(
                 "certHash is not that of the certificate that was issued",

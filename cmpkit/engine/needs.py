@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cmpkit.asn1 import AlgorithmIdentifier, CertificationRequest, CertReqMsg, GeneralName, InfoTypeAndValue
+from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue
 from cmpkit.enums import BodyType
 from cmpkit.parts import CertificateRecord, CertificateRequest, RevocationRequest
 
@@ -58,12 +58,13 @@ class Issue:
 class FindCertificate:
     """Our record of a certificate, and its certHash. Answered by ``(CertificateRecord, bytes)``.
 
-    :param hash_alg: the hash that certConf names; ``None`` takes that of the certificate's signature.
+    :param status: what certConf says of it: its hashAlg, else the certificate's signature, names the hash. ``None``
+        asks for no certHash: not every certificate has one that its signature names.
     """
 
     issuer_key: str
     serial_number: int
-    hash_alg: AlgorithmIdentifier | None = None
+    status: CertStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

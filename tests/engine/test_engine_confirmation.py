@@ -207,6 +207,7 @@ class TestExpiry:
 
     def test_what_was_not_confirmed_is_rejected(self) -> None:
         reply, parts = self.end(issued(certificates=BOTH))
+        assert [need.status for need in parts.of(FindCertificate)] == [None, None]
         assert parts.of(Confirm) == [Confirm(FIRST, accepted=False), Confirm(SECOND, accepted=False)]
         assert states_of(reply) == dict.fromkeys((0x1001, 0x1002), CertificateState.REVOKED)
         assert reply.body is None

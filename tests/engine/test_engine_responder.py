@@ -293,5 +293,5 @@ def test_hash_algorithm_of_a_cert_conf_is_passed_on() -> None:
     algorithm = AlgorithmIdentifier(oids.SHA512)
     parts = Parts()
     answer(message(cert_conf(cert_status(hash_alg=algorithm)), recip_nonce=OURS), None, known(), parts=parts)
-    assert parts.needs[0].hash_alg == algorithm
+    assert parts.needs[0].status.hash_alg == algorithm
     assert Inform not in map(type, parts.needs)
