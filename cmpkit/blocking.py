@@ -21,7 +21,7 @@ from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredential
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Observer, PrivateKey
+from cmpkit.parts import ClientTransport, Observer, PrivateKey, Transform
 from cmpkit.plugins import Plugins
 
 __all__ = ["Client"]
@@ -42,6 +42,7 @@ class Client:
     :param plugins: the parts to use; without them, those that are installed.
     :param transport: an open road to use in place of ``url``.
     :param observers: told of every message, beside those of the plugins; called in the other thread.
+    :param transform: may change every message on its way out; called in the other thread.
     :param backend: what runs in the thread: ``asyncio`` or ``trio``.
     """
 
@@ -55,6 +56,7 @@ class Client:
         plugins: Plugins | None = None,
         transport: ClientTransport | None = None,
         observers: Sequence[Observer] = (),
+        transform: Transform | None = None,
         backend: str = "asyncio",
     ) -> None:
         self._client = asynchronous.Client(
@@ -65,6 +67,7 @@ class Client:
             plugins=plugins,
             transport=transport,
             observers=observers,
+            transform=transform,
         )
         self._backend = backend
         self._stack = ExitStack()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from operating import run
 
 import cmpkit
 from cmpkit import oids
+from cmpkit.asn1 import PKIMessage
 from cmpkit.blocking import Client
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.x509 import load_certificates
@@ -70,6 +72,22 @@ class TestBlocking:
             assert by_request.key is None
             answers = client.info()
         assert oids.CA_CERTS in [answer.info_type for answer in answers]
+
+    def test_a_transform_changes_what_is_sent(self, road: Road, trust: Path, backend: str) -> None:
+        class Signed:
+            async def before_protection(self, message: PKIMessage) -> PKIMessage:
+                return replace(message, header=replace(message.header, free_text=[backend]))
+
+            async def after_protection(self, octets: bytes) -> bytes:
+                return octets
+
+        road.requests.clear()
+        secret = cmpkit.SharedSecret("dev-42", SECRET)
+        with Client(
+            "test:", credentials=secret, trust=trust, transport=road, transform=Signed(), backend=backend
+        ) as client:
+            client.info()
+        assert [request.header.free_text for request in road.requests] == [[backend]]
 
     def test_errors_come_out_as_they_are(self, road: Road, trust: Path, backend: str) -> None:
         road.faults = [cmpkit.TransportError("gone")]

@@ -27,7 +27,7 @@ from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Observer, PrivateKey
+from cmpkit.parts import ClientTransport, Observer, PrivateKey, Transform
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.transports.address import open_transport
 
@@ -77,6 +77,7 @@ class Client:
     :param plugins: the parts to use; without them, those that are installed.
     :param transport: an open road to use in place of ``url``.
     :param observers: told of every message, beside those of the plugins.
+    :param transform: may change every message on its way out; for experiments and tests.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Client:
         plugins: Plugins | None = None,
         transport: ClientTransport | None = None,
         observers: Sequence[Observer] = (),
+        transform: Transform | None = None,
     ) -> None:
         self.url = url
         self.credentials = credentials
@@ -96,6 +98,7 @@ class Client:
         self.options = options or ClientOptions()
         self.plugins = plugins or load_plugins()
         self._observers = tuple(observers)
+        self._transform = transform
         self._transport = transport or open_transport(self.plugins, url, self.options.transport)
 
     async def __aenter__(self) -> Self:
@@ -255,6 +258,7 @@ class Client:
             public_key_info=key.public_key_info if key is not None else public_key_info,
             subject=subject.public_bytes() if subject is not None else b"",
             context=context,
+            random=self.options.random,
         )
         finished = await conversation.run(Send(transaction, body))
         return self._enrolled(finished, conversation, key)
@@ -266,7 +270,8 @@ class Client:
         return Enrolled(transaction.certificate, path[1:], key, transaction.ca_pubs, saved)
 
     async def _run(self, body: PKIBody, credentials: Credentials, context: Mapping[str, str] | None) -> Finished:
-        return await self._conversation(credentials).run(Send(begin(body.type, context=context), body))
+        transaction = begin(body.type, context=context, random=self.options.random)
+        return await self._conversation(credentials).run(Send(transaction, body))
 
     def _conversation(self, credentials: Credentials) -> Conversation:
         verifier = AnswerVerifier(
@@ -286,6 +291,7 @@ class Client:
             verifier=verifier,
             options=self.options,
             observers=self._observers,
+            transform=self._transform,
         )
 
     @staticmethod

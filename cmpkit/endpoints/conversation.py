@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -30,13 +31,14 @@ from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.examine import examine_certificate
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait, decide, poll, receive, sent
 from cmpkit.engine.header import request_header
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
-from cmpkit.parts import ClientTransport, Event, Observer, SharedSecret, TransportOptions
+from cmpkit.parts import ClientTransport, Event, Observer, RandomOctets, SharedSecret, Transform, TransportOptions
 from cmpkit.plugins import Plugins
 
 __all__ = ["ClientOptions", "Conversation"]
@@ -68,6 +70,9 @@ class ClientOptions:
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
         :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.
     :param transport: options of the road.
+    :param clock: gives the time, in UTC.
+    :param sleep: waits for some seconds; a virtual clock has its own.
+    :param random: where transactionIDs, nonces and salts come from.
     """
 
     implicit_confirm: bool = False
@@ -84,6 +89,8 @@ class ClientOptions:
     state: Path | None = None
     transport: TransportOptions = field(default_factory=TransportOptions)
     clock: Callable[[], datetime] = _utc_now
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    random: RandomOctets = secrets.token_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,9 @@ class Conversation:
     verifier: AnswerVerifier
     options: ClientOptions
     observers: Sequence[Observer] = ()
+    transform: Transform | None = None
+    _until: datetime | None = field(default=None, init=False)
+    _current: ClientTransaction = field(init=False)
 
     def load(self, path: Path) -> ClientTransaction:
         """The transaction that was saved in a file."""
@@ -117,16 +127,18 @@ class Conversation:
         :raises TransportError: if no answer comes.
         :raises StillWaiting: if the time is over before the server is ready.
         """
-        transaction = step.transaction
+        self._current = step.transaction
+        if self.options.total_timeout is not None:
+            self._until = self.options.clock() + timedelta(seconds=self.options.total_timeout)
         try:
             with anyio.fail_after(self.options.total_timeout):
                 while not isinstance(step, Finished):
                     step = await self._advance(step)
-                    transaction = step.transaction
+                    self._current = step.transaction
         except TimeoutError:
-            raise self._out_of_time(transaction) from None
+            raise self._out_of_time(self._current) from None
         except PeerRefusal:
-            self._forget(transaction)
+            self._forget(self._current)
             raise
         return self._conclude(step)
 
@@ -155,24 +167,37 @@ class Conversation:
 
     async def _advance(self, step: Send | Wait | Decide | _Again) -> Step:
         if isinstance(step, _Again):
-            return await self._exchange(step.transaction, decode_message(step.transaction.message))
+            return await self._exchange(step.transaction)
         if isinstance(step, Send):
-            message = await self._compose(step)
-            transaction = sent(step.transaction, message)
+            transaction = await self._sent(step)
             self._save(transaction)
             confirming = step.body.type is BodyType.CERT_CONF
             saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
             reach(self.plugins, saved, transaction.transaction_id)
-            return await self._exchange(transaction, message)
+            return await self._exchange(transaction)
         if isinstance(step, Wait):
             self._save(step.transaction)
             await self._pause(step)
             return poll(step.transaction)
         return self._decide(step)
 
-    async def _compose(self, step: Send) -> PKIMessage:
+    async def _sent(self, step: Send) -> ClientTransaction:
+        """The transaction with its next message: with the octets that leave, and what the answer must fit."""
+        message, octets = await self._compose(step)
+        if octets != message.raw:
+            message = _message_in(octets) or message
+        transaction_id = message.header.transaction_id or step.transaction.transaction_id
+        if transaction_id != step.transaction.transaction_id:
+            self._forget(step.transaction)
+        self._current = replace(sent(step.transaction, message), message=octets, transaction_id=transaction_id)
+        return self._current
+
+    async def _compose(self, step: Send) -> tuple[PKIMessage, bytes]:
+        """The protected message, and the octets to send, which are its own unless they are transformed."""
         transaction, by_certificate = step.transaction, isinstance(self.credentials, SigningCredentials)
-        protection, algorithm, key = protection_for(self.credentials, self.plugins, self._earlier_mac(transaction))
+        protection, algorithm, key = protection_for(
+            self.credentials, self.plugins, self._earlier_mac(transaction), random=self.options.random
+        )
         if isinstance(self.credentials, SigningCredentials):
             kid, extra_certs = self.credentials.key_identifier, self.credentials.extra_certs
         else:
@@ -191,14 +216,21 @@ class Conversation:
             recip_nonce=transaction.recip_nonce or None,
             now=self.options.clock(),
             general_info=self._general_info(step),
+            random=self.options.random,
         )
-        return await seal(header, step.body, protection, key, (*extra_certs, *self.options.extra_certs))
+        extra_certs = (*extra_certs, *self.options.extra_certs)
+        if self.transform is None:
+            message = await seal(header, step.body, protection, key, extra_certs)
+            return message, message.raw
+        bare = PKIMessage(header, step.body, None, tuple(dict.fromkeys(extra_certs)))
+        return await seal_transformed(bare, self.transform, self.plugins, key)
 
     def _earlier_mac(self, transaction: ClientTransaction) -> AlgorithmIdentifier | None:
         """The protectionAlg of our last message: MAC parameters stay constant through a transaction (RFC 9810)."""
         if not transaction.message or not isinstance(self.credentials, SharedSecret):
             return None
-        return decode_message(transaction.message).header.protection_alg
+        earlier = _message_in(transaction.message)
+        return None if earlier is None else earlier.header.protection_alg
 
     def _general_info(self, step: Send) -> tuple[InfoTypeAndValue, ...]:
         if step.transaction.message:
@@ -210,9 +242,9 @@ class Conversation:
             info.append(InfoTypeAndValue(oids.CERT_PROFILE, encode_list([self.options.profile])))
         return tuple(info)
 
-    async def _exchange(self, transaction: ClientTransaction, message: PKIMessage) -> Step:
-        self._tell("message-sent", message)
-        answer = _read(await self._deliver(message.raw))
+    async def _exchange(self, transaction: ClientTransaction) -> Step:
+        self._tell_sent(transaction)
+        answer = _read(await self._deliver(transaction.message))
         self._tell("message-received", answer)
         reach(self.plugins, Checkpoint.ANSWER_RECEIVED, transaction.transaction_id)
         authentic = await self.verifier.verify(
@@ -238,14 +270,19 @@ class Conversation:
                 if not error.retryable:
                     raise
                 _log.info("%s; trying again", error)
-                await anyio.sleep(pause)
+                await self.options.sleep(pause)
         return await self.transport.exchange(request)
 
     async def _pause(self, step: Wait) -> None:
         due = step.transaction.poll_at
         self._observe(Event("waiting", step.transaction.transaction_id, {"until": due, "reason": step.reason}))
-        if due is not None:
-            await anyio.sleep(max(0.0, (due - self.options.clock()).total_seconds()))
+        if due is None:
+            return
+        too_late = self._until is not None and due > self._until
+        until = self._until if self._until is not None and too_late else due
+        await self.options.sleep(max(0.0, (until - self.options.clock()).total_seconds()))
+        if too_late:
+            raise TimeoutError
 
     def _decide(self, step: Decide) -> Step:
         transaction, fault = step.transaction, None
@@ -296,6 +333,13 @@ class Conversation:
         waiting = transaction.state in (ClientState.POLL_WAIT, ClientState.POLLING)
         return StillWaiting(self.saved_as(transaction), waiting=waiting, seconds=self.options.total_timeout or 0.0)
 
+    def _tell_sent(self, transaction: ClientTransaction) -> None:
+        message = _message_in(transaction.message)
+        if message is None:
+            self._observe(Event("octets-sent", transaction.transaction_id, {"octets": transaction.message}))
+        else:
+            self._tell("message-sent", message)
+
     def _tell(self, name: str, message: PKIMessage) -> None:
         self._observe(Event(name, message.header.transaction_id, {"message": message}))
 
@@ -303,6 +347,14 @@ class Conversation:
         self.plugins.observe(event)
         for observer in self.observers:
             observer.observe(event)
+
+
+def _message_in(octets: bytes) -> PKIMessage | None:
+    """A message of our own, or ``None`` if a transform made something else of it."""
+    try:
+        return decode_message(octets)
+    except CMPError:
+        return None
 
 
 def _read(der: bytes) -> PKIMessage:

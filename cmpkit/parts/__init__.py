@@ -58,6 +58,7 @@ from cmpkit.parts.store import (
     TransactionState,
     UnitOfWork,
 )
+from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
     Answer,
     ClientTransport,
@@ -117,6 +118,7 @@ __all__ = [
     "StoredAnswer",
     "Transaction",
     "TransactionState",
+    "Transform",
     "TransportOptions",
     "UnitOfWork",
 ]

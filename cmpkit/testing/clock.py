@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import anyio.lowlevel
+
 from cmpkit.errors import ConfigurationError
 
 __all__ = ["VirtualClock"]
@@ -13,6 +15,8 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 class VirtualClock:
     """A clock for whatever takes ``clock=``: called, it gives the time, which stands still until :meth:`advance`.
+
+    What takes ``sleep=`` takes its :meth:`sleep`: who waits lets the time pass, and goes on at once.
 
     :param start: its first time, aware.
     :raises ConfigurationError: if that has no time zone.
@@ -42,3 +46,11 @@ class VirtualClock:
             raise ConfigurationError(f"time does not go back by {-passed}", hint="make another VirtualClock")
         self._now += passed
         return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let that much time pass without waiting for it; others may run meanwhile.
+
+        :raises ConfigurationError: if it is negative.
+        """
+        self.advance(seconds)
+        await anyio.lowlevel.checkpoint()

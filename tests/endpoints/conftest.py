@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -33,7 +33,19 @@ from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
 from cmpkit.hookspecs import hookimpl
-from cmpkit.parts import Answer, CertificateRecord, Event, Grant, Issuer, Peer, SecretRecord, SharedSecret, Store
+from cmpkit.parts import (
+    Answer,
+    CertificateRecord,
+    Event,
+    Grant,
+    Issuer,
+    Observer,
+    Peer,
+    SecretRecord,
+    SharedSecret,
+    Store,
+    Transform,
+)
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.testing import VirtualClock
 from cmpkit.transports import MemoryRoad
@@ -103,7 +115,15 @@ class World:
     def road(self) -> MemoryRoad:
         return MemoryRoad(self.server.handle, peer=Peer("memory", "192.0.2.1"))
 
-    def client(self, credentials: Credentials, *, transport: Any = None, **options: Any) -> Client:
+    def client(
+        self,
+        credentials: Credentials,
+        *,
+        transport: Any = None,
+        transform: Transform | None = None,
+        observers: Sequence[Observer] = (),
+        **options: Any,
+    ) -> Client:
         return Client(
             "memory:",
             credentials=credentials,
@@ -111,6 +131,8 @@ class World:
             options=ClientOptions(clock=self.clock, **{"total_timeout": 5.0, **options}),
             plugins=self.plugins,
             transport=transport or self.road(),
+            observers=observers,
+            transform=transform,
         )
 
     async def secret(self, reference: str = "dev-42", **grant: Any) -> SharedSecret:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 from cryptography import x509
 
@@ -287,6 +288,23 @@ class TestWaiting:
         assert subject_of(enrolled.certificate) == "CN=dev-42"
         assert enrolled.key is key
         assert len(await world.certificates()) == 1
+
+    async def test_a_client_on_a_virtual_clock_waits_for_nothing(self, world, secret, tmp_path):
+        waiting = world.with_(front=Slow(world, times=3, check_after=3600))
+        start = world.clock()
+        with anyio.fail_after(5):
+            async with waiting.client(secret, sleep=world.clock.sleep, total_timeout=4 * 3600) as client:
+                await client.enroll(subject="CN=dev-42")
+        assert timedelta(hours=2) <= world.clock() - start < timedelta(hours=4)
+
+    async def test_time_is_over_on_a_virtual_clock_too(self, world, secret, tmp_path):
+        waiting = world.with_(front=Slow(world, times=3, check_after=3600))
+        start = world.clock()
+        async with waiting.client(secret, sleep=world.clock.sleep, total_timeout=60, state=tmp_path) as client:
+            with pytest.raises(StillWaiting) as caught:
+                await client.enroll(subject="CN=dev-42")
+        assert caught.value.waiting
+        assert world.clock() - start == timedelta(seconds=60)
 
     async def test_a_lost_answer_is_asked_for_again_with_the_same_octets(self, world, secret):
         road = Tampering(world, lose=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import anyio
 import pytest
 
 from cmpkit.errors import ConfigurationError
@@ -28,6 +29,14 @@ def test_its_time_is_in_utc_whatever_it_started_with() -> None:
 def test_a_start_without_time_zone_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no time zone"):
         VirtualClock(datetime(2026, 7, 1))
+
+
+async def test_who_sleeps_lets_time_pass_without_waiting() -> None:
+    clock = VirtualClock()
+    start = clock()
+    with anyio.fail_after(5):
+        await clock.sleep(3600)
+    assert clock() - start == timedelta(hours=1)
 
 
 def test_time_does_not_go_back() -> None:
