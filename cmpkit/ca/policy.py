@@ -130,7 +130,7 @@ class DefaultPolicy:
                 hint="make one with: cmpkit secret add --profile",
             )
         profile = self._find_profile(request.profile or grant.profile or self._settings.default_profile)
-        request = replace(request, profile=profile.name)
+        request = request.under(profile.name)
         return request if grant.subject is None else _with_subject(request, auth, grant.subject, profile, now)
 
     def _own_request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +40,7 @@ class DevicePolicy:
         await self.authorize(request.body_type, auth, now=now)
         if request.subject is None or auth.subject is None or not names_match(request.subject, auth.subject):
             raise CMPError("a device may only have its own name", PKIFailureInfo.NOT_AUTHORIZED)
-        return replace(request, profile=_PROFILE)
+        return request.under(_PROFILE)
 
     async def authorize_revocation(
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
