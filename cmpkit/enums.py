@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["PVNO", "BodyType", "CRLReason", "PKIFailureInfo", "PKIStatus"]
+__all__ = ["PVNO", "BodyType", "CRLReason", "PKIFailureInfo", "PKIStatus", "SubsequentMessage"]
 
 
 class PVNO(enum.IntEnum):
@@ -118,6 +118,18 @@ _FAILURE_NAMES = {
     PKIFailureInfo.BAD_POP: "badPOP",
     PKIFailureInfo.TRANSACTION_ID_IN_USE: "transactionIdInUse",
 }
+
+
+class SubsequentMessage(enum.IntEnum):
+    """How a key that does not sign is proven later (RFC 4211 section 4.2)."""
+
+    ENCR_CERT = 0
+    CHALLENGE_RESP = 1
+
+    @property
+    def wire_name(self) -> str:
+        """The name that the RFC uses: ``encrCert``, ``challengeResp``."""
+        return _camel_case(self.name)
 
 
 class CRLReason(enum.IntEnum):

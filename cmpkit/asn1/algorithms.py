@@ -9,14 +9,19 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit import oids
 from cmpkit.asn1.codec import OpenSequence, decode, encode
 from cmpkit.asn1.declare import sequence
-from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Null, Variant
+from cmpkit.asn1.primitives import TLV, BitString, Default, Explicit, Holds, Null, Variant
 from cmpkit.caching import cached_property, keep_last
 
 __all__ = [
     "AlgorithmIdentifier",
+    "DHBMParameter",
+    "GMACParameters",
+    "KMACwithSHAKE128Params",
+    "KMACwithSHAKE256Params",
     "PBKDF2Params",
     "PBMAC1Params",
     "PBMParameter",
+    "RSAESOAEPParams",
     "RSASSAPSSParams",
     "SubjectPublicKeyInfo",
     "read_public_key_info",
@@ -84,7 +89,10 @@ class PBKDF2Params:
     ``prf`` absent means hmacWithSHA1, the DEFAULT of the ASN.1.
     """
 
-    salt: Variant[bytes, Literal["specified"]] | Variant[TLV, Literal["other_source"]]
+    salt: (
+        Variant[bytes, Literal["specified"]]
+        | Annotated[Variant[TLV, Literal["other_source"]], Holds(AlgorithmIdentifier)]
+    )
     iteration_count: int
     key_length: int | None = None
     prf: AlgorithmIdentifier | None = None
@@ -96,6 +104,47 @@ class PBMAC1Params:
 
     key_derivation_func: AlgorithmIdentifier
     message_auth_scheme: AlgorithmIdentifier
+
+
+@sequence
+class DHBMParameter:
+    """Parameters of id-DHBasedMac (RFC 9810 section 5.1.3.2)."""
+
+    owf: AlgorithmIdentifier
+    mac: AlgorithmIdentifier
+
+
+@sequence
+class GMACParameters:
+    """Parameters of AES-GMAC (RFC 9044 section 2); ``length`` is that of the MAC in octets."""
+
+    nonce: bytes
+    length: Annotated[int, Default(12)] = 12
+
+
+@sequence
+class KMACwithSHAKE128Params:
+    """Parameters of id-KMACWithSHAKE128 (RFC 8702 section 3.4); ``kmac_output_length`` counts bits."""
+
+    kmac_output_length: Annotated[int, Default(256)] = 256
+    customization_string: Annotated[bytes, Default(b"")] = b""
+
+
+@sequence
+class KMACwithSHAKE256Params:
+    """Parameters of id-KMACWithSHAKE256 (RFC 8702 section 3.4); ``kmac_output_length`` counts bits."""
+
+    kmac_output_length: Annotated[int, Default(512)] = 512
+    customization_string: Annotated[bytes, Default(b"")] = b""
+
+
+@sequence
+class RSAESOAEPParams:
+    """Parameters of id-RSAES-OAEP (RFC 4055 section 4.1); absent fields mean SHA-1, MGF1 with SHA-1, an empty label."""
+
+    hash_func: Annotated[AlgorithmIdentifier | None, Explicit(0)] = None
+    mask_gen_func: Annotated[AlgorithmIdentifier | None, Explicit(1)] = None
+    p_source_func: Annotated[AlgorithmIdentifier | None, Explicit(2)] = None
 
 
 @sequence

@@ -9,10 +9,12 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
 from cmpkit.asn1.codec import OpenSequence
-from cmpkit.asn1.crmf import CertId, CertTemplate, EncryptedKey, PKIPublicationInfo
+from cmpkit.asn1.controls import PKIPublicationInfo
+from cmpkit.asn1.crmf import CertId, CertTemplate
 from cmpkit.asn1.declare import sequence
-from cmpkit.asn1.primitives import TLV, BitString, Explicit, NonEmpty, Size, Variant, value_set
-from cmpkit.asn1.x509 import Extension
+from cmpkit.asn1.encrypted_key import EncryptedKey
+from cmpkit.asn1.primitives import TLV, BitString, Explicit, Holds, NonEmpty, Size, Variant
+from cmpkit.asn1.x509 import CertificateList, CMPCertificate, Extension
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 
 __all__ = [
@@ -22,14 +24,13 @@ __all__ = [
     "CertifiedKeyPair",
     "ErrorMsgContent",
     "InfoTypeAndValue",
+    "KeyRecRepContent",
     "PKIStatusInfo",
     "PollRep",
     "PollReq",
     "RevDetails",
     "RevRepContent",
 ]
-
-value_set(int)(PKIStatus)
 
 _NONE = PKIFailureInfo(0)
 _FAILURE_OCTETS = 4
@@ -98,12 +99,12 @@ class CertifiedKeyPair:
     """A certificate, in clear or encrypted, and its private key if the CA made it (RFC 9810 section 5.3.4).
 
     ``cert_or_enc_cert`` holds an unread element: a certificate, or an EncryptedKey
-    (:func:`cmpkit.asn1.decode_encrypted_key`).
+    (``read_element(pair.cert_or_enc_cert.value, EncryptedKey)``).
     """
 
     cert_or_enc_cert: (
-        Annotated[Variant[TLV, Literal["certificate"]], Explicit(0)]
-        | Annotated[Variant[TLV, Literal["encrypted_cert"]], Explicit(1)]
+        Annotated[Variant[TLV, Literal["certificate"]], Explicit(0), Holds(CMPCertificate)]
+        | Annotated[Variant[TLV, Literal["encrypted_cert"]], Explicit(1), Holds(EncryptedKey)]
     )
     private_key: Annotated[EncryptedKey | None, Explicit(0)] = None
     publication_info: Annotated[PKIPublicationInfo | None, Explicit(1)] = None
@@ -123,8 +124,18 @@ class CertResponse:
 class CertRepMessage:
     """The content of ip, cp and kup (RFC 9810 section 5.3.4)."""
 
-    ca_pubs: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
+    ca_pubs: Annotated[list[Annotated[TLV, Holds(CMPCertificate)]] | None, Explicit(1), NonEmpty] = None
     response: list[CertResponse]
+
+
+@sequence
+class KeyRecRepContent:
+    """The content of krp: recovered keys (RFC 9810 section 5.3.8)."""
+
+    status: PKIStatusInfo
+    new_sig_cert: Annotated[CMPCertificate | None, Explicit(0)] = None
+    ca_certs: Annotated[list[CMPCertificate] | None, Explicit(1), NonEmpty] = None
+    key_pair_hist: Annotated[list[CertifiedKeyPair] | None, Explicit(2), NonEmpty] = None
 
 
 @sequence
@@ -151,7 +162,7 @@ class RevRepContent:
 
     status: Annotated[list[PKIStatusInfo], Size(1, None)]
     rev_certs: Annotated[list[CertId] | None, Explicit(0), NonEmpty] = None
-    crls: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
+    crls: Annotated[list[Annotated[TLV, Holds(CertificateList)]] | None, Explicit(1), NonEmpty] = None
 
 
 @sequence

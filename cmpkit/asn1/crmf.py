@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
+from cmpkit import oids
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
-from cmpkit.asn1.cms import EnvelopedData
-from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
+from cmpkit.asn1.codec import decode, encode, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.names import GeneralName
-from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Implicit, NonEmpty, Null, UTCTime, Variant
+from cmpkit.asn1.pop import ProofOfPossession
+from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Holds, Implicit, NonEmpty, UTCTime
+from cmpkit.asn1.show import show
 from cmpkit.asn1.x509 import Extension
 from cmpkit.caching import cached_property
 
@@ -22,16 +24,7 @@ __all__ = [
     "CertReqMsg",
     "CertRequest",
     "CertTemplate",
-    "EncryptedKey",
-    "EncryptedValue",
     "OptionalValidity",
-    "PKIPublicationInfo",
-    "PKMACValue",
-    "POPOSigningKey",
-    "POPOSigningKeyInput",
-    "ProofOfPossession",
-    "SinglePubInfo",
-    "decode_encrypted_key",
 ]
 
 
@@ -41,6 +34,18 @@ class AttributeTypeAndValue:
 
     type: ObjectIdentifier
     value: TLV
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value is a secret (regToken, authenticator), which is not shown."""
+        return self.type in _SECRETS
+
+    def __repr__(self) -> str:
+        value = "<not shown>" if self.is_secret else show(self.value)
+        return f"AttributeTypeAndValue(type={show(self.type)}, value={value})"
+
+
+_SECRETS = (oids.REG_TOKEN, oids.AUTHENTICATOR)
 
 
 @sequence
@@ -85,99 +90,13 @@ class CertRequest:
 
 
 @sequence
-class EncryptedValue:
-    """A value encrypted for the holder of a key (RFC 4211 section 2.1); deprecated in favour of EnvelopedData."""
-
-    intended_alg: Annotated[AlgorithmIdentifier | None, Implicit(0)] = None
-    symm_alg: Annotated[AlgorithmIdentifier | None, Implicit(1)] = None
-    enc_symm_key: Annotated[BitString | None, Implicit(2)] = None
-    key_alg: Annotated[AlgorithmIdentifier | None, Implicit(3)] = None
-    value_hint: Annotated[bytes | None, Implicit(4)] = None
-    enc_value: BitString
-
-
-EncryptedKey: TypeAlias = (
-    Variant[EncryptedValue, Literal["encrypted_value"]]
-    | Annotated[Variant[EnvelopedData, Literal["enveloped_data"]], Implicit(0)]
-)
-"""A private key, certificate or passphrase, encrypted (RFC 4211 section 2.1, RFC 9810 section 5.2.2)."""
-
-
-@sequence
-class _EncryptedKeyHolder:
-    key: EncryptedKey
-
-
-def decode_encrypted_key(tlv: TLV) -> EncryptedKey:
-    """Read an element as EncryptedKey (a CHOICE cannot stand alone in hazmat.asn1).
-
-    :raises CMPError: badDataFormat if it is none.
-    """
-    return decode(_EncryptedKeyHolder, der_wrap(0x30, encode(tlv))).key
-
-
-@sequence
-class SinglePubInfo:
-    """Where to publish: ``pub_method`` is dontCare(0), x500(1), web(2) or ldap(3) (RFC 4211 section 6.3)."""
-
-    pub_method: int
-    pub_location: GeneralName | None = None
-
-
-@sequence
-class PKIPublicationInfo:
-    """Whether to publish: ``action`` is dontPublish(0) or pleasePublish(1) (RFC 4211 section 6.3)."""
-
-    action: int
-    pub_infos: Annotated[list[SinglePubInfo] | None, NonEmpty] = None
-
-
-@sequence
-class PKMACValue:
-    """A MAC over the public key (RFC 4211 section 4.1)."""
-
-    alg_id: AlgorithmIdentifier
-    value: BitString
-
-
-@sequence
-class POPOSigningKeyInput:
-    """What is signed where the template lacks subject or public key (RFC 4211 section 4.1).
-
-    ``auth_info`` is ``sender``, a GeneralName as unread element (:func:`cmpkit.asn1.decode_general_name`), or a
-    PKMACValue.
-    """
-
-    auth_info: Annotated[Variant[TLV, Literal["sender"]], Explicit(0)] | Variant[PKMACValue, Literal["public_key_mac"]]
-    public_key: SubjectPublicKeyInfo
-
-
-@sequence
-class POPOSigningKey:
-    """Proof of possession by signature (RFC 4211 section 4.1)."""
-
-    poposk_input: Annotated[POPOSigningKeyInput | None, Implicit(0)] = None
-    algorithm_identifier: AlgorithmIdentifier
-    signature: BitString
-
-
-ProofOfPossession: TypeAlias = (
-    Annotated[Variant[Null, Literal["ra_verified"]], Implicit(0)]
-    | Annotated[Variant[POPOSigningKey, Literal["signature"]], Implicit(1)]
-    | Annotated[Variant[TLV, Literal["key_encipherment"]], Explicit(2)]
-    | Annotated[Variant[TLV, Literal["key_agreement"]], Explicit(3)]
-)
-"""How the requester shows that it has the private key (RFC 4211 section 4)."""
-
-
-@sequence
 class CertReqMsg:
     """One certificate request with its proof (RFC 4211 section 3).
 
     ``cert_req`` is unread: the proof is computed over its octets. :attr:`request` is the same, read.
     """
 
-    cert_req: TLV
+    cert_req: Annotated[TLV, Holds(CertRequest)]
     popo: ProofOfPossession | None = None
     reg_info: Annotated[list[AttributeTypeAndValue] | None, NonEmpty] = None
 

@@ -34,7 +34,7 @@ def sequence(cls: type[T]) -> type[T]:
 
     Fields may be :class:`OpenSequence` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
     :class:`Holds`, :class:`Secret` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields
-    cannot be a field of another.
+    cannot be a field of another. A method ``_check`` of the class is called for each new value, and raises ValueError.
     """
     hints = typing.get_type_hints(cls, include_extras=True)
     unread = [name for name, hint in hints.items() if _unread(hint)]
@@ -98,6 +98,8 @@ def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: d
             scope[f"convert_{name}"] = convert
             value = f"None if {name} is None else convert_{name}({name})"
         lines.append(f"state[{name!r}] = {value}")
+    if hasattr(cls, "_check"):
+        lines.append("self._check()")
     body = "\n    ".join(lines)
     exec(f"def __init__(self, *, {', '.join(parameters)}):\n    {body}\n", scope)  # noqa: S102
     cls.__signature__ = inspect.signature(cls)
@@ -126,7 +128,8 @@ def _install_value_methods(cls: Any, secrecy: dict[str, bool]) -> None:
         return f"{cls.__name__}({', '.join(shown)})"
 
     for method in (__setattr__, __delattr__, __eq__, __hash__, __repr__):
-        setattr(cls, method.__name__, method)
+        if method is not __repr__ or "__repr__" not in vars(cls):
+            setattr(cls, method.__name__, method)
 
 
 def _is_secret(hint: Any) -> bool:

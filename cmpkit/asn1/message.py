@@ -1,4 +1,4 @@
-"""PKIMessage, PKIHeader and PKIBody (RFC 9810 section 5.1), and the doors between octets and messages."""
+"""PKIMessage and PKIHeader (RFC 9810 section 5.1), and the doors between octets and messages."""
 
 from __future__ import annotations
 
@@ -11,18 +11,9 @@ from typing import Annotated, Any
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
-from cmpkit.asn1.codec import bad_format, decode, der_wrap, encode
-from cmpkit.asn1.content import (
-    CertRepMessage,
-    CertStatus,
-    ErrorMsgContent,
-    InfoTypeAndValue,
-    PollRep,
-    PollReq,
-    RevDetails,
-    RevRepContent,
-)
-from cmpkit.asn1.crmf import CertReqMsg
+from cmpkit.asn1.body import PKIBody
+from cmpkit.asn1.codec import READERS, bad_format, decode, der_wrap, encode
+from cmpkit.asn1.content import InfoTypeAndValue
 from cmpkit.asn1.declare import from_wire, sequence, wire_class
 from cmpkit.asn1.diagnosis import diagnose
 from cmpkit.asn1.names import GeneralName, keep_general_name
@@ -30,23 +21,18 @@ from cmpkit.asn1.primitives import (
     TLV,
     BitString,
     Explicit,
-    FrozenList,
     GeneralizedTime,
     NonEmpty,
-    Null,
-    Size,
     Unread,
     hazmat,
 )
 from cmpkit.asn1.show import show
-from cmpkit.asn1.x509 import CertificationRequest
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 
 __all__ = [
     "MAX_MESSAGE_SIZE",
-    "PKIBody",
     "PKIHeader",
     "PKIMessage",
     "decode_message",
@@ -89,144 +75,6 @@ class PKIHeader:
         return next((item for item in self.general_info or () if item.info_type == oid), None)
 
 
-@sequence
-class _CertReqMessages:
-    content: Annotated[list[CertReqMsg], Size(1, None)]
-
-
-@sequence
-class _CertRepMessage:
-    content: CertRepMessage
-
-
-@sequence
-class _CertificationRequest:
-    content: CertificationRequest
-
-
-@sequence
-class _RevReqContent:
-    content: list[RevDetails]
-
-
-@sequence
-class _RevRepContent:
-    content: RevRepContent
-
-
-@sequence
-class _PKIConfirmContent:
-    content: Null
-
-
-@sequence
-class _GenMsgContent:
-    content: list[InfoTypeAndValue]
-
-
-@sequence
-class _ErrorMsgContent:
-    content: ErrorMsgContent
-
-
-@sequence
-class _CertConfirmContent:
-    content: list[CertStatus]
-
-
-@sequence
-class _PollReqContent:
-    content: list[PollReq]
-
-
-@sequence
-class _PollRepContent:
-    content: list[PollRep]
-
-
-@sequence
-class _UnreadContent:
-    content: TLV
-
-
-# The EXPLICIT tag of a body frames its content as a SEQUENCE frames its fields, so the tag octet is all that differs.
-_HOLDERS: dict[BodyType, type[Any]] = {
-    BodyType.IR: _CertReqMessages,
-    BodyType.IP: _CertRepMessage,
-    BodyType.CR: _CertReqMessages,
-    BodyType.CP: _CertRepMessage,
-    BodyType.P10CR: _CertificationRequest,
-    BodyType.KUR: _CertReqMessages,
-    BodyType.KUP: _CertRepMessage,
-    BodyType.RR: _RevReqContent,
-    BodyType.RP: _RevRepContent,
-    BodyType.PKICONF: _PKIConfirmContent,
-    BodyType.GENM: _GenMsgContent,
-    BodyType.GENP: _GenMsgContent,
-    BodyType.ERROR: _ErrorMsgContent,
-    BodyType.CERT_CONF: _CertConfirmContent,
-    BodyType.POLL_REQ: _PollReqContent,
-    BodyType.POLL_REP: _PollRepContent,
-}
-_BODIES = {_CONTEXT_CONSTRUCTED + kind: (kind, _HOLDERS.get(kind, _UnreadContent)) for kind in BodyType}
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class PKIBody:
-    """One of the 27 alternatives (RFC 9810 section 5.1.2).
-
-    What a content leaves unread (``CertReqMsg.request``, ``CertificationRequest.info``) is read when it is asked for.
-
-    :param type: which one.
-    :param content: a list of :class:`CertReqMsg` (ir, cr, kur), :class:`CertStatus`, :class:`RevDetails`,
-        :class:`InfoTypeAndValue`, :class:`PollReq` or :class:`PollRep`; a :class:`CertRepMessage`,
-        :class:`RevRepContent`, :class:`ErrorMsgContent`, :class:`CertificationRequest`; ``Null()`` for pkiconf; an
-        unread element for the rest.
-    """
-
-    type: BodyType
-    content: Any
-
-    def __post_init__(self) -> None:
-        if type(self.content) is list:
-            object.__setattr__(self, "content", FrozenList(self.content))
-
-    @classmethod
-    def from_der(cls, der: bytes) -> PKIBody:
-        """Read a body.
-
-        :raises CMPError: badRequest for an unknown tag, badDataFormat for content that does not fit it.
-        """
-        tag = der[0] if der else 0
-        if tag not in _BODIES:
-            raise CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
-        kind, holder = _BODIES[tag]
-        return cls(kind, decode(holder, b"\x30" + der[1:]).content)
-
-    def to_der(self) -> bytes:
-        """The DER octets of the body.
-
-        :raises CMPError: systemFailure if the content does not fit the type.
-        """
-        holder = _HOLDERS.get(self.type, _UnreadContent)
-        try:
-            held = holder(content=self.content)
-        except (ValueError, TypeError) as error:
-            raise CMPError(f"cannot encode {self.type.wire_name}: {error}", PKIFailureInfo.SYSTEM_FAILURE) from error
-        return bytes((_CONTEXT_CONSTRUCTED + self.type,)) + encode(held)[1:]
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, PKIBody) and self.type == other.type and self.to_der() == other.to_der()
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.to_der())
-
-    def __repr__(self) -> str:
-        return f"PKIBody({self.type.wire_name}, {show(self.content)})"
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class PKIMessage:
     """A whole message (RFC 9810 section 5.1); two are equal if their octets are.
@@ -267,6 +115,16 @@ class PKIMessage:
         return der_wrap(_SEQUENCE, b"".join(parts))
 
     @cached_property
+    def nested(self) -> tuple[PKIMessage, ...]:
+        """The messages in a nested message, read, each over the octets that came; none in another message.
+
+        :raises CMPError: badDataFormat or badRequest if one cannot be read.
+        """
+        if self.body.type is not BodyType.NESTED:
+            return ()
+        return tuple(decode_message(encode(element)) for element in self.body.content)
+
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 over :attr:`raw`, 32 octets."""
         return hashlib.sha256(self.raw).digest()
@@ -294,6 +152,9 @@ class PKIMessage:
         message = PKIMessage(self.header, self.body, protection, tuple(extra_certs))
         message.__dict__["_content"] = self._protected_content()
         return message
+
+    def _to_der(self) -> bytes:
+        return self.raw
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, PKIMessage) and self.raw == other.raw)
@@ -348,6 +209,9 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
     )
     message.__dict__["raw"] = der
     return message
+
+
+READERS[PKIMessage] = decode_message
 
 
 def _read_header(wire: Any) -> PKIHeader:

@@ -29,6 +29,8 @@ except ImportError as error:  # pragma: no cover - needs another release of cryp
         "run: pip install -U 'cryptography>=50'"
     ) from error
 
+from cmpkit.enums import PKIStatus, SubsequentMessage
+
 __all__ = [
     "TLV",
     "BitString",
@@ -49,10 +51,12 @@ __all__ = [
     "Unread",
     "Variant",
     "hazmat",
-    "value_set",
 ]
 
 E = TypeVar("E")
+
+value_set(int)(PKIStatus)
+value_set(int)(SubsequentMessage)
 
 
 class NonEmpty:

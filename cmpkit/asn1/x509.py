@@ -19,6 +19,7 @@ from cmpkit.asn1.primitives import (
     Default,
     Explicit,
     GeneralizedTime,
+    Holds,
     Implicit,
     NonEmpty,
     SetOf,
@@ -29,6 +30,7 @@ from cmpkit.caching import cached_property
 
 __all__ = [
     "Attribute",
+    "CMPCertificate",
     "CertificateList",
     "CertificateWire",
     "CertificationRequest",
@@ -80,10 +82,10 @@ class TBSCertificate:
     version: Annotated[int, Explicit(0), Default(0)] = 0
     serial_number: int
     signature: AlgorithmIdentifier
-    issuer: TLV
+    issuer: Annotated[TLV, Holds(_x509.Name)]
     validity: Validity
-    subject: TLV
-    subject_public_key_info: TLV
+    subject: Annotated[TLV, Holds(_x509.Name)]
+    subject_public_key_info: Annotated[TLV, Holds(SubjectPublicKeyInfo)]
     issuer_unique_id: Annotated[BitString | None, Implicit(1)] = None
     subject_unique_id: Annotated[BitString | None, Implicit(2)] = None
     extensions: Annotated[list[Extension] | None, Explicit(3), NonEmpty] = None
@@ -93,7 +95,7 @@ class TBSCertificate:
 class CertificateWire:
     """A certificate (RFC 5280 section 4.1) whose signed part is one unread element."""
 
-    tbs_certificate: TLV
+    tbs_certificate: Annotated[TLV, Holds(TBSCertificate)]
     signature_algorithm: AlgorithmIdentifier
     signature_value: BitString
 
@@ -104,6 +106,10 @@ class CertificateWire:
         :raises CMPError: badDataFormat if it cannot be.
         """
         return parse_tlv(self.tbs_certificate, TBSCertificate)
+
+
+CMPCertificate: TypeAlias = CertificateWire
+"""The certificate of a message: of its alternatives only X.509 exists (RFC 9810 section 5.1)."""
 
 
 @sequence
@@ -132,7 +138,7 @@ class TBSCertList:
 class CertificateList:
     """A certificate revocation list (RFC 5280 section 5.1) whose signed part is one unread element."""
 
-    tbs_cert_list: TLV
+    tbs_cert_list: Annotated[TLV, Holds(TBSCertList)]
     signature_algorithm: AlgorithmIdentifier
     signature_value: BitString
 
@@ -159,7 +165,7 @@ class CertificationRequestInfo:
 class CertificationRequest:
     """A PKCS#10 request (RFC 2986 section 4.2) whose signed part is one unread element."""
 
-    certification_request_info: TLV
+    certification_request_info: Annotated[TLV, Holds(CertificationRequestInfo)]
     signature_algorithm: AlgorithmIdentifier
     signature: BitString
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import pytest
-import strategies
+import x509_strategies
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from hypothesis import given
@@ -53,7 +53,7 @@ class TestOpenSequence:
         assert SHA256.value is None
         assert encode(SHA256_WITH_NULL.value) == b"\x05\x00"
 
-    @given(strategies.algorithm_identifiers)
+    @given(x509_strategies.algorithm_identifiers)
     def test_what_is_encoded_decodes_to_an_equal_value(self, algorithm: AlgorithmIdentifier) -> None:
         again = decode(AlgorithmIdentifier, encode(algorithm))
         assert again == algorithm

@@ -176,10 +176,26 @@ def test_protection_and_extra_certs_have_explicit_tags() -> None:
     assert PKIMessage(HEADER, whole.body).raw.endswith(bytes.fromhex("b3020500"))
 
 
-def test_the_body_types_that_are_not_read_hold_one_element() -> None:
-    for kind in strategies.UNREAD_BODIES:
-        body = PKIBody(kind, to_tlv(b"\x30\x00"))
-        assert encode(PKIBody.from_der(body.to_der()).content) == b"\x30\x00"
+@given(strategies.nested_bodies)
+def test_nested_messages_are_read_when_they_are_asked_for(body: PKIBody) -> None:
+    message = decode_message(minimal(body).raw)
+    assert [encode(element) for element in message.body.content] == [inner.raw for inner in message.nested]
+    assert PKIBody(BodyType.NESTED, [to_tlv(inner.raw) for inner in message.nested]) == body
+
+
+def test_a_nested_message_that_cannot_be_read_is_refused_when_it_is_asked_for() -> None:
+    message = decode_message(minimal(PKIBody(BodyType.NESTED, [to_tlv(b"\x30\x00")])).raw)
+    with pytest.raises(CMPError) as caught:
+        _ = message.nested
+    assert caught.value.fail_info == PKIFailureInfo.BAD_DATA_FORMAT
+    assert minimal(PKIBody(BodyType.PKICONF, Null())).nested == ()
+
+
+@pytest.mark.parametrize("kind", BodyType)
+def test_every_body_has_a_content_of_its_own(kind: BodyType) -> None:
+    with pytest.raises(CMPError) as caught:
+        PKIBody.from_der(bytes((0xA0 + kind, 2, 0x17, 0)))
+    assert caught.value.fail_info == PKIFailureInfo.BAD_DATA_FORMAT
 
 
 @pytest.mark.parametrize(
@@ -299,7 +315,7 @@ def test_deep_nesting_is_no_recursion() -> None:
     der = b"\x30\x00"
     for _ in range(3000):
         der = b"\x30" + encode(der)[1:]
-    message = PKIMessage(HEADER, PKIBody(BodyType.NESTED, to_tlv(der)))
+    message = PKIMessage(HEADER, PKIBody(BodyType.NESTED, [to_tlv(der)]))
     assert decode_message(message.raw) == message
     with pytest.raises(CMPError):
         decode_message(der)

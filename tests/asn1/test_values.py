@@ -25,6 +25,7 @@ from cmpkit.asn1 import (
     Null,
     OptionalValidity,
     OriginatorInfo,
+    PasswordRecipientInfo,
     PBKDF2Params,
     RSASSAPSSParams,
     SetOf,
@@ -32,9 +33,10 @@ from cmpkit.asn1 import (
     UTCTime,
     Variant,
     decode,
-    decode_encrypted_key,
     directory_name,
     encode,
+    make_element,
+    read_element,
     to_tlv,
 )
 from cmpkit.errors import CMPError
@@ -42,7 +44,9 @@ from cmpkit.errors import CMPError
 ALGORITHM = AlgorithmIdentifier(oids.SHA256)
 NULL_DN = directory_name(x509.Name([]))
 CONTENT = EncryptedContentInfo(content_type=oids.SHA256, content_encryption_algorithm=ALGORITHM, encrypted_content=b"c")
-RECIPIENTS = SetOf([to_tlv(b"\x30\x00")])
+RECIPIENTS = SetOf(
+    [Variant(PasswordRecipientInfo(version=0, key_encryption_algorithm=ALGORITHM, encrypted_key=b"k"), "pwri")]
+)
 
 
 def enveloped(originator: OriginatorInfo | None) -> EnvelopedData:
@@ -87,12 +91,13 @@ def test_the_private_key_of_a_central_key_generation_keeps_its_alternative(kind:
 def test_an_encrypted_certificate_is_read_when_it_is_asked_for() -> None:
     octets = encode(enveloped(None))
     element = to_tlv(b"\xa0" + octets[1:])
+    assert encode(make_element(Variant(enveloped(None), "enveloped_data"), EncryptedKey)) == encode(element)
     pair = CertifiedKeyPair(cert_or_enc_cert=Variant(element, "encrypted_cert"))
-    key = decode_encrypted_key(decode(CertifiedKeyPair, encode(pair)).cert_or_enc_cert.value)
+    key = read_element(decode(CertifiedKeyPair, encode(pair)).cert_or_enc_cert.value, EncryptedKey)
     assert key.tag == "enveloped_data"
     assert key.value == enveloped(None)
     with pytest.raises(CMPError):
-        decode_encrypted_key(to_tlv(Null()))
+        read_element(to_tlv(Null()), EncryptedKey)
 
 
 @pytest.mark.parametrize(
