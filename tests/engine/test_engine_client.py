@@ -22,7 +22,6 @@ from cmpkit.asn1 import (
     PollRep,
     RevRepContent,
     Variant,
-    decode,
     to_tlv,
 )
 from cmpkit.engine.client import (
@@ -433,7 +432,7 @@ class TestForeignAnswers:
             BodyType.POLL_REP: poll_rep(),
             BodyType.POLL_REQ: poll_req(0),
             BodyType.IR: ir(),
-            BodyType.POPDECC: PKIBody(BodyType.POPDECC, decode(TLV, b"\x30\x00")),
+            BodyType.POPDECC: PKIBody(BodyType.POPDECC, []),
         }
         del bodies[ANSWERS[kind]]
         due = ANSWERS[kind].wire_name

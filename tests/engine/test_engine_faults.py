@@ -183,7 +183,7 @@ BODIES = st.one_of(
         ),
     ),
     st.just(genm()),
-    st.sampled_from([BodyType.CANN, BodyType.NESTED]).map(lambda kind: PKIBody(kind, NULL_TLV)),
+    st.sampled_from([PKIBody(BodyType.CRLANN, []), PKIBody(BodyType.NESTED, [NULL_TLV])]),
 )
 
 
@@ -194,7 +194,7 @@ def test_the_first_fault_of_a_request_is_what_the_responder_refuses_it_for(
 ) -> None:
     request = message(body, protected=protected, **header)
     found = faults(request)
-    if body.type is BodyType.CANN:
+    if body.type is BodyType.CRLANN:
         assert told(refused(request)) is not None
     else:
         assert shown(found[0] if found else None) == told(refused(request))

@@ -6,18 +6,28 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import (
-    TLV,
     AlgorithmIdentifier,
+    CertId,
+    CertificateWire,
     CertRepMessage,
+    CertReqMsg,
+    GeneralizedTime,
     InfoTypeAndValue,
+    KeyRecRepContent,
     Null,
     PKIBody,
     PKIStatusInfo,
+    RevAnnContent,
     RevRepContent,
+    RootCaKeyUpdateContent,
+    Variant,
     decode,
+    directory_name,
+    to_tlv,
 )
 from cmpkit.engine.needs import Authorize, CheckProof, Inform, Issue
 from cmpkit.engine.responder import find_transaction
@@ -64,11 +74,24 @@ CONTINUING = {
     BodyType.POLL_REQ: poll_req(0),
     BodyType.ERROR: error_body(),
 }
-ANSWER_CONTENTS = {
-    **dict.fromkeys((BodyType.IP, BodyType.CP, BodyType.KUP), CertRepMessage(response=[])),
-    BodyType.RP: RevRepContent(status=[PKIStatusInfo.of(PKIStatus.ACCEPTED)]),
-    BodyType.GENP: [],
-    BodyType.POLL_REP: [],
+STATUS = PKIStatusInfo.of(PKIStatus.ACCEPTED)
+WIRE = decode(CertificateWire, certificate().der)
+MOMENT = GeneralizedTime(NOW.replace(microsecond=0))
+OTHER_CONTENTS = {
+    **dict.fromkeys((BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP), CertRepMessage(response=[])),
+    **{key: [CertReqMsg(cert_req=to_tlv(b"\x30\x00"))] for key in (BodyType.KRR, BodyType.CCR)},
+    **{key: [] for key in (BodyType.GENP, BodyType.POLL_REP, BodyType.POPDECC, BodyType.POPDECR, BodyType.CRLANN)},
+    BodyType.KRP: KeyRecRepContent(status=STATUS),
+    BodyType.RP: RevRepContent(status=[STATUS]),
+    BodyType.CKUANN: Variant(RootCaKeyUpdateContent(new_with_new=WIRE), "ca_key_upd_ann_v3"),
+    BodyType.CANN: WIRE,
+    BodyType.RANN: RevAnnContent(
+        status=PKIStatus.REVOCATION_WARNING,
+        cert_id=CertId(issuer=directory_name(x509.Name([])), serial_number=1),
+        will_be_revoked_at=MOMENT,
+        bad_since_date=MOMENT,
+    ),
+    BodyType.NESTED: [to_tlv(b"\x30\x00")],
 }
 CONTENT_FAULTS = [bit for bit in PKIFailureInfo if not bit & HEADER_FAULTS]
 OTHERS = [kind for kind in BodyType if kind not in OPENING and kind not in CONTINUING]
@@ -131,8 +154,7 @@ class TestWhoseTransaction:
 class TestPlace:
     @pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.name)
     def test_other_bodies_are_not_served(self, kind: BodyType) -> None:
-        body = PKIBody(kind, ANSWER_CONTENTS.get(kind, decode(TLV, b"\x30\x00")))
-        error = refusal_of(message(body))
+        error = refusal_of(message(PKIBody(kind, OTHER_CONTENTS[kind])))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
         assert error.rule == "RFC 9483 section 3.5"
 
@@ -264,7 +286,7 @@ class TestRefusals:
 
     def test_content_that_cannot_be_read_is_refused_by_error(self) -> None:
         """What holds the certReqId is unreadable, so no answer can name it."""
-        broken = dataclasses.replace(message(ir()).body.content[0], cert_req=decode(TLV, b"\x30\x00"))
+        broken = dataclasses.replace(message(ir()).body.content[0], cert_req=to_tlv(b"\x30\x00"))
         with pytest.raises(CMPError) as caught:
             answer(message(PKIBody(BodyType.IR, [broken])))
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
