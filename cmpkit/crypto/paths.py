@@ -1,7 +1,8 @@
 """Whether a certificate leads to a trust anchor (RFC 5280 section 6, RFC 9483 section 3.5), within bounded work.
 
 Candidate paths are found here by names and key identifiers alone, which is cheap; cryptography validates each as a
-whole. A peer chooses the certificates, so that nothing here may grow with their number but a search for octets.
+whole (:mod:`cmpkit.crypto.verification`), over stand-ins where it does not know an algorithm. A peer chooses the
+certificates, so that nothing here may grow with their number but a search for octets.
 """
 
 from __future__ import annotations
@@ -13,23 +14,16 @@ from functools import lru_cache
 from typing import Annotated, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.verification import (
-    Criticality,
-    ExtensionPolicy,
-    Policy,
-    PolicyBuilder,
-    Store,
-    VerificationError,
-    VerifiedClient,
-)
+from cryptography.x509.verification import PolicyBuilder
 
 from cmpkit import oids
 from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, parse_tlv, sequence
-from cmpkit.asn1.codec import has_odd_name, quietly
+from cmpkit.asn1.codec import has_odd_name
 from cmpkit.caching import keep_last
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.proven import ProvenIssuers
+from cmpkit.crypto.stand_ins import needs_stand_ins, stand_ins
+from cmpkit.crypto.verification import UNUSABLE_CERTIFICATE, reason, trusting, trusting_proven, verify
 from cmpkit.crypto.x509 import CertificateOutline, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -40,19 +34,11 @@ __all__ = ["check_digital_signature_usage", "validate_path"]
 MAX_CANDIDATES: Final = 8
 """How many certificates between the one to validate and a trust anchor are considered."""
 MAX_SIGNATURE_CHECKS: Final = 16
+"""How many signatures the library checks at most; of a path by algorithms that it does not know, the key algorithms
+check each once more."""
 _MAX_PARTIAL_PATHS = 128
 _RULE = "RFC 9483 section 3.5"
 _DIGITAL_SIGNATURE = 0x80
-_UNUSABLE_CERTIFICATE = (
-    VerificationError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-    ValueError,
-    TypeError,
-    OverflowError,
-)
 
 
 @sequence
@@ -77,15 +63,6 @@ class _Node:
     subject: bytes
     issuer: bytes
     public_key_info: bytes
-
-    @property
-    def title(self) -> str:
-        """The subject, for people."""
-        try:
-            name = format_name(parse_tlv(self.outline.subject, x509.Name))
-        except CMPError:
-            name = ""
-        return repr(name) if name else f"with serial number {self.outline.serial_number}"
 
 
 @keep_last
@@ -113,7 +90,7 @@ def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
     trust: dict[bytes, list[_Anchor]] = {}
     for number, der in enumerate(anchors, 1):
         try:
-            anchor = _Anchor(_node(der), _trusting(decode(x509.Certificate, der)))
+            anchor = _Anchor(_node(der), trusting(decode(x509.Certificate, der)))
         except CMPError as error:
             raise ConfigurationError(
                 f"trust anchor {number} cannot be read: {error.detail}", hint="remove it from the trust anchors"
@@ -122,38 +99,7 @@ def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
     return trust
 
 
-def _require_key_cert_sign(_: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    if usage is not None and not usage.key_cert_sign:
-        raise ValueError("the keyUsage of a CA certificate has no keyCertSign")
-
-
-def _require_known_constraints(
-    _: Policy, certificate: x509.Certificate, constraints: x509.NameConstraints | None
-) -> None:
-    # The library applies these kinds, and refuses others only if they are critical or meet a subjectAltName.
-    known = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
-    if constraints is None:
-        return
-    for subtree in (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())):
-        if not isinstance(subtree, known):
-            raise ValueError(f"name constraints of the kind {type(subtree).__name__} are not supported")
-
-
-# The library itself wants basicConstraints with cA wherever the extension is required.
-_CA = (
-    ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_key_cert_sign)
-    .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints)
-)
-_END_ENTITY = ExtensionPolicy.permit_all()
-# The octets of a proven issuer are those that _CA was applied to.
-_PROVEN_CA = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
 _proven = ProvenIssuers()
-
-
-def _trusting(certificate: x509.Certificate, ca_policy: ExtensionPolicy = _CA) -> PolicyBuilder:
-    return PolicyBuilder().store(Store([certificate])).extension_policies(ca_policy=ca_policy, ee_policy=_END_ENTITY)
 
 
 def validate_path(
@@ -199,7 +145,7 @@ def _find_path(leaf: _Node, search: _Search, now: datetime, plugins: Plugins) ->
         else:
             return (*(node.der for node in path), anchor.node.der)
     if first_failure is None and search.dead_end is None:
-        raise _not_trusted(f"no path leads from the certificate {leaf.title} to a trust anchor")
+        raise _not_trusted(f"no path leads from the certificate {leaf.outline.title} to a trust anchor")
     raise first_failure or _no_issuer(search.dead_end or leaf)
 
 
@@ -287,37 +233,44 @@ def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: 
     proven = _proven.find(key, now)
     try:
         if proven is not None:
-            _verify(proven, path[:1], now, may_warn=_may_warn(path[0]))
+            verify(proven, path[0].der, [], now, may_warn=_may_warn(path[0]))
             return
         for issuer in issuers:
             _check_key(issuer, plugins)
-        chain = _verify(anchor.builder, path, now, may_warn=True).chain
-    except _UNUSABLE_CERTIFICATE as error:
+        between = [_load(node.der) for node in path[1:]]
+        chain = verify(anchor.builder, path[0].der, between, now, may_warn=True).chain
+    except UNUSABLE_CERTIFICATE as error:
         for node in issuers:
             _check_validity(node, now)
             _check_ca(node)
-        titles = ", issued by ".join(node.title for node in (*path, anchor.node))
-        raise _not_trusted(f"the path of {titles}, is not valid: {_reason(error)}") from error
+        nodes = (*path, anchor.node)
+        if not needs_stand_ins(tuple(node.der for node in nodes)):
+            raise _not_valid(nodes, reason(error)) from error
+        _validate_stand_ins(nodes, now, plugins)
+        return
     # The library may have found a shorter way among certificates of one name.
     if len(path) > 1 and chain == [_load(node.der) for node in (*path, anchor.node)]:
-        _proven.add(key, [node.outline for node in issuers[1:]], _trusting(chain[1], _PROVEN_CA))
+        _proven.add(key, [node.outline for node in issuers[1:]], trusting_proven(chain[1]))
+
+
+def _validate_stand_ins(path: tuple[_Node, ...], now: datetime, plugins: Plugins) -> None:
+    """Validate one path with algorithms that the library does not know.
+
+    :raises CMPError: if it is not valid.
+    """
+    try:
+        leaf, *issuers = stand_ins(tuple(node.der for node in path), plugins)
+        *between, trusted = (decode(x509.Certificate, issuer) for issuer in issuers)
+        verify(trusting(trusted), leaf, between, now, may_warn=True)
+    except UNUSABLE_CERTIFICATE as error:
+        raise _not_valid(path, reason(error)) from error
+    except CMPError as error:
+        raise _not_valid(path, error.detail, error.fail_info, error.hint) from error
 
 
 def _may_warn(node: _Node) -> bool:
     """Whether the library may warn: of a serial number when it reads it, of names when it reports failures."""
     return node.outline.serial_number <= 0 or has_odd_name(node.der)
-
-
-def _verify(trusting: PolicyBuilder, path: Sequence[_Node], now: datetime, *, may_warn: bool) -> VerifiedClient:
-    """What cryptography finds, with a chain from the first certificate to one that is trusted."""
-    leaf, *between = path
-    issuers = [_load(node.der) for node in between]
-    verifier = trusting.time(now).build_client_verifier()
-
-    def verify() -> VerifiedClient:
-        return verifier.verify(x509.load_der_x509_certificate(leaf.der), issuers)
-
-    return quietly(verify) if may_warn else verify()
 
 
 def _check_key(issuer: _Node, plugins: Plugins) -> None:
@@ -326,7 +279,7 @@ def _check_key(issuer: _Node, plugins: Plugins) -> None:
         plugins.key_algorithm_of(issuer.public_key_info).key_type(issuer.public_key_info)
     except CMPError as error:
         raise CMPError(
-            f"the key of the CA certificate {issuer.title} is not accepted: {error.detail}",
+            f"the key of the CA certificate {issuer.outline.title} is not accepted: {error.detail}",
             PKIFailureInfo.BAD_ALG,
             rule=_RULE,
             hint=error.hint,
@@ -336,22 +289,17 @@ def _check_key(issuer: _Node, plugins: Plugins) -> None:
 def _check_validity(node: _Node, now: datetime) -> None:
     not_before, not_after = node.outline.validity_period
     if now > not_after:
-        raise _not_trusted(f"the certificate {node.title} expired at {not_after:%Y-%m-%d %H:%M:%S} UTC")
+        raise _not_trusted(f"the certificate {node.outline.title} expired at {not_after:%Y-%m-%d %H:%M:%S} UTC")
     if now < not_before:
-        raise _not_trusted(f"the certificate {node.title} is valid only from {not_before:%Y-%m-%d %H:%M:%S} UTC")
+        raise _not_trusted(
+            f"the certificate {node.outline.title} is valid only from {not_before:%Y-%m-%d %H:%M:%S} UTC"
+        )
 
 
 def _check_ca(node: _Node) -> None:
     constraints = node.outline.extension(oids.BASIC_CONSTRAINTS)
     if constraints is None or not decode(_BasicConstraints, constraints).ca:
-        raise _not_trusted(f"the certificate {node.title} is not that of a CA")
-
-
-def _reason(error: Exception) -> str:
-    text = quietly(lambda: str(error))
-    for prefix in ("validation failed: ", "candidates exhausted: ", "fatal error: "):
-        text = text.removeprefix(prefix)
-    return text.removeprefix("Python extension validator failed: ValueError: ").partition(" (encountered")[0]
+        raise _not_trusted(f"the certificate {node.outline.title} is not that of a CA")
 
 
 def _no_issuer(node: _Node) -> CMPError:
@@ -360,9 +308,16 @@ def _no_issuer(node: _Node) -> CMPError:
     except CMPError:
         issuer = "which cannot be read"
     return _not_trusted(
-        f"no certificate was found for {issuer!r}, the issuer of the certificate {node.title}",
+        f"no certificate was found for {issuer!r}, the issuer of the certificate {node.outline.title}",
         "add it to the trust anchors, or have the chain sent along",
     )
+
+
+def _not_valid(
+    path: tuple[_Node, ...], why: str, fail_info: PKIFailureInfo = PKIFailureInfo.SIGNER_NOT_TRUSTED, hint: str = ""
+) -> CMPError:
+    titles = ", issued by ".join(node.outline.title for node in path)
+    return CMPError(f"the path of {titles}, is not valid: {why}", fail_info, rule=_RULE, hint=hint)
 
 
 def _not_trusted(detail: str, hint: str = "") -> CMPError:
@@ -377,7 +332,7 @@ def check_digital_signature_usage(certificate: bytes) -> None:
     usage = outline(certificate).extension(oids.KEY_USAGE)
     if usage is not None and not _has_digital_signature(usage):
         raise CMPError(
-            f"the keyUsage of the certificate {_node(certificate).title} has no digitalSignature",
+            f"the keyUsage of the certificate {_node(certificate).outline.title} has no digitalSignature",
             PKIFailureInfo.BAD_MESSAGE_CHECK,
             rule=_RULE,
         )

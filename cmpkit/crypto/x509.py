@@ -40,6 +40,7 @@ from cmpkit.asn1 import (
     decode,
     encode,
     encode_list,
+    parse_tlv,
     read_public_key_info,
     sequence,
     to_tlv,
@@ -47,6 +48,7 @@ from cmpkit.asn1 import (
 from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.crypto.digests import HASH_NAMES, digest
+from cmpkit.crypto.names import format_name
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey, RandomOctets
@@ -119,6 +121,15 @@ class CertificateOutline:
         for extension in self.extensions or ():
             found.setdefault(extension.extn_id, extension.extn_value)
         return found
+
+    @property
+    def title(self) -> str:
+        """The subject, for people; the serial number if it is empty or cannot be read."""
+        try:
+            name = format_name(parse_tlv(self.subject, x509.Name))
+        except CMPError:
+            name = ""
+        return repr(name) if name else f"with serial number {self.serial_number}"
 
     @property
     def validity_period(self) -> tuple[datetime, datetime]:
