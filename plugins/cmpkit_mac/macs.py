@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, Default, Null, sequence
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    GMACParameters,
+    KMACwithSHAKE128Params,
+    KMACwithSHAKE256Params,
+    Null,
+)
 from cmpkit.parts import RandomOctets
 from cmpkit_mac.algorithms import bad_alg, hmac_name
 
@@ -77,14 +83,6 @@ class _HMAC:
         return hmac.digest(key, data, self.hash_name)
 
 
-@sequence
-class _GMACParameters:
-    """GMACParameters (RFC 9044 section 2): ``length`` is that of the MAC in octets."""
-
-    nonce: bytes
-    length: Annotated[int, Default(12)] = 12
-
-
 @dataclass(frozen=True, slots=True)
 class _GMAC:
     """AES-GCM of nothing, with the data as what is only authenticated (NIST SP 800-38D section 3)."""
@@ -101,25 +99,9 @@ class _GMAC:
         return AESGCM(key).encrypt(self.nonce, b"", data)[: self.length]
 
 
-@sequence
-class _KMAC128Params:
-    """KMACwithSHAKE128-params (RFC 8702 section 3.4); the length is in bits."""
-
-    k_mac_output_length: Annotated[int, Default(256)] = 256
-    customization_string: Annotated[bytes, Default(b"")] = b""
-
-
-@sequence
-class _KMAC256Params:
-    """KMACwithSHAKE256-params (RFC 8702 section 3.4); the length is in bits."""
-
-    k_mac_output_length: Annotated[int, Default(512)] = 512
-    customization_string: Annotated[bytes, Default(b"")] = b""
-
-
 _KMAC_PARAMS: dict[ObjectIdentifier, Any] = {
-    oids.KMAC_WITH_SHAKE128: _KMAC128Params,
-    oids.KMAC_WITH_SHAKE256: _KMAC256Params,
+    oids.KMAC_WITH_SHAKE128: KMACwithSHAKE128Params,
+    oids.KMAC_WITH_SHAKE256: KMACwithSHAKE256Params,
 }
 
 
@@ -164,7 +146,7 @@ def read_mac(algorithm: AlgorithmIdentifier) -> Mac:
 
 
 def _read_gmac(algorithm: AlgorithmIdentifier) -> _GMAC:
-    params = algorithm.parse(_GMACParameters)
+    params = algorithm.parse(GMACParameters)
     if len(params.nonce) not in _NONCES:
         raise bad_alg(f"AES-GMAC with a nonce of {len(params.nonce)} octets", "12 octets are usual")
     if params.length not in _TAGS:
@@ -175,9 +157,9 @@ def _read_gmac(algorithm: AlgorithmIdentifier) -> _GMAC:
 def _read_kmac(algorithm: AlgorithmIdentifier) -> _KMAC:
     kind = _KMAC_PARAMS[algorithm.algorithm]
     params = kind() if algorithm.parameters is None else algorithm.parse(kind)
-    length, odd_bits = divmod(params.k_mac_output_length, 8)
+    length, odd_bits = divmod(params.kmac_output_length, 8)
     if odd_bits or length not in _KMAC_OUTPUT:
-        raise bad_alg(f"KMAC of {params.k_mac_output_length} bits", "whole octets, 128 to 1024 bits, are accepted")
+        raise bad_alg(f"KMAC of {params.kmac_output_length} bits", "whole octets, 128 to 1024 bits, are accepted")
     if len(params.customization_string) > _MAX_CUSTOMIZATION:
         raise bad_alg(f"KMAC with a customization string of {len(params.customization_string)} octets")
     # 11 MB, and slow to load: not needed where nobody uses KMAC.
@@ -185,7 +167,7 @@ def _read_kmac(algorithm: AlgorithmIdentifier) -> _KMAC:
         from Cryptodome.Hash import KMAC128, KMAC256  # noqa: PLC0415
     except ImportError as error:  # pragma: no cover - the tests have it
         raise bad_alg("KMAC needs the package pycryptodomex", "pip install 'cmpkit[kmac]'") from error
-    module, strength = (KMAC128, 16) if kind is _KMAC128Params else (KMAC256, 32)
+    module, strength = (KMAC128, 16) if kind is KMACwithSHAKE128Params else (KMAC256, 32)
     return _KMAC(module, strength, length, params.customization_string)
 
 
@@ -196,7 +178,7 @@ def new_mac(name: str, random: RandomOctets) -> AlgorithmIdentifier:
     """
     oid = MAC_NAMES[name]
     if oid in _GMAC_KEYS:
-        return AlgorithmIdentifier(oid, _GMACParameters(nonce=random(_NONCE), length=_TAG))
+        return AlgorithmIdentifier(oid, GMACParameters(nonce=random(_NONCE), length=_TAG))
     # RFC 8702 section 3.4: KMAC without parameters has the usual length and no customization string.
     return AlgorithmIdentifier(oid, None if oid in _KMAC_PARAMS else Null())
 
@@ -209,4 +191,4 @@ def with_fresh_nonce(algorithm: AlgorithmIdentifier, random: RandomOctets) -> Al
     if algorithm.algorithm not in _GMAC_KEYS:
         return algorithm
     length = _read_gmac(algorithm).length
-    return AlgorithmIdentifier(algorithm.algorithm, _GMACParameters(nonce=random(_NONCE), length=length))
+    return AlgorithmIdentifier(algorithm.algorithm, GMACParameters(nonce=random(_NONCE), length=length))
