@@ -25,6 +25,7 @@ ROWS = (
     ("transports",),
     ("endpoints",),
     ("inspection",),
+    ("doctor",),
     ("blocking",),
     ("testing",),
     ("config",),

@@ -12,6 +12,7 @@ from cmpkit.cli.cert import cert_app
 from cmpkit.cli.command import Command
 from cmpkit.cli.crl import crl
 from cmpkit.cli.demo import demo
+from cmpkit.cli.doctor import doctor
 from cmpkit.cli.enroll import certify, enroll
 from cmpkit.cli.info import info
 from cmpkit.cli.init import init
@@ -58,7 +59,7 @@ app.add_typer(secret_app, name="secret")
 app.add_typer(cert_app, name="cert")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)
-for _command in (enroll, certify, update, p10, revoke, info, resume):
+for _command in (enroll, certify, update, p10, revoke, info, doctor, resume):
     app.command(cls=Command)(_command)
 
 

@@ -32,7 +32,7 @@ _RULE = "RFC 9810 sections 4.5 and 5.1.3"
 class AnswerVerifier:
     """Judges the protection of answers.
 
-    :param credentials: what the requests are protected with.
+    :param credentials: what the requests are protected with; ``None`` if they are not.
     :param anchors: DER trust anchors.
     :param pinned: DER of the one certificate that signs answers, if that is known; it may be expired.
     :param expected_sender: the name that signs answers, if that is known.
@@ -41,7 +41,7 @@ class AnswerVerifier:
     """
 
     plugins: Plugins
-    credentials: Credentials
+    credentials: Credentials | None
     anchors: tuple[bytes, ...] = ()
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None

@@ -5,6 +5,7 @@ under an id (:mod:`cmpkit.hookspecs`), objects decide. Everything that may take 
 Every value is immutable. Times are aware datetimes in UTC; durations are seconds; sizes are octets.
 """
 
+from cmpkit.parts.examining import Check, Examination, Layer, RoadExaminer, Verdict
 from cmpkit.parts.identity import (
     Authenticated,
     CertificateRecord,
@@ -79,11 +80,13 @@ __all__ = [
     "CertificateRecord",
     "CertificateRequest",
     "CertificateState",
+    "Check",
     "ClientTransport",
     "ClientTransportFactory",
     "Credential",
     "Disposition",
     "Event",
+    "Examination",
     "Grant",
     "Handler",
     "InfoContext",
@@ -94,6 +97,7 @@ __all__ = [
     "IssuerFactory",
     "KeyAlgorithm",
     "KeyProvider",
+    "Layer",
     "NeedsExchange",
     "Observer",
     "OpenContext",
@@ -108,6 +112,7 @@ __all__ = [
     "Rejected",
     "RevocationRequest",
     "Revoked",
+    "RoadExaminer",
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",
@@ -121,4 +126,5 @@ __all__ = [
     "Transform",
     "TransportOptions",
     "UnitOfWork",
+    "Verdict",
 ]

@@ -9,7 +9,7 @@ from cmpkit.errors import TransportError
 from cmpkit_http.addresses import CMP_PATH, WELL_KNOWN_PATH
 from cmpkit_http.media import CMP_MEDIA_TYPE, CMP_MEDIA_TYPES, media_type
 
-__all__ = ["EXCERPT_OCTETS", "HTTPAnswer"]
+__all__ = ["EXCERPT_OCTETS", "HTTPAnswer", "shown"]
 
 EXCERPT_OCTETS = 64
 """How much of a body is shown in an error."""

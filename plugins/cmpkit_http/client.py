@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import anyio
@@ -11,12 +12,29 @@ import httpx
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import TransportOptions
 from cmpkit_http.addresses import WELL_KNOWN_PATH
-from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer
+from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import CMP_MEDIA_TYPE
 from cmpkit_http.tls import client_context
 
-__all__ = ["HTTPClient"]
+__all__ = ["HTTPClient", "Reply", "read_url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back over HTTP, whatever it is.
+
+    :param body: whole if it is CMP; else its start.
+    :param version: of HTTP, as ``HTTP/1.1``.
+    :param server: the header, empty if there was none.
+    :param kept: whether the server keeps the connection for further requests.
+    """
+
+    head: HTTPAnswer
+    body: bytes
+    version: str
+    server: str
+    kept: bool
 
 
 class HTTPClient:
@@ -30,7 +48,7 @@ class HTTPClient:
     """
 
     def __init__(self, url: str, options: TransportOptions) -> None:
-        self._url = _read_url(url)
+        self._url = read_url(url)
         self._shown_url = _shown(self._url)
         self._options = options
         self._client = _open_client(self._url, options)
@@ -43,15 +61,31 @@ class HTTPClient:
         """
         # OpenSSL's server takes a transaction for aborted if a connection that it was to keep is closed; and h11 closes
         # it, since that server answers with HTTP/1.0. So a server has to show HTTP/1.1 first.
-        headers = {"connection": "keep-alive" if self._persistent else "close"}
+        reply = await self.ask(request, keep=self._persistent)
+        self._persistent = reply.version != "HTTP/1.0"
+        if not reply.head.is_cmp or not reply.body:
+            raise reply.head.error(reply.body)
+        return reply.body
+
+    async def ask(self, request: bytes, *, keep: bool, whole: bool = False) -> Reply:
+        """POST one message, return what comes back, be it CMP or not.
+
+        :param keep: whether the server is asked to keep the connection.
+        :param whole: whether to read all of a body that is no CMP, up to the limit.
+        :raises TransportError: if nothing comes back, or too much.
+        """
+        headers = {"connection": "keep-alive" if keep else "close"}
         with transport_errors(self._shown_url, self._options.timeout), anyio.fail_after(self._options.timeout):
             async with self._client.stream("POST", self._url, content=request, headers=headers) as response:
-                self._persistent = response.http_version != "HTTP/1.0"
-                answer = self._head(response)
-                body = await self._read(response, answer)
-        if not answer.is_cmp or not body:
-            raise answer.error(body)
-        return body
+                head = self._head(response)
+                body = await self._read(response, head, whole=whole)
+        return Reply(
+            head,
+            body,
+            response.http_version,
+            shown(response.headers.get("server", "")),
+            response.http_version != "HTTP/1.0" and response.headers.get("connection", "").lower() != "close",
+        )
 
     def _head(self, response: httpx.Response) -> HTTPAnswer:
         headers = response.headers
@@ -65,9 +99,9 @@ class HTTPClient:
             retry_after=headers.get("retry-after", ""),
         )
 
-    async def _read(self, response: httpx.Response, answer: HTTPAnswer) -> bytes:
+    async def _read(self, response: httpx.Response, answer: HTTPAnswer, *, whole: bool) -> bytes:
         """The body if it is CMP and not too large, of anything else the start."""
-        limit = self._options.max_response_size if answer.is_cmp else EXCERPT_OCTETS
+        limit = self._options.max_response_size if answer.is_cmp or whole else EXCERPT_OCTETS
         body = bytearray()
         # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
         with anyio.CancelScope() as scope:
@@ -84,7 +118,11 @@ class HTTPClient:
         await self._client.aclose()
 
 
-def _read_url(url: str) -> httpx.URL:
+def read_url(url: str) -> httpx.URL:
+    """The address of a server; without a path, ``/.well-known/cmp`` is meant.
+
+    :raises ConfigurationError: if it cannot be used.
+    """
     try:
         parts = urlsplit(url)
         if not parts.hostname or parts.port == 0:

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Handler, TransportOptions
+from cmpkit.parts import ClientTransport, Examination, Handler, TransportOptions
 from cmpkit_http.app import CMPApplication
 from cmpkit_http.listening import ListenAddress, open_sockets
 
@@ -33,6 +33,12 @@ class HTTPClients:
         from cmpkit_http.client import HTTPClient  # noqa: PLC0415
 
         return HTTPClient(url, options)
+
+    async def examine(self, url: str, examination: Examination) -> str | None:
+        """Name, connection, TLS, HTTP and paths; see :meth:`cmpkit.parts.RoadExaminer.examine`."""
+        from cmpkit_http.examining import examine_http  # noqa: PLC0415
+
+        return await examine_http(url, examination)
 
 
 class HTTPServer:

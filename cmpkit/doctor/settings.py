@@ -1,0 +1,85 @@
+"""What to type for a server: the options of ``cmpkit`` and of ``openssl cmp`` that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from cmpkit.crypto.names import format_name
+from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.parts import Check
+
+__all__ = ["Settings", "settings_for", "shown_url", "slashed_name"]
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client needs for a server besides its own credentials and trust anchors.
+
+    :param cmpkit: the URL, and options of each client command.
+    :param openssl: options of ``openssl cmp``; none for a road that it does not have.
+    """
+
+    cmpkit: tuple[str, ...]
+    openssl: tuple[str, ...]
+
+
+def settings_for(url: str, checks: Iterable[Check], options: ClientOptions, recipient: x509.Name | None) -> Settings:
+    """The settings that the checks found, and those that they were made with.
+
+    :param url: where CMP answers.
+    :param recipient: the name of the server, for who has no certificate that names it.
+    """
+    found = (*_given(options), *((check.cmpkit, check.openssl) for check in checks))
+    cmpkit = dict.fromkeys(words for words, _ in found)
+    openssl = dict.fromkeys(words for _, words in found)
+    named = ("-recipient", slashed_name(recipient)) if recipient is not None else ()
+    road = _openssl_road(url)
+    return Settings(
+        cmpkit=(shown_url(url), *(word for option in cmpkit for word in option)),
+        openssl=(*road, *named, *(word for option in openssl for word in option)) if road else (),
+    )
+
+
+def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Whom to believe, as the options say it."""
+    for name in sorted(options.tolerances):
+        yield ("--tolerate", name), ()
+    if options.expected_sender is not None:
+        sender = options.expected_sender
+        yield ("--expect-sender", format_name(sender)), ("-expect_sender", slashed_name(sender))
+    if options.pinned is not None:
+        yield ("--srvcert", "FILE"), ("-srvcert", "FILE")
+    if options.unprotected_errors:
+        yield ("--unprotected-errors",), ("-unprotected_errors",)
+
+
+def _openssl_road(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS:
+        return ()
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    road = ("-server", f"{host}:{parts.port or _PORTS[parts.scheme]}", "-path", parts.path.lstrip("/") or "/")
+    return (*road, "-tls_used") if parts.scheme == "https" else road
+
+
+def shown_url(url: str) -> str:
+    """The URL without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def slashed_name(name: x509.Name) -> str:
+    """The name as OpenSSL's options take it: ``/O=Example/CN=device``."""
+    return "".join("/" + "+".join(map(_attribute, rdn)) for rdn in name.rdns)
+
+
+def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = attribute.value if isinstance(attribute.value, str) else attribute.value.hex()
+    escaped = "".join(f"\\{character}" if character in "\\/+" else character for character in value)
+    return f"{attribute.rfc4514_attribute_name}={escaped}"
