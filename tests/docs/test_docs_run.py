@@ -6,17 +6,26 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT, RUNNABLE, SHELLS, Block, find_pages, read_blocks
+from pages import ROOT, RUNNABLE, SHELLS, Block, find_pages, read_blocks, read_tutorial
 from reader import Command, Reader, as_pattern, environment, put_tables, read_commands
 
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in find_pages()]
-RUN = [parameter for parameter in PAGES if any(block.runs for block in read_blocks(parameter.values[0]))]
+RUN = [
+    parameter
+    for parameter in PAGES
+    if "tutorial" not in parameter.values[0].parts and any(block.runs for block in read_blocks(parameter.values[0]))
+]
 
 
 @pytest.mark.parametrize("page", RUN)
 def test_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     with environment(tmp_path):
         Reader(tmp_path, read_blocks(page)).follow()
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    with environment(tmp_path):
+        Reader(tmp_path, read_tutorial()).follow()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from pages import ROOT, find_pages, read_blocks
+from pages import ROOT, Block, find_pages, read_blocks, read_tutorial
 from reader import Reader, environment
 
 from .conftest import OpenSSL
 
 PAGES = [
-    pytest.param(page, id=str(page.relative_to(ROOT)))
+    pytest.param(read_blocks(page), id=str(page.relative_to(ROOT)))
     for page in find_pages()
-    if any(block.runs and block.openssl is not None for block in read_blocks(page))
+    if "tutorial" not in page.parts and any(block.runs and block.openssl is not None for block in read_blocks(page))
 ]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_does_what_it_says_with_openssl(page: Path, openssl: OpenSSL, tmp_path: Path) -> None:
+@pytest.mark.parametrize("blocks", [*PAGES, pytest.param(read_tutorial(), id="docs/tutorial")])
+def test_page_does_what_it_says_with_openssl(blocks: Sequence[Block], openssl: OpenSSL, tmp_path: Path) -> None:
     programs, home = tmp_path / "bin", tmp_path / "home"
     programs.mkdir()
     home.mkdir()
@@ -27,7 +28,7 @@ def test_page_does_what_it_says_with_openssl(page: Path, openssl: OpenSSL, tmp_p
     (programs / "openssl").chmod(0o755)
     version = tuple(map(int, re.findall(r"\d+", openssl.version)))
     with environment(home, programs):
-        Reader(home, read_blocks(page), version).follow()
+        Reader(home, blocks, version).follow()
 
 
 def test_options_of_openssl_that_the_errors_name_are_there(any_openssl: OpenSSL) -> None:

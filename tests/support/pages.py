@@ -15,6 +15,8 @@ HTML comments before a block, which no reader sees, say what a test must know ab
     The block is the text of this file. A configuration file is then checked with ``cmpkit serve --check``.
 ``tables into: NAME``
     Its TOML tables are put into this file, in place of those of the same name.
+``server prints``
+    What the program that runs on prints at last.
 ``unchecked``
     The configuration needs a plugin that the page brings, so the page checks it itself, if it does.
 ``setup``
@@ -31,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUNNABLE = ("console", "python", "toml")
 SHELLS = ("sh", "bash", "shell")
-NOTES = ("not run", "needs openssl", "exit status", "background", "file", "tables into", "unchecked")
+NOTES = ("not run", "needs openssl", "exit status", "background", "file", "tables into", "server prints", "unchecked")
 README_COMMANDS = ("command one", "command two", "end")
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|:{3,})(?P<language>\S*)")
@@ -65,7 +67,9 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether there is something to run, or to write into a file."""
-        return "not run" not in self.notes and (self.language in RUNNABLE or "file" in self.notes)
+        return "not run" not in self.notes and (
+            self.language in RUNNABLE or bool({"file", "server prints"} & set(self.notes))
+        )
 
 
 def find_pages() -> list[Path]:
@@ -111,3 +115,11 @@ def _note(text: str, where: str) -> tuple[str, str]:
         if text == key or text.startswith((f"{key}: ", f"{key} ")):
             return key, text.removeprefix(key).lstrip(": ")
     raise AssertionError(f"{where}: {text!r} is no note that the tests know")
+
+
+def read_tutorial() -> list[Block]:
+    """The blocks of the tutorial: its pages are one story, told in the order of the index."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [ROOT / "docs" / f"{name}.md" for name in re.findall(r"^tutorial/.+$", index, re.MULTILINE)]
+    assert sorted(pages) == sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+    return [block for page in pages for block in read_blocks(page)]

@@ -171,16 +171,19 @@ class Reader:
     def follow(self) -> int:
         """Run what there is to run; how many blocks that were."""
         done = 0
+        failure = ""
         try:
             for block in self._blocks:
                 if block.runs and self._can_run(block):
                     self._follow(block)
                     done += 1
         except (AssertionError, SystemExit, OSError) as error:
-            pytest.fail(f"{block.where}: {error}", pytrace=False)
+            failure = f"{block.where}: {error}"
         finally:
             for running in reversed(self._running):
                 running.stop()
+        if failure:
+            pytest.fail(failure, pytrace=False)
         return done
 
     def _can_run(self, block: Block) -> bool:
@@ -198,6 +201,8 @@ class Reader:
             name = block.notes["tables into"]
             path = self._home / name
             path.write_text(put_tables(path.read_text(), text))
+        elif "server prints" in block.notes:
+            self._running[-1].wait_for(as_pattern(text.splitlines()))
         elif block.language == "python":
             self._run_program(text, block.line)
         else:
