@@ -9,6 +9,7 @@ from cryptography import x509
 
 from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
 from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.elements import name_choice
 from cmpkit.asn1.primitives import TLV, Explicit, IA5String, Implicit, PrintableString, Variant
 from cmpkit.asn1.show import show
 from cmpkit.caching import cached_property
@@ -54,6 +55,7 @@ GeneralName: TypeAlias = (
     | Annotated[Variant[x509.ObjectIdentifier, Literal["registered_id"]], Implicit(8)]
 )
 """A name: ``.tag`` says of which kind, ``.value`` holds it. x400Address is not known."""
+name_choice(GeneralName, "GeneralName")
 
 
 @sequence

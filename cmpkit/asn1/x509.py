@@ -13,6 +13,7 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
 from cmpkit.asn1.codec import encode, parse_tlv
 from cmpkit.asn1.declare import sequence
+from cmpkit.asn1.elements import name_choice
 from cmpkit.asn1.primitives import (
     TLV,
     BitString,
@@ -45,6 +46,7 @@ __all__ = [
 
 Time: TypeAlias = UTCTime | GeneralizedTime
 """UTCTime through 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5)."""
+name_choice(Time, "Time")
 
 
 @sequence

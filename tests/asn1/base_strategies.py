@@ -92,3 +92,4 @@ general_names: st.SearchStrategy[Any] = st.one_of(
     octets.map(lambda name: Variant(name, "ip_address")),
     object_identifiers.map(lambda name: Variant(name, "registered_id")),
 )
+named_general_names = general_names.filter(lambda name: name.tag != "directory_name" or name.value.rdns)

@@ -7,9 +7,9 @@ from typing import Any
 from base_strategies import (
     bit_strings,
     distinguished_names,
-    general_names,
     generalized_times,
     integers,
+    named_general_names,
     object_identifiers,
     octets,
     optional,
@@ -165,5 +165,7 @@ one_asymmetric_keys = st.builds(
 enc_keys_with_id = st.builds(
     asn1.EncKeyWithID,
     private_key=one_asymmetric_keys,
-    identifier=optional(tagged("string", texts) | tagged("general_name", general_names.map(asn1.encode_general_name))),
+    identifier=optional(
+        tagged("string", texts) | tagged("general_name", named_general_names.map(asn1.encode_general_name))
+    ),
 )

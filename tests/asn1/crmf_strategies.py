@@ -6,6 +6,7 @@ from base_strategies import (
     bit_strings,
     general_names,
     integers,
+    named_general_names,
     names_in_templates,
     object_identifiers,
     octets,
@@ -79,7 +80,7 @@ cert_req_msgs = st.builds(
 single_pub_infos = st.builds(
     asn1.SinglePubInfo,
     pub_method=st.integers(0, 3),
-    pub_location=optional(general_names.filter(lambda name: name.tag != "directory_name" or name.value.rdns)),
+    pub_location=optional(named_general_names),
 )
 publication_infos = st.builds(
     asn1.PKIPublicationInfo, action=st.integers(0, 1), pub_infos=optional(some(single_pub_infos))
