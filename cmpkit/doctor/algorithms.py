@@ -19,7 +19,7 @@ __all__ = ["describe_algorithm", "examine_macs"]
 _NAMES = {
     value: name.lower().replace("_", "-") for name, value in vars(oids).items() if isinstance(value, ObjectIdentifier)
 } | {oids.HMAC_SHA1_RFC4210: "hmac-sha1"}
-_ASKED = ("hmac-sha256", "hmac-sha512", "hmac-sha3-256", "aes256-gmac", "kmac256")
+_ASKED = ("hmac-sha256", "hmac-sha512", "hmac-sha3-256", "aes256-gmac", "kmac256", "pbmac1-hmac-sha256")
 """One MAC of each family; a server that has one mostly has its sisters."""
 
 
@@ -65,7 +65,7 @@ async def examine_macs(prober: Prober, report: Report) -> None:
 def _macs(plugins: Plugins) -> Iterator[tuple[str, AlgorithmIdentifier]]:
     for part in plugins.all("protection"):
         for name in getattr(part, "macs", ()):
-            if name.endswith(_ASKED):
+            if name in _ASKED:
                 yield name, part.new_algorithm(name, secrets.token_bytes)
 
 

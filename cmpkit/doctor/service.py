@@ -8,7 +8,7 @@ from cmpkit import oids
 from cmpkit.asn1 import InfoTypeAndValue
 from cmpkit.doctor.probing import CA_CERTS, Exchange, Prober, Report
 from cmpkit.enums import PVNO, PKIFailureInfo
-from cmpkit.inspection.findings import Severity, find_faults
+from cmpkit.inspection.findings import Finding, Severity, find_faults
 from cmpkit.parts import Check, Layer, Verdict
 
 __all__ = ["examine_clock", "examine_credentials", "examine_information", "examine_rules", "examine_versions"]
@@ -114,7 +114,7 @@ def examine_rules(prober: Prober, report: Report) -> None:
         if exchange.answer is None:
             continue
         for finding in find_faults(exchange.answer, answer_to=exchange.request):
-            fault = finding.severity is Severity.FAULT and exchange.usual
+            fault = finding.severity is Severity.FAULT and _counts(finding, exchange)
             detail = f"{exchange.answer.body.type.wire_name}: {finding.detail}"
             detail += f" ({finding.rule})" if finding.rule else ""
             verdict = Verdict.BAD if fault else Verdict.WARNING
@@ -125,3 +125,12 @@ def examine_rules(prober: Prober, report: Report) -> None:
     if not found:
         answers = sum(exchange.answer is not None for exchange in prober.exchanges)
         report(Check("rules", Layer.TRUST, Verdict.GOOD, f"none is broken by the {answers} answers"))
+
+
+def _counts(finding: Finding, exchange: Exchange) -> bool:
+    """Whether clients meet this fault: not where it was tried what the server makes of an odd question.
+
+    Who asks without protection may get an answer without.
+    """
+    asked_so = exchange.request.protection is None and finding.fail_info is PKIFailureInfo.BAD_MESSAGE_CHECK
+    return exchange.usual and not asked_so
