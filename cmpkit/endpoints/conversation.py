@@ -294,8 +294,9 @@ class Conversation:
         try:
             value = cert_hash(transaction.certificate, self.plugins)
         except CMPError:
-            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18).
-            hash_alg, value = AlgorithmIdentifier(oids.SHA512), hashlib.sha512(transaction.certificate).digest()
+            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL takes,
+            # and the only one that its server understands.
+            hash_alg, value = AlgorithmIdentifier(oids.SHA256), hashlib.sha256(transaction.certificate).digest()
         return decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
 
     def examine(self, transaction: ClientTransaction, *, granted_with_mods: bool) -> tuple[bytes, ...]:

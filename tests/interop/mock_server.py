@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
     from .conftest import OpenSSL
 
+KEY_TYPES = {
+    "p256": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "rsa2048": ("rsa:2048",),
+    "brainpoolp256r1": ("ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"),
+    "ed25519": ("ed25519",),
+    "ed448": ("ed448",),
+    "mldsa65": ("ML-DSA-65",),
+}
+"""What openssl req -newkey wants for each."""
+
 SECRET = "correct horse"
 
 
@@ -39,13 +49,13 @@ class MockPKI:
         return SigningCredentials(self.certificate(name), self.key(name, plugins))
 
 
-def make_pki(openssl: OpenSSL, folder: Path, key_type: str) -> MockPKI:
+def make_pki(openssl: OpenSSL, folder: Path, key_type: str, *, authority: str = "p256") -> MockPKI:
     """Everything made by OpenSSL itself.
 
-    :param key_type: of the device: ``p256`` or ``rsa2048``.
+    :param key_type: of the device.
+    :param authority: type of the keys of CA and server.
     """
     (folder / "req.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
-    kinds = {"p256": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "rsa2048": ("-newkey", "rsa:2048")}
     extensions = {
         "ca": "basicConstraints=critical,CA:true",
         "server": "extendedKeyUsage=cmcCA",
@@ -53,10 +63,10 @@ def make_pki(openssl: OpenSSL, folder: Path, key_type: str) -> MockPKI:
         "given": "keyUsage=digitalSignature",
     }
     for name, extension in extensions.items():
-        kind = kinds["p256" if name in ("ca", "server") else key_type]
+        kind = KEY_TYPES[authority if name in ("ca", "server") else key_type]
         issuer = () if name == "ca" else ("-CA", folder / "ca.pem", "-CAkey", folder / "ca.key")
         openssl.run(
-            *("req", "-x509", "-nodes", "-days", "30", *kind, "-config", folder / "req.cnf"),
+            *("req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, "-config", folder / "req.cnf"),
             *("-subj", f"/O=Mock/CN={name}", "-addext", extension, *issuer),
             *("-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"),
         )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served import Served, cmpkit, make_server_directory, served
+from served import Served, make_server_directory, served
 
 from .conftest import OpenSSL
-
-PBM = ("-digest", "sha256", "-mac", "hmacWithSHA256")
+from .openssl_device import PBM, Device
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -22,49 +20,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-class Device:
-    """One device with OpenSSL's client."""
-
-    def __init__(self, openssl: OpenSSL, server: Served, folder: Path, name: str, key_type: str) -> None:
-        self.openssl, self.server, self.folder, self.name = openssl, server, folder, name
-        self.key_type = key_type
-        self.serial = 0
-
-    def make_key(self, name: str) -> Path:
-        path = self.folder / f"{name}.key"
-        kind = {"p256": ("EC", "ec_paramgen_curve:P-256"), "rsa2048": ("RSA", "rsa_keygen_bits:2048")}[self.key_type]
-        self.openssl.run("genpkey", "-algorithm", kind[0], "-pkeyopt", kind[1], "-out", path)
-        return path
-
-    def cmp(self, command: str, *options: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        host = self.server.url.removeprefix("http://").split("/")[0]
-        where = ("-server", host, "-path", self.server.path, "-trusted", self.server.trust)
-        return self.openssl.run("cmp", "-config", "", "-cmd", command, *where, *options, check=check)
-
-    def by_secret(self, secret: str) -> tuple[object, ...]:
-        return ("-ref", self.name, "-secret", f"pass:{secret}", *PBM)
-
-    def by(self, certificate: str, key: str | None = None) -> tuple[object, ...]:
-        """Protection by a certificate; the chain that came with it lies beside."""
-        return (
-            *("-cert", self.folder / f"{certificate}.pem", "-key", self.folder / f"{key or certificate}.key"),
-            *("-untrusted", self.server.directory / "issuing.pem"),
-        )
-
-    def verify(self, certificate: str, *options: object) -> bool:
-        """Whether OpenSSL finds a path from the certificate to the trust anchor."""
-        done = self.openssl.run(
-            *("verify", "-CAfile", self.server.trust, "-untrusted", self.server.directory / "issuing.pem"),
-            *(*options, self.folder / f"{certificate}.pem"),
-            check=False,
-        )
-        return done.returncode == 0
-
-    def subject(self, certificate: str) -> str:
-        path = self.folder / f"{certificate}.pem"
-        return self.openssl.run("x509", "-in", path, "-noout", "-subject", "-nameopt", "RFC2253").stdout.strip()
-
-
 @pytest.fixture(params=["p256", "rsa2048"])
 def device(request: pytest.FixtureRequest, openssl: OpenSSL, server: Served, tmp_path: Path) -> Device:
     """A device under a name of its own, for all of them share a server."""
@@ -73,67 +28,7 @@ def device(request: pytest.FixtureRequest, openssl: OpenSSL, server: Served, tmp
 
 @pytest.mark.parametrize("confirm", [(), ("-implicit_confirm",)], ids=["confirmed", "implicitly-confirmed"])
 def test_a_device_lives_from_ir_to_rr(device: Device, confirm: tuple[str, ...]) -> None:
-    folder = device.folder
-    subject = f"/CN={device.name}"
-    secret = device.server.add_secret(device.name)
-
-    device.make_key("first")
-    chain = ("-chainout", folder / "chain.pem", "-cacertsout", folder / "capubs.pem")
-    device.cmp(
-        "ir",
-        *device.by_secret(secret),
-        *("-newkey", folder / "first.key", "-subject", subject, "-certout", folder / "first.pem"),
-        *(*chain, *confirm),
-    )
-    assert device.verify("first")
-    assert device.subject("first") == f"subject=CN={device.name}"
-
-    device.make_key("second")
-    device.cmp(
-        *("kur", *device.by("first"), "-newkey", folder / "second.key", "-certout", folder / "second.pem", *confirm)
-    )
-    assert device.verify("second")
-    assert device.subject("second") == f"subject=CN={device.name}"
-
-    device.make_key("third")
-    device.cmp(
-        *("cr", *device.by("second"), "-newkey", folder / "third.key", "-subject", subject),
-        *("-certout", folder / "third.pem", *confirm),
-    )
-    assert device.verify("third")
-
-    device.make_key("fourth")
-    device.openssl.run(
-        *("req", "-new", "-config", _request_config(folder), "-key", folder / "fourth.key", "-subj", subject),
-        *("-out", folder / "fourth.csr"),
-    )
-    device.cmp("p10cr", *device.by("third"), "-csr", folder / "fourth.csr", "-certout", folder / "fourth.pem", *confirm)
-    assert device.verify("fourth")
-
-    got = ("-infotype", "caCerts")
-    if not device.openssl.version.startswith("3.0."):
-        got += ("-cacertsout", folder / "told.pem")
-    device.cmp("genm", *device.by("fourth"), *map(str, got))
-
-    crl = folder / "crl.pem"
-    cmpkit("crl", "--config", device.server.config, "--out", crl)
-    assert device.verify("second", "-crl_check", "-CRLfile", crl)
-    device.cmp("rr", *device.by("second"), "-oldcert", folder / "second.pem", "-revreason", 1)
-    cmpkit("crl", "--config", device.server.config, "--out", crl)
-    assert not device.verify("second", "-crl_check", "-CRLfile", crl)
-    assert device.verify("third", "-crl_check", "-CRLfile", crl)
-    refused = device.cmp(
-        *("kur", *device.by("second"), "-newkey", folder / "first.key", "-certout", folder / "never.pem"), check=False
-    )
-    assert refused.returncode != 0
-    assert "certRevoked" in refused.stdout + refused.stderr
-    assert not (folder / "never.pem").exists()
-
-
-def _request_config(folder: Path) -> Path:
-    path = folder / "req.cnf"
-    path.write_text("[req]\ndistinguished_name = dn\n[dn]\n")
-    return path
+    device.live(*confirm)
 
 
 class TestRefusals:
