@@ -41,6 +41,16 @@ class CredentialOptions:
 
     ref: Annotated[str | None, _option("--ref", "Reference of the shared secret.", _WHO, "REF")] = None
     secret: Annotated[str | None, _option("--secret", "Where the shared secret is.", _WHO, _SOURCE)] = None
+    mac: Annotated[
+        str | None,
+        _option(
+            "--mac",
+            "MAC under the shared secret: hmac-sha512, aes256-gmac, kmac256, pbmac1-hmac-sha256 ...; "
+            "default: hmac-sha256.",
+            _WHO,
+            "NAME",
+        ),
+    ] = None
     cert: Annotated[
         Path | None,
         _option("--cert", "Certificate that protects requests, then those above it (PEM or DER).", _WHO, "FILE"),

@@ -20,6 +20,7 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.protector import mac_names
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret, TransportOptions
 
@@ -150,6 +151,7 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
         pinned=pinned,
         expected_sender=_name(trust.expect_sender),
         unprotected_errors=trust.unprotected_errors,
+        mac=_mac(job, plugins),
         tolerances=_tolerances(trust.tolerate, plugins),
         adopt_ca_pubs=job.request.adopt_ca_pubs,
         state=job.state,
@@ -162,6 +164,18 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
             proxy=transfer.proxy,
         ),
     )
+
+
+def _mac(job: Job, plugins: Plugins) -> str | None:
+    mac = job.credentials.mac
+    if mac is None:
+        return None
+    if job.credentials.secret is None:
+        raise ConfigurationError("--mac is for messages under a shared secret", hint="give --ref and --secret, too")
+    known = mac_names(plugins)
+    if mac not in known:
+        raise ConfigurationError(f"--mac: there is no {mac}", hint=f"there are: {', '.join(known) or 'none'}")
+    return mac
 
 
 def _tolerances(names: Sequence[str] | None, plugins: Plugins) -> frozenset[str]:

@@ -65,6 +65,8 @@ class ClientOptions:
     :param pinned: DER of the one certificate that signs answers; it may be expired.
     :param expected_sender: the name that signs answers.
     :param unprotected_errors: take refusals without good protection as they are. They may be forged.
+    :param mac: the MAC for messages under a shared secret: ``hmac-sha512``, ``aes256-gmac``, ``pbmac1-hmac-sha256`` ...
+        (:func:`cmpkit.endpoints.protector.mac_names`); ``None`` takes HMAC-SHA256 in PasswordBasedMac.
     :param tolerances: names of what answers may do beyond the default, for the protection parts: ``hmac-sha1``.
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
@@ -84,6 +86,7 @@ class ClientOptions:
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
     unprotected_errors: bool = False
+    mac: str | None = None
     tolerances: frozenset[str] = frozenset()
     adopt_ca_pubs: bool = False
     state: Path | None = None
@@ -196,7 +199,11 @@ class Conversation:
         """The protected message, and the octets to send, which are its own unless they are transformed."""
         transaction, by_certificate = step.transaction, isinstance(self.credentials, SigningCredentials)
         protection, algorithm, key = protection_for(
-            self.credentials, self.plugins, self._earlier_mac(transaction), random=self.options.random
+            self.credentials,
+            self.plugins,
+            self._earlier_mac(transaction),
+            mac=self.options.mac,
+            random=self.options.random,
         )
         if isinstance(self.credentials, SigningCredentials):
             kid, extra_certs = self.credentials.key_identifier, self.credentials.extra_certs

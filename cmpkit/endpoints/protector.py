@@ -23,10 +23,11 @@ from cmpkit.caching import cached_property
 from cmpkit.crypto.protection import find_protection, mac_protection
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
-from cmpkit.parts import Credential, Protection, RandomOctets, SharedSecret
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import Credential, Protection, RandomOctets, SecretProtection, SharedSecret
 from cmpkit.plugins import Plugins
 
-__all__ = ["Protector", "protection_for", "seal"]
+__all__ = ["Protector", "mac_names", "protection_for", "seal"]
 
 
 def protection_for(
@@ -34,18 +35,38 @@ def protection_for(
     plugins: Plugins,
     like: AlgorithmIdentifier | None = None,
     *,
+    mac: str | None = None,
     random: RandomOctets = secrets.token_bytes,
 ) -> tuple[Protection, AlgorithmIdentifier, Any]:
     """The protection part, the protectionAlg and the key for these credentials.
 
     :param like: what the peer used, to answer a MAC in kind.
+    :param mac: the MAC to begin with under a shared secret: one of :func:`mac_names`; ``None`` takes the usual one.
     :param random: where the random octets of new parameters come from.
+    :raises ConfigurationError: if there is no such MAC.
     """
     if isinstance(credentials, SigningCredentials):
         algorithm = credentials.key.signature_algorithm
         return find_protection(plugins, algorithm.algorithm), algorithm, credentials.key
+    if like is None and mac is not None:
+        chosen = _find_mac(plugins, mac)
+        return chosen, chosen.new_algorithm(mac, random), credentials
     part = find_protection(plugins, like.algorithm) if like is not None else mac_protection(plugins)
     return part, part.algorithm(credentials, like, random=random), credentials
+
+
+def mac_names(plugins: Plugins) -> tuple[str, ...]:
+    """The names of the MACs that messages under a shared secret can begin with."""
+    return tuple(name for part in plugins.all("protection") for name in getattr(part, "macs", ()))
+
+
+def _find_mac(plugins: Plugins, mac: str) -> SecretProtection:
+    for part in plugins.all("protection"):
+        if mac in getattr(part, "macs", ()):
+            return part  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"there is no MAC {mac!r}", hint=f"there are: {', '.join(mac_names(plugins)) or 'none'}; see: cmpkit plugins"
+    )
 
 
 async def seal(

@@ -125,7 +125,8 @@ class KeyAlgorithm(Protocol):
         """The hash (a hashlib name) for the certHash of a certificate that is signed by ``algorithm``.
 
         SHAKE128 gives 32 octets and SHAKE256 gives 64 (:func:`cmpkit.crypto.digests.digest`). ``None`` means that the
-        algorithm implies none, so that certConf must name one with hashAlg. RFC 9810 section 5.3.18, RFC 9481 section 3.
+        algorithm implies none, so that certConf must name one with hashAlg (RFC 9810 section 5.3.18, RFC 9481 section
+        3).
         """
 
 

@@ -49,17 +49,15 @@ MAC_NAMES: Final = {
 
 
 class Mac(Protocol):
-    """A MAC with its parameters.
-
-    :ivar hash_name: hashlib name of the hash that it is made of; empty for those that are made of none.
-    :ivar usual_key: octets of the key where nothing says how long it is.
-    """
+    """A MAC with its parameters."""
 
     @property
-    def hash_name(self) -> str: ...
+    def hash_name(self) -> str:
+        """The hashlib name of the hash that it is made of; empty for one that is made of none."""
 
     @property
-    def usual_key(self) -> int: ...
+    def usual_key(self) -> int:
+        """Octets of the key where nothing says how long it is."""
 
     def fit_key(self, length: int) -> int:
         """The length of key next to ``length`` octets that it can take, no shorter one if there is a choice."""
