@@ -26,6 +26,10 @@ key = "file:keys/issuing.key.pem"
 # key_password = "file:PATH"           # or "env:NAME", if the key is encrypted
 crl_validity = "7d"
 # crl_urls = ["http://crl.example/ca.crl"]   # where the CRL will be published: goes into every certificate
+# The new key of the root CA, once it was replaced: tells those who trust the old one.
+# new_with_new = "new-with-new.pem"
+# new_with_old = "new-with-old.pem"
+# old_with_new = "old-with-new.pem"
 
 # Signs the answers to requests that are not protected by a shared secret.
 [signer]

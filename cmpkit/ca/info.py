@@ -1,16 +1,50 @@
-"""What a genm may ask of a CA: its certificates and its CRL (RFC 9810 section 5.3.19)."""
+"""What a genm may ask of a CA (RFC 9810 section 5.3.19, RFC 9483 section 4.3)."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import TLV, InfoTypeAndValue, encode_list
+from cmpkit.asn1 import (
+    TLV,
+    AttributeTypeAndValue,
+    CertificateWire,
+    CertReqTemplateContent,
+    CertTemplate,
+    CRLSource,
+    CRLStatus,
+    GeneralName,
+    IA5String,
+    InfoTypeAndValue,
+    RootCaKeyUpdateContent,
+    decode,
+    decode_list,
+    distinguished_name,
+    encode,
+    encode_list,
+    parse_tlv,
+    to_tlv,
+)
+from cmpkit.crypto.crls import source_names
+from cmpkit.crypto.names import names_match, read_name
+from cmpkit.crypto.root_update import is_update_of
+from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import InfoContext
+from cmpkit.parts import InfoContext, RequestTemplate
 
-__all__ = ["CACertificatesInfo", "CurrentCRLInfo"]
+__all__ = [
+    "CACertificatesInfo",
+    "CRLStatusListInfo",
+    "CertReqTemplateInfo",
+    "CurrentCRLInfo",
+    "RootCACertInfo",
+]
+
+_MAX_SOURCES = 16
 
 
 def _check_absent(value: TLV | None, name: str, rule: str) -> None:
@@ -41,3 +75,96 @@ class CurrentCRLInfo:
         """The list."""
         _check_absent(value, self.name, "RFC 9810 section 5.3.19.6")
         return InfoTypeAndValue(self.oid, await context.issuer.crl(now=context.now))
+
+
+class RootCACertInfo:
+    """rootCaCert: the new key of a root CA, for who has the old one (RFC 9810 section 5.3.19.15)."""
+
+    oid: ObjectIdentifier = oids.ROOT_CA_CERT
+    name = "rootCaCert"
+
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+        """rootCaKeyUpdate; nothing if that root has no newer key here."""
+        root = None if value is None else encode(parse_tlv(value, CertificateWire))
+        update = await context.issuer.root_key_update()
+        if update is None or (root is not None and not is_update_of(update, root)):
+            return InfoTypeAndValue(oids.ROOT_CA_KEY_UPDATE)
+        content = RootCaKeyUpdateContent(
+            new_with_new=decode(CertificateWire, update.new_with_new),
+            new_with_old=_certificate(update.new_with_old),
+            old_with_new=_certificate(update.old_with_new),
+        )
+        return InfoTypeAndValue(oids.ROOT_CA_KEY_UPDATE, content)
+
+
+def _certificate(der: bytes | None) -> CertificateWire | None:
+    return None if der is None else decode(CertificateWire, der)
+
+
+class CertReqTemplateInfo:
+    """certReqTemplate: what a request should ask for (RFC 9810 section 5.3.19.16)."""
+
+    oid: ObjectIdentifier = oids.CERT_REQ_TEMPLATE
+    name = "certReqTemplate"
+
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+        """The template of the profile that certProfile names, else of the one that the sender gets."""
+        _check_absent(value, self.name, "RFC 9810 section 5.3.19.16")
+        if context.policy is None:
+            return InfoTypeAndValue(self.oid)
+        template = await context.policy.request_template(context.profile, context.auth, now=context.now)
+        return InfoTypeAndValue(self.oid, _template_content(template))
+
+
+def _template_content(template: RequestTemplate) -> CertReqTemplateContent:
+    controls = [
+        *(AttributeTypeAndValue(type=oids.ALG_ID, value=to_tlv(item)) for item in template.key_algorithms),
+        *(AttributeTypeAndValue(type=oids.RSA_KEY_LEN, value=to_tlv(bits)) for bits in template.rsa_key_lengths),
+    ]
+    return CertReqTemplateContent(
+        cert_template=CertTemplate(subject=template.subject, extensions=list(template.extensions) or None),
+        key_spec=controls or None,
+    )
+
+
+class CRLStatusListInfo:
+    """crlStatusList: the CRL, if there is a newer one than the sender has (RFC 9810 section 5.3.19.17)."""
+
+    oid: ObjectIdentifier = oids.CRL_STATUS_LIST
+    name = "crlStatusList"
+
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+        """crls; nothing if the sender has the newest, or asks for those of others. No address is looked up (R-185)."""
+        rule = "RFC 9810 section 5.3.19.17"
+        statuses = [] if value is None else decode_list(CRLStatus, encode(value))
+        if not 1 <= len(statuses) <= _MAX_SOURCES:
+            raise CMPError(
+                f"{len(statuses)} CRLs are asked for, 1 to {_MAX_SOURCES} may be",
+                PKIFailureInfo.BAD_DATA_FORMAT,
+                rule=rule,
+            )
+        authority = await context.issuer.ca_certificates()
+        name = read_name(outline(authority[0]).subject_der)
+        wanted = [status for status in statuses if _is_ours(status.source, name, context.issuer.crl_urls)]
+        if not wanted:
+            return InfoTypeAndValue(oids.CRLS)
+        crl = await context.issuer.crl(now=context.now)
+        made = x509.load_der_x509_crl(crl).last_update_utc
+        newer = any(_is_newer(made, status) for status in wanted)
+        return InfoTypeAndValue(oids.CRLS, encode_list([crl]) if newer else None)
+
+
+def _is_newer(made: datetime, status: CRLStatus) -> bool:
+    return status.this_update is None or made > status.this_update.as_datetime()
+
+
+def _is_ours(source: CRLSource, issuer: x509.Name, urls: tuple[str, ...]) -> bool:
+    """Whether a source is our CRL, by the name of its issuer or by an address that our certificates have."""
+    return any(_names_us(name, issuer, urls) for name in source_names(source))
+
+
+def _names_us(name: GeneralName, issuer: x509.Name, urls: tuple[str, ...]) -> bool:
+    if isinstance(name.value, IA5String) and name.tag == "uniform_resource_identifier":
+        return name.value.as_str() in urls
+    known = distinguished_name(name)
+    return known is not None and names_match(known, issuer)

@@ -37,6 +37,7 @@ from cmpkit.parts import (
     Rejected,
     RevocationRequest,
     Revoked,
+    RootKeyUpdate,
     Store,
 )
 
@@ -68,6 +69,7 @@ class LocalIssuer:
 
     :param crl_validity: from thisUpdate to nextUpdate of its CRLs.
     :param crl_urls: where its CRL can be fetched, for the certificates it issues.
+    :param root_update: the new key of the root CA above, for those who trust the old one.
     :param random: where serial numbers come from.
     :raises ConfigurationError: if the key is not that of the certificate.
     """
@@ -84,6 +86,7 @@ class LocalIssuer:
         *,
         crl_validity: timedelta = timedelta(days=7),
         crl_urls: Sequence[str] = (),
+        root_update: RootKeyUpdate | None = None,
         random: RandomOctets = secrets.token_bytes,
     ) -> None:
         if key.public_key_info != certificate.public_key_info:
@@ -96,6 +99,8 @@ class LocalIssuer:
         self._store = store
         self._profiles = profiles
         self._random = random
+        self.crl_urls = tuple(crl_urls)
+        self._root_update = root_update
         self._crl = CRLMaker(certificate, key, store, validity=crl_validity)
         self._fixed_extensions = tuple(_issuer_extensions(certificate, crl_urls))
 
@@ -178,6 +183,10 @@ class LocalIssuer:
     async def crl(self, *, now: datetime) -> bytes:
         """The current CRL; it lists everything whose revocation was stored before."""
         return await self._crl.current(now)
+
+    async def root_key_update(self) -> RootKeyUpdate | None:
+        """What the operator put into the configuration."""
+        return self._root_update
 
 
 def _issuer_extensions(certificate: IssuerCertificate, crl_urls: Sequence[str]) -> list[Extension]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from cmpkit.ca.certificates import read_issuer_certificate
+from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.settings import Duration, Settings, naming, read_settings
 from cmpkit.ca.sources import load_key, read_certificates
+from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import OpenContext
+from cmpkit.parts import OpenContext, RootKeyUpdate
 
 __all__ = ["IssuerSettings", "open_local_issuer"]
 
@@ -28,6 +29,10 @@ class IssuerSettings(Settings):
     :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
     :param crl_validity: from thisUpdate to nextUpdate.
     :param crl_urls: where the CRL can be fetched; in every certificate.
+    :param new_with_new: file with the new certificate of the root CA, once its key was replaced (RFC 9810 section 4.4):
+        who asks for rootCaCert gets it.
+    :param new_with_old: file with the new key, signed by the old one.
+    :param old_with_new: file with the old key, signed by the new one.
     """
 
     certificate: str
@@ -35,6 +40,17 @@ class IssuerSettings(Settings):
     key_password: str | None = None
     crl_validity: Duration = timedelta(days=7)
     crl_urls: tuple[str, ...] = Field(default=())
+    new_with_new: str | None = None
+    new_with_old: str | None = None
+    old_with_new: str | None = None
+
+    @model_validator(mode="after")
+    def _check_root_update(self) -> IssuerSettings:
+        if (self.new_with_new is None) != (self.new_with_old is None) or (self.old_with_new and not self.new_with_new):
+            raise ValueError(
+                "new_with_new and new_with_old belong together, and old_with_new may be added (RFC 9483 section 4.3.2)"
+            )
+        return self
 
     @field_validator("crl_urls")
     @classmethod
@@ -59,6 +75,7 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
         )
     with naming("[issuer] certificate"):
         certificate = read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
+    root_update = await _root_update(settings, certificate, context)
     with naming("[issuer] key"):
         key = await load_key(settings.key, settings.key_password, context.directory, context.plugins)
         return LocalIssuer(
@@ -68,4 +85,35 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             context.profiles,
             crl_validity=settings.crl_validity,
             crl_urls=settings.crl_urls,
+            root_update=root_update,
         )
+
+
+async def _root_update(
+    settings: IssuerSettings, certificate: IssuerCertificate, context: OpenContext
+) -> RootKeyUpdate | None:
+    """The certificates of a root CA whose key was replaced, if they hold together.
+
+    :raises ConfigurationError: naming the one that does not.
+    """
+    new_with_new = await _one_certificate("new_with_new", settings.new_with_new, context)
+    if new_with_new is None:
+        return None
+    update = RootKeyUpdate(
+        new_with_new,
+        await _one_certificate("new_with_old", settings.new_with_old, context),
+        await _one_certificate("old_with_new", settings.old_with_new, context),
+    )
+    top = certificate.all[-1]
+    # The CA may be under the old root still, or under the new one already.
+    old_root = top if is_self_issued(top) and is_update_of(update, top) else None
+    with naming("[issuer] new_with_new"):
+        check_root_update(update, old_root, plugins=context.plugins)
+    return update
+
+
+async def _one_certificate(key: str, file: str | None, context: OpenContext) -> bytes | None:
+    if file is None:
+        return None
+    with naming(f"[issuer] {key}"):
+        return (await read_certificates(file, context.directory))[0]

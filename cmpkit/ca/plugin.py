@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cmpkit.ca.info import CACertificatesInfo, CurrentCRLInfo
+from cmpkit.ca.info import (
+    CACertificatesInfo,
+    CertReqTemplateInfo,
+    CRLStatusListInfo,
+    CurrentCRLInfo,
+    RootCACertInfo,
+)
 from cmpkit.ca.secrets import StoredSecrets
 from cmpkit.errors import ConfigurationError
 from cmpkit.hookspecs import hookimpl
@@ -101,5 +107,5 @@ def cmpkit_secret_sources() -> Iterable[SecretSourceFactory]:
 
 @hookimpl
 def cmpkit_info_types() -> Iterable[InfoType]:
-    """caCerts and currentCRL."""
-    return [CACertificatesInfo(), CurrentCRLInfo()]
+    """The support messages of RFC 9483 section 4.3, and currentCRL."""
+    return [CACertificatesInfo(), CurrentCRLInfo(), RootCACertInfo(), CertReqTemplateInfo(), CRLStatusListInfo()]

@@ -30,6 +30,7 @@ from cmpkit.parts import (
     CertificateState,
     Grant,
     ProtectionKind,
+    RequestTemplate,
     RevocationRequest,
 )
 
@@ -121,15 +122,36 @@ class DefaultPolicy:
                 "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
             )
 
+    async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
+        """Names that are granted, and what the profile says; see :meth:`cmpkit.parts.Policy.request_template`."""
+        await self.authorize(BodyType.GENM, auth, now=now)
+        if auth.record is not None:
+            template = self._own_profile(profile, auth, auth.record).template(auth)
+            names = _own_names(auth.record)
+            extensions = template.extensions if names is None else (*template.extensions, names)
+            return replace(template, subject=_own_subject(auth.record), extensions=extensions)
+        if auth.grant is None:
+            return self._find_profile(profile or self._settings.default_profile).template(auth)
+        template = self._granted_profile(profile, auth, auth.grant).template(auth)
+        return template if template.subject is not None else replace(template, subject=auth.grant.subject)
+
+    def _granted_profile(self, asked: str | None, auth: Authenticated, grant: Grant) -> CertificateProfile:
+        if grant.profile is not None and asked not in (None, grant.profile):
+            raise _refusal(
+                f"the secret of {auth.identity!r} is for the profile {grant.profile}, not for {asked}",
+                hint="make one with: cmpkit secret add --profile",
+            )
+        return self._find_profile(asked or grant.profile or self._settings.default_profile)
+
+    def _own_profile(self, asked: str | None, auth: Authenticated, own: CertificateRecord) -> CertificateProfile:
+        if asked not in (None, own.profile):
+            raise _refusal(f"{auth.identity!r} has a certificate of profile {own.profile}, and asks for one of {asked}")
+        return self._find_profile(own.profile)
+
     def _granted_request(
         self, request: CertificateRequest, auth: Authenticated, grant: Grant, now: datetime
     ) -> CertificateRequest:
-        if grant.profile is not None and request.profile not in (None, grant.profile):
-            raise _refusal(
-                f"the secret of {auth.identity!r} is for the profile {grant.profile}, not for {request.profile}",
-                hint="make one with: cmpkit secret add --profile",
-            )
-        profile = self._find_profile(request.profile or grant.profile or self._settings.default_profile)
+        profile = self._granted_profile(request.profile, auth, grant)
         request = request.under(profile.name)
         return request if grant.subject is None else _with_subject(request, auth, grant.subject, profile, now)
 
@@ -144,10 +166,7 @@ class DefaultPolicy:
                 "sign with the certificate that is to be updated",
                 fail_info=PKIFailureInfo.BAD_CERT_ID,
             )
-        if request.profile not in (None, own.profile):
-            raise _refusal(
-                f"{auth.identity!r} has a certificate of profile {own.profile}, and asks for one of {request.profile}"
-            )
+        profile = self._own_profile(request.profile, auth, own)
         if request.public_key_info == certificate_public_key_info(own.der) and not self._settings.allow_key_reuse:
             raise _refusal(
                 "the key of the certificate is to be used again",
@@ -159,7 +178,7 @@ class DefaultPolicy:
         fail_info = PKIFailureInfo.BAD_CERT_TEMPLATE if updating else PKIFailureInfo.NOT_AUTHORIZED
         return replace(
             request,
-            profile=self._find_profile(own.profile).name,
+            profile=profile.name,
             subject=_same_subject(request, own, fail_info),
             extensions=_same_names(request, own, fail_info),
             old_certificate=own if updating else None,
@@ -241,8 +260,18 @@ def _with_subject(
     )
 
 
+def _own_subject(own: CertificateRecord) -> x509.Name:
+    return x509.load_der_x509_certificate(own.der).subject
+
+
+def _own_names(own: CertificateRecord) -> Extension | None:
+    """The subjectAltName of the sender's certificate."""
+    extensions = decode(CertificateWire, own.der).tbs.extensions or ()
+    return next((item for item in extensions if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME), None)
+
+
 def _same_subject(request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo) -> x509.Name:
-    subject = x509.load_der_x509_certificate(own.der).subject
+    subject = _own_subject(own)
     asked = request.subject
     if asked is not None and asked.rdns and not names_match(asked, subject):
         raise _refusal(
@@ -258,14 +287,7 @@ def _same_names(
     request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo
 ) -> tuple[Extension, ...]:
     """The extensions asked for, with the subjectAltName of the sender's certificate."""
-    current = next(
-        (
-            item
-            for item in decode(CertificateWire, own.der).tbs.extensions or ()
-            if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME
-        ),
-        None,
-    )
+    current = _own_names(own)
     asked = read_alternative_names(request.extensions)
     if asked is None:
         return request.extensions if current is None else (*request.extensions, current)

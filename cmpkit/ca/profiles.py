@@ -27,11 +27,12 @@ from cmpkit.ca.extensions import (
 )
 from cmpkit.ca.settings import Duration, Settings, read_settings
 from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
+from cmpkit.crypto.key_specs import key_specifications
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import extension
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import Authenticated, CertificateRequest
+from cmpkit.parts import Authenticated, CertificateRequest, RequestTemplate
 from cmpkit.plugins import Plugins
 
 __all__ = ["ISSUER_EXTENSIONS", "ConfiguredProfile", "ProfileSettings", "load_profile"]
@@ -200,6 +201,19 @@ class ConfiguredProfile:
             or (request.not_after is not None and request.not_after.replace(microsecond=0) != not_after)
         )
         return subject, given, not_before, not_after, modified
+
+    def template(self, auth: Authenticated) -> RequestTemplate:
+        """Names, usages and keys; see :meth:`cmpkit.parts.CertificateProfile.template`."""
+        known = auth.record is None and "ra" not in auth.roles
+        names = [_name_der(name.render(auth.identity)) for name in self._names] if known else []
+        given = (self._key_usage, self._extended_key_usage, alternative_names_extension(names) if names else None)
+        algorithms, rsa_lengths = key_specifications(self._settings.key_types or (), self._plugins)
+        return RequestTemplate(
+            subject=self._subject.render(auth.identity) if known and self._subject is not None else None,
+            extensions=tuple(item for item in given if item is not None),
+            key_algorithms=algorithms,
+            rsa_key_lengths=rsa_lengths,
+        )
 
     def _refuse(self, detail: str, fail_info: PKIFailureInfo, rule: str = "", hint: str = "") -> CMPError:
         return CMPError(f"profile {self.name}: {detail}", fail_info, rule=rule, hint=hint)

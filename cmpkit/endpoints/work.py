@@ -115,7 +115,7 @@ class Workshop:
         return await self.issuer.revoke(need.request, auth, now=now)
 
     async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
-        context = InfoContext(self.issuer, auth, now)
+        context = InfoContext(self.issuer, auth, now, need.profile, self.policy)
         if not need.questions:
             return await self._tell_all(context)
         answers, unknown = [], []
@@ -137,7 +137,7 @@ class Workshop:
                 answers.append(await part.answer(None, context))
             except CMPError as error:
                 _log.debug("not told unasked: %s", error)
-        return tuple(answers)
+        return tuple(answer for answer in answers if answer.info_value is not None)
 
 
 _WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {

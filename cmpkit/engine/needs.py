@@ -87,9 +87,11 @@ class Inform:
     """The answers to what a genm asks. Answered by a tuple of InfoTypeAndValue, unsupportedOIDs included.
 
     :param questions: none means "all you like" (RFC 9810 section 5.3.19).
+    :param profile: the certificate profile that they are about, if one is named (RFC 9483 section 4.3.3).
     """
 
     questions: tuple[InfoTypeAndValue, ...]
+    profile: str | None = None
 
 
 Need: TypeAlias = Authorize | CheckProof | Issue | FindCertificate | Confirm | Revoke | Inform

@@ -30,8 +30,10 @@ from cmpkit.parts.issuing import (
     Pending,
     Policy,
     Rejected,
+    RequestTemplate,
     RevocationRequest,
     Revoked,
+    RootKeyUpdate,
 )
 from cmpkit.parts.keys import (
     KeyAlgorithm,
@@ -41,6 +43,7 @@ from cmpkit.parts.keys import (
     Protection,
     ProtectionKind,
     RandomOctets,
+    SecretProtection,
     SharedSecret,
 )
 from cmpkit.parts.opening import (
@@ -110,9 +113,12 @@ __all__ = [
     "ProtectionKind",
     "RandomOctets",
     "Rejected",
+    "RequestTemplate",
     "RevocationRequest",
     "Revoked",
     "RoadExaminer",
+    "RootKeyUpdate",
+    "SecretProtection",
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",

@@ -11,7 +11,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import TLV, InfoTypeAndValue
 from cmpkit.parts.identity import Authenticated
-from cmpkit.parts.issuing import Issuer
+from cmpkit.parts.issuing import Issuer, Policy
 
 __all__ = [
     "Event",
@@ -23,11 +23,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class InfoContext:
-    """What an info type may ask to find its answer."""
+    """What an info type may ask to find its answer.
+
+    :param profile: the certificate profile that the question is about (certProfile, or the label of the address).
+    :param policy: says what the sender may have; ``None`` where nobody does.
+    """
 
     issuer: Issuer
     auth: Authenticated
     now: datetime
+    profile: str | None = None
+    policy: Policy | None = None
 
 
 class InfoType(Protocol):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cryptography import x509
 
-from cmpkit.asn1 import Extension
+from cmpkit.asn1 import AlgorithmIdentifier, Extension
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError
 from cmpkit.parts.identity import Authenticated, CertificateRecord, CertificateState
@@ -22,8 +22,10 @@ __all__ = [
     "Pending",
     "Policy",
     "Rejected",
+    "RequestTemplate",
     "RevocationRequest",
     "Revoked",
+    "RootKeyUpdate",
 ]
 
 
@@ -131,15 +133,49 @@ class Revoked:
     change: CertificateChange
 
 
+@dataclass(frozen=True, slots=True)
+class RootKeyUpdate:
+    """The new key of a root CA, in certificates that tie it to the old one (RFC 9810 section 4.4); all are DER.
+
+    :param new_with_new: the new root certificate, signed by itself.
+    :param new_with_old: the new key, signed by the old one: what those who trust the old one believe it by.
+    :param old_with_new: the old key, signed by the new one, for those who trust the new one only.
+    """
+
+    new_with_new: bytes
+    new_with_old: bytes | None = None
+    old_with_new: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """What a request should ask for (RFC 9483 section 4.3.3).
+
+    :param subject: the subject; ``None`` leaves it to the requester.
+    :param extensions: the extensions.
+    :param key_algorithms: the kinds of keys that are certified besides RSA; with ``rsa_key_lengths`` empty, too, every
+        kind may be.
+    :param rsa_key_lengths: bits of the RSA keys that are.
+    """
+
+    subject: x509.Name | None = None
+    extensions: tuple[Extension, ...] = ()
+    key_algorithms: tuple[AlgorithmIdentifier, ...] = ()
+    rsa_key_lengths: tuple[int, ...] = ()
+
+
 class Issuer(Protocol):
     """Issues and revokes; values in, values out, so that it may live in another process or on another host.
 
     :attr:`local` says that nothing outlives a call but its result: the core stores that with everything else of the
     transaction. Before a call of one that is not local, the core commits an :class:`Intent` with the idempotency key.
+
+    :ivar crl_urls: where its CRL can be fetched, as its certificates say.
     """
 
     name: str
     local: bool
+    crl_urls: tuple[str, ...]
 
     async def issue(
         self, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
@@ -160,6 +196,9 @@ class Issuer(Protocol):
     async def crl(self, *, now: datetime) -> bytes:
         """DER of the current CRL."""
 
+    async def root_key_update(self) -> RootKeyUpdate | None:
+        """The newest key of the root CA, if it changed and those who trust the old one are to learn of it."""
+
 
 class CertificateProfile(Protocol):
     """What a certificate gets, and what may be asked for."""
@@ -172,6 +211,12 @@ class CertificateProfile(Protocol):
         """Subject, extensions, notBefore, notAfter, and whether anything asked for was changed.
 
         :raises CMPError: badCertTemplate, badAlg or notAuthorized if the profile does not allow it.
+        """
+
+    def template(self, auth: Authenticated) -> RequestTemplate:
+        """What this requester should ask for, to get just that.
+
+        :raises CMPError: badCertTemplate if the profile has no names for it.
         """
 
 
@@ -200,4 +245,11 @@ class Policy(Protocol):
         """Whether this sender may revoke that certificate.
 
         :raises CMPError: notAuthorized if not.
+        """
+
+    async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
+        """What this sender should ask for in a request for a certificate.
+
+        :param profile: the profile that it names, or ``None``.
+        :raises CMPError: notAuthorized, badCertTemplate ... if it may not have certificates of that profile.
         """

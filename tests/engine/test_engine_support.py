@@ -22,6 +22,7 @@ from .scene import (
     by_certificate,
     by_mac,
     cert_conf,
+    cert_profile,
     certificate,
     genm,
     ir,
@@ -93,6 +94,22 @@ class TestInformation:
         parts = Parts()
         answer(message(genm()), parts=parts)
         assert parts.of(Inform) == [Inform(())]
+
+    def test_the_profile_that_the_header_or_the_address_names_goes_with_the_questions(self) -> None:
+        question = InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)
+        named = cert_profile("device")
+        for asked, options in (
+            (message(genm(question), general_info=[named]), {}),
+            (message(genm(question)), {"profile": "device"}),
+        ):
+            parts = Parts()
+            answer(asked, parts=parts, **options)
+            assert parts.of(Inform) == [Inform((question,), "device")]
+
+    def test_two_profiles_are_too_many(self) -> None:
+        named = cert_profile("device", "server")
+        with pytest.raises(CMPError, match="2 names"):
+            answer(message(genm(InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)), general_info=[named]))
 
     def test_who_may_not_ask_is_refused_by_error(self) -> None:
         with pytest.raises(CMPError, match="not you"):

@@ -1,0 +1,130 @@
+"""Which CRL is meant, by its issuer or its distribution point (RFC 9810 section 5.3.19.17)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from cryptography import x509
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    BitString,
+    CRLSource,
+    CRLStatus,
+    Default,
+    DistributionPointName,
+    GeneralizedTime,
+    GeneralName,
+    GeneralNames,
+    Implicit,
+    Time,
+    UTCTime,
+    Variant,
+    decode,
+    decode_list,
+    directory_name,
+    make_element,
+    read_element,
+    sequence,
+)
+from cmpkit.crypto.names import read_name
+from cmpkit.crypto.x509 import outline
+from cmpkit.errors import CMPError, ConfigurationError
+
+__all__ = ["crl_status", "load_crl", "source_names"]
+
+_FIRST_GENERALIZED_YEAR = 2050
+
+
+@sequence
+class _DistributionPoint:
+    """RFC 5280 section 4.2.1.13."""
+
+    distribution_point: Annotated[DistributionPointName | None, Implicit(0)] = None
+    reasons: Annotated[BitString | None, Implicit(1)] = None
+    crl_issuer: Annotated[list[GeneralName] | None, Implicit(2)] = None
+
+
+@sequence
+class _IssuingDistributionPoint:
+    """RFC 5280 section 5.2.5."""
+
+    distribution_point: Annotated[DistributionPointName | None, Implicit(0)] = None
+    only_contains_user_certs: Annotated[bool, Implicit(1), Default(False)] = False
+    only_contains_ca_certs: Annotated[bool, Implicit(2), Default(False)] = False
+    only_some_reasons: Annotated[BitString | None, Implicit(3)] = None
+    indirect_crl: Annotated[bool, Implicit(4), Default(False)] = False
+    only_contains_attribute_certs: Annotated[bool, Implicit(5), Default(False)] = False
+
+
+def load_crl(data: bytes) -> x509.CertificateRevocationList:
+    """A CRL from PEM or DER.
+
+    :raises ConfigurationError: if it is none.
+    """
+    try:
+        if data.lstrip().startswith(b"-----BEGIN"):
+            return x509.load_pem_x509_crl(data)
+        return x509.load_der_x509_crl(data)
+    except ValueError as error:
+        raise ConfigurationError(f"no CRL: {error}", hint="give one in PEM or DER") from error
+
+
+def crl_status(certificate: bytes | None, crl: x509.CertificateRevocationList | None) -> CRLStatus:
+    """The CRL that has the say about a certificate, or the next one after a CRL.
+
+    It is named by the distribution point in the certificate or in the CRL, else by its issuer.
+
+    :param certificate: DER.
+    :param crl: the CRL that is there already: only a newer one is wanted.
+    :raises ConfigurationError: if neither is given, or the certificate cannot be read.
+    """
+    if certificate is not None:
+        source = _source_of_certificate(certificate)
+    elif crl is not None:
+        source = _source(_point_of_crl(crl), crl.issuer)
+    else:
+        raise ConfigurationError("neither a certificate nor a CRL says which CRL is wanted", hint="give one of them")
+    return CRLStatus(source=source, this_update=None if crl is None else _time(crl.last_update_utc))
+
+
+def _source(point: DistributionPointName | None, issuer: x509.Name) -> CRLSource:
+    if point is not None:
+        return Variant(point, "dpn")
+    return Variant(make_element([directory_name(issuer)], GeneralNames), "issuer")
+
+
+def source_names(source: CRLSource) -> list[GeneralName]:
+    """The names of a CRL source; none for a distribution point that is named relative to its issuer.
+
+    :raises CMPError: badDataFormat if they cannot be read.
+    """
+    if isinstance(source.value, DistributionPointName):
+        return source.value.full_name or []
+    names: list[GeneralName] = read_element(source.value, GeneralNames)
+    return names
+
+
+def _source_of_certificate(certificate: bytes) -> CRLSource:
+    try:
+        found = outline(certificate)
+        value = found.extension(oids.CRL_DISTRIBUTION_POINTS)
+        points = [] if value is None else decode_list(_DistributionPoint, value)
+        named = (point.distribution_point for point in points if point.distribution_point is not None)
+        return _source(next(named, None), read_name(found.issuer_der))
+    except CMPError as error:
+        raise ConfigurationError(f"the certificate whose CRL is wanted cannot be read: {error.detail}") from error
+
+
+def _point_of_crl(crl: x509.CertificateRevocationList) -> DistributionPointName | None:
+    try:
+        extension = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+    except x509.ExtensionNotFound:
+        return None
+    return decode(_IssuingDistributionPoint, extension.value.public_bytes()).distribution_point
+
+
+def _time(moment: datetime) -> Time:
+    """UTCTime through 2049, GeneralizedTime after (RFC 5280 section 5.1.2.4)."""
+    return UTCTime(moment) if moment.year < _FIRST_GENERALIZED_YEAR else GeneralizedTime(moment)
