@@ -130,10 +130,12 @@ from cmpkit.asn1.names import (
     AnotherName,
     EDIPartyName,
     GeneralName,
+    RDNSequence,
     decode_general_name,
     directory_name,
     distinguished_name,
     encode_general_name,
+    read_name,
 )
 from cmpkit.asn1.pop import (
     Challenge,
@@ -296,6 +298,7 @@ __all__ = [
     "PollReq",
     "PrintableString",
     "ProofOfPossession",
+    "RDNSequence",
     "RSAESOAEPParams",
     "RSASSAPSSParams",
     "Rand",
@@ -341,6 +344,7 @@ __all__ = [
     "name_of_kind",
     "parse_tlv",
     "read_element",
+    "read_name",
     "read_public_key_info",
     "read_value",
     "sequence",

@@ -27,6 +27,7 @@ from cmpkit.errors import CMPError
 __all__ = [
     "MAX_OPEN_SEQUENCE",
     "READERS",
+    "KeptElements",
     "OpenSequence",
     "bad_format",
     "decode",
@@ -50,7 +51,42 @@ READERS: dict[Any, Callable[[bytes], Any]] = {}
 """How the kinds are read that hazmat.asn1 does not read alone."""
 
 
-class OpenSequence(FrozenList[TLV]):
+class KeptElements(FrozenList[TLV]):
+    """A SEQUENCE that is kept as a list of its elements, because that is how hazmat.asn1 reads and writes it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_elements(cls, elements: list[TLV]) -> typing.Self:
+        """Wrap what was decoded.
+
+        :raises ValueError: if there cannot be such elements.
+        """
+        self = cls.__new__(cls)
+        list.__init__(self, elements)
+        return self
+
+    def __init_subclass__(cls) -> None:
+        READERS[cls] = cls._from_der
+
+    @classmethod
+    def _from_der(cls, der: bytes) -> typing.Self:
+        return cls.from_elements(hazmat.decode_der(_Elements, der_wrap(0x30, der)).elements)
+
+    def _to_der(self) -> bytes:
+        return der_wrap(0x30, b"".join(map(hazmat.encode_der, self)))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._to_der() == other._to_der()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self._to_der())
+
+
+class OpenSequence(KeptElements):
     """``SEQUENCE { OID, ANY DEFINED BY OID OPTIONAL }``: an identifier and a value that depends on it.
 
     It is an immutable list of one or two elements, because that is how hazmat.asn1 reads and writes such a sequence.
@@ -69,9 +105,6 @@ class OpenSequence(FrozenList[TLV]):
         super().__init__((_oid_tlv(oid),) if value is None else (_oid_tlv(oid), to_tlv(value)))
         object.__setattr__(self, "oid", oid)
 
-    def __init_subclass__(cls) -> None:
-        READERS[cls] = cls._from_der
-
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name}")
 
@@ -83,8 +116,7 @@ class OpenSequence(FrozenList[TLV]):
         """
         if not 1 <= len(elements) <= MAX_OPEN_SEQUENCE:
             raise ValueError(f"{cls.__name__} has {len(elements)} elements, expected an OID and at most one more")
-        self = cls.__new__(cls)
-        list.__init__(self, elements)
+        self = super().from_elements(elements)
         object.__setattr__(self, "oid", _read_oid(elements[0]))
         return self
 
@@ -110,22 +142,6 @@ class OpenSequence(FrozenList[TLV]):
         :raises CMPError: badDataFormat if there is none, or it does not fit.
         """
         return decode_list(kind, encode(self.parse(TLV)))
-
-    @classmethod
-    def _from_der(cls, der: bytes) -> typing.Self:
-        return cls.from_elements(hazmat.decode_der(_Elements, der_wrap(0x30, der)).elements)
-
-    def _to_der(self) -> bytes:
-        return der_wrap(0x30, b"".join(map(hazmat.encode_der, self)))
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._to_der() == other._to_der()
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(self._to_der())
 
     def __repr__(self) -> str:
         value = "" if self.value is None else f", {show(self.value)}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1.algorithms import AlgorithmIdentifier, SubjectPublicKeyInfo
 from cmpkit.asn1.codec import decode, encode, to_tlv
 from cmpkit.asn1.declare import sequence
-from cmpkit.asn1.names import GeneralName
+from cmpkit.asn1.names import GeneralName, RDNSequence
 from cmpkit.asn1.pop import ProofOfPossession
 from cmpkit.asn1.primitives import TLV, BitString, Explicit, GeneralizedTime, Holds, Implicit, NonEmpty, UTCTime
 from cmpkit.asn1.show import show
@@ -66,14 +65,17 @@ class OptionalValidity:
 
 @sequence
 class CertTemplate:
-    """What the certificate should say (RFC 4211 section 5); each field may be absent."""
+    """What the certificate should say (RFC 4211 section 5); each field may be absent.
+
+    Names are read when they are asked for: most devices ask for the name that they have already.
+    """
 
     version: Annotated[int | None, Implicit(0)] = None
     serial_number: Annotated[int | None, Implicit(1)] = None
     signing_alg: Annotated[AlgorithmIdentifier | None, Implicit(2)] = None
-    issuer: Annotated[x509.Name | None, Explicit(3)] = None
+    issuer: Annotated[RDNSequence | None, Explicit(3)] = None
     validity: Annotated[OptionalValidity | None, Implicit(4)] = None
-    subject: Annotated[x509.Name | None, Explicit(5)] = None
+    subject: Annotated[RDNSequence | None, Explicit(5)] = None
     public_key: Annotated[SubjectPublicKeyInfo | None, Implicit(6)] = None
     issuer_uid: Annotated[BitString | None, Implicit(7)] = None
     subject_uid: Annotated[BitString | None, Implicit(8)] = None

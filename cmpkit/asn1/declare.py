@@ -1,6 +1,6 @@
 """Declared classes: :func:`sequence` turns a class with annotations into an immutable ASN.1 SEQUENCE.
 
-The classes of hazmat.asn1 are mutable, without equality and repr, and know neither :class:`OpenSequence` nor fields
+The classes of hazmat.asn1 are mutable, without equality and repr, and know neither :class:`KeptElements` nor fields
 that are read later. A declared class is a hazmat.asn1 class where it can be; one with :class:`Unread` fields has such a
 class beside it, its *wire class*.
 """
@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import READERS, OpenSequence, decode_with_names, encode
+from cmpkit.asn1.codec import READERS, KeptElements, decode_with_names, encode
 from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, Secret, SetOf, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
 
@@ -32,7 +32,7 @@ Converter = Callable[[Any], Any]
 def sequence(cls: type[T]) -> type[T]:
     """Declare an ASN.1 SEQUENCE: keyword-only, frozen, with equality (same class, same DER), hash and repr.
 
-    Fields may be :class:`OpenSequence` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
+    Fields may be :class:`KeptElements` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
     :class:`Holds`, :class:`Secret` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields
     cannot be a field of another. A method ``_check`` of the class is called for each new value, and raises ValueError.
     """
@@ -136,8 +136,8 @@ def _is_secret(hint: Any) -> bool:
     return typing.get_origin(hint) is Annotated and Secret in hint.__metadata__
 
 
-def _is_open(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, OpenSequence)
+def _is_kept(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, KeptElements)
 
 
 def _is_union(hint: Any) -> bool:
@@ -161,7 +161,7 @@ def _wire_type(hint: Any) -> Any:
     """The annotation that hazmat.asn1 understands for one of ours."""
     if _unread(hint):
         return TLV
-    if _is_open(hint):
+    if _is_kept(hint):
         return list[TLV]
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -187,7 +187,7 @@ def _converter(hint: Any) -> Converter | None:
     if typing.get_origin(hint) is Annotated:
         inner = _converter(args[0])
         return _not_empty(inner) if NonEmpty in hint.__metadata__ and inner else inner
-    if _is_open(hint):
+    if _is_kept(hint):
         return lambda value: value if type(value) is hint else hint.from_elements(value)
     if typing.get_origin(hint) is list:
         return _frozen(_converter(args[0]))

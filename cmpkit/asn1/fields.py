@@ -16,7 +16,7 @@ from cmpkit.asn1.crmf import AttributeTypeAndValue
 from cmpkit.asn1.elements import is_choice, read_element
 from cmpkit.asn1.kinds import OpenValue, kind_of_value
 from cmpkit.asn1.message import PKIMessage
-from cmpkit.asn1.names import UnreadGeneralName
+from cmpkit.asn1.names import RDNSequence, UnreadGeneralName
 from cmpkit.asn1.primitives import TLV, Holds, Secret, SetOf, Variant
 from cmpkit.asn1.recipients import OtherKeyAttribute
 from cmpkit.asn1.x509 import CMPCertificate
@@ -179,6 +179,8 @@ def _opened(value: Any, hint: Any) -> tuple[Any, CMPError | None]:
     """A value whose unread elements are read where its declaration says what they hold; and the first that failed."""
     if isinstance(value, TLV):
         return _read(value, hint)
+    if isinstance(value, RDNSequence):
+        return _named(value)
     if type(value) is Variant:
         part, fault = _opened(value.value, _alternative_of(hint, value.tag))
         return Variant(part, value.tag), fault
@@ -198,6 +200,13 @@ def _read(element: TLV, hint: Any) -> tuple[Any, CMPError | None]:
         return read_element(element, kind), None
     except CMPError as error:
         return element, error
+
+
+def _named(value: RDNSequence) -> tuple[Any, CMPError | None]:
+    try:
+        return value.name, None
+    except CMPError as error:
+        return value, error
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:

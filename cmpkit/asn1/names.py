@@ -7,25 +7,69 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from cryptography import x509
 
-from cmpkit.asn1.codec import decode, der_wrap, encode, to_tlv
+from cmpkit.asn1.codec import KeptElements, decode, der_wrap, encode, to_tlv
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.elements import name_choice
 from cmpkit.asn1.primitives import TLV, Explicit, IA5String, Implicit, PrintableString, Variant
 from cmpkit.asn1.show import show
-from cmpkit.caching import cached_property
+from cmpkit.caching import cached_property, keep_last
 from cmpkit.errors import CMPError
 
 __all__ = [
     "AnotherName",
     "EDIPartyName",
     "GeneralName",
+    "RDNSequence",
     "UnreadGeneralName",
     "decode_general_name",
     "directory_name",
     "distinguished_name",
     "encode_general_name",
     "keep_general_name",
+    "read_name",
 ]
+
+
+@keep_last
+def read_name(der: bytes) -> x509.Name:
+    """A name from its DER; the last ones are kept, for each is looked at several times while one message is answered.
+
+    :raises CMPError: badDataFormat if it is none.
+    """
+    return decode(x509.Name, der)
+
+
+class RDNSequence(KeptElements):
+    """A distinguished name that keeps its octets and is read when it is asked for (RFC 5280 section 4.1.2.4)."""
+
+    @classmethod
+    def of(cls, name: x509.Name) -> RDNSequence:
+        """From the name as value.
+
+        :raises CMPError: systemFailure if it cannot be encoded.
+        """
+        kept = decode(cls, encode(name))
+        kept.__dict__["name"] = name
+        return kept
+
+    @cached_property
+    def der(self) -> bytes:
+        """DER of the name."""
+        return encode(self)
+
+    @cached_property
+    def name(self) -> x509.Name:
+        """The name itself.
+
+        :raises CMPError: badDataFormat if it cannot be read.
+        """
+        return read_name(self.der)
+
+    def __repr__(self) -> str:
+        try:
+            return show(self.name)
+        except CMPError:
+            return "<unreadable>"
 
 
 @sequence

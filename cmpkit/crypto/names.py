@@ -11,10 +11,9 @@ from cryptography import x509
 from cryptography.x509 import NameOID, ObjectIdentifier
 
 from cmpkit.asn1 import IA5String, PrintableString, decode
-from cmpkit.caching import keep_last
 from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["common_name", "format_name", "names_match", "parse_name", "read_name"]
+__all__ = ["common_name", "format_name", "names_match", "parse_name"]
 
 _ATTRIBUTE_TYPES = {
     "CN": NameOID.COMMON_NAME,
@@ -188,15 +187,6 @@ def _fault(text: str, detail: str) -> ConfigurationError:
 def format_name(name: x509.Name) -> str:
     """The name as text (RFC 4514), with OIDs for the attribute types that RFC 4514 does not name."""
     return name.rfc4514_string()
-
-
-@keep_last
-def read_name(der: bytes) -> x509.Name:
-    """A name from its DER; the last ones are kept, for each is looked at several times while one message is answered.
-
-    :raises CMPError: badDataFormat if it is none.
-    """
-    return decode(x509.Name, der)
 
 
 def names_match(a: x509.Name, b: x509.Name) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder
@@ -39,6 +39,9 @@ check each once more."""
 _MAX_PARTIAL_PATHS = 128
 _RULE = "RFC 9483 section 3.5"
 _DIGITAL_SIGNATURE = 0x80
+_Trust: TypeAlias = "dict[bytes, list[_Anchor]]"
+_Trusted: TypeAlias = tuple[Plugins, tuple[bytes, ...]]
+"""What trust rests on: the key algorithms, and DER of the trust anchors."""
 
 
 @sequence
@@ -56,19 +59,15 @@ class _BasicConstraints:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A certificate as the search sees it: DER of itself, of its names and of its key."""
+    """A certificate as the search sees it."""
 
     der: bytes
     outline: CertificateOutline
-    subject: bytes
-    issuer: bytes
-    public_key_info: bytes
 
 
 @keep_last
 def _node(der: bytes) -> _Node:
-    parts = outline(der)
-    return _Node(der, parts, parts.subject_der, parts.issuer_der, parts.public_key_info)
+    return _Node(der, outline(der))
 
 
 @keep_last
@@ -85,9 +84,9 @@ class _Anchor:
 
 
 @lru_cache(maxsize=16)
-def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
+def _trust(anchors: tuple[bytes, ...]) -> _Trust:
     """The trust anchors by the DER of their subjects."""
-    trust: dict[bytes, list[_Anchor]] = {}
+    trust: _Trust = {}
     for number, der in enumerate(anchors, 1):
         try:
             anchor = _Anchor(_node(der), trusting(decode(x509.Certificate, der)))
@@ -95,7 +94,7 @@ def _trust(anchors: tuple[bytes, ...]) -> dict[bytes, list[_Anchor]]:
             raise ConfigurationError(
                 f"trust anchor {number} cannot be read: {error.detail}", hint="remove it from the trust anchors"
             ) from error
-        trust.setdefault(anchor.node.subject, []).append(anchor)
+        trust.setdefault(anchor.node.outline.subject_der, []).append(anchor)
     return trust
 
 
@@ -117,19 +116,41 @@ def validate_path(
     :raises CMPError: signerNotTrusted, or badAlg where an algorithm is the reason, naming the certificate and why;
         badDataFormat if ``certificate`` cannot be read.
     """
-    trust = _trust(tuple(anchors))
+    anchors = tuple(anchors)
+    trust = _trust(anchors)
     leaf = _node(certificate)
-    if any(anchor.node.der == certificate for anchor in trust.get(leaf.subject, ())):
+    if any(anchor.node.der == certificate for anchor in trust.get(leaf.outline.subject_der, ())):
         _check_validity(leaf, now)
         return (certificate,)
+    trusted = (plugins, anchors)
     try:
-        return _find_path(leaf, _Search(candidates, trust), now, plugins)
+        proven = _by_proven_issuer(leaf, candidates, trust, trusted, now)
+        return proven or _find_path(leaf, _Search(candidates, trust), now, trusted)
     except CMPError:
         _check_validity(leaf, now)
         raise
 
 
-def _find_path(leaf: _Node, search: _Search, now: datetime, plugins: Plugins) -> tuple[bytes, ...]:
+def _by_proven_issuer(
+    leaf: _Node, candidates: Sequence[bytes], trust: _Trust, trusted: _Trusted, now: datetime
+) -> tuple[bytes, ...] | None:
+    """The path by an issuer that was validated before, if no other has its name; ``None`` leaves it to a search.
+
+    :raises CMPError: if the certificate is not valid.
+    """
+    name = leaf.outline.issuer_der
+    named = {der for der in candidates if name in der and der != leaf.der}
+    proof = _proven.find((*trusted, *named), now) if len(named) == 1 and name not in trust else None
+    if proof is None:
+        return None
+    try:
+        verify(proof.trusting, leaf.der, [], now, may_warn=_may_warn(leaf))
+    except UNUSABLE_CERTIFICATE as error:
+        _look_closer((leaf, *map(_node, proof.path)), error, now, trusted[0])
+    return (leaf.der, *proof.path)
+
+
+def _find_path(leaf: _Node, search: _Search, now: datetime, trusted: _Trusted) -> tuple[bytes, ...]:
     if not search.trust:
         raise _not_trusted("there are no trust anchors", "name some")
     first_failure: CMPError | None = None
@@ -139,7 +160,7 @@ def _find_path(leaf: _Node, search: _Search, now: datetime, plugins: Plugins) ->
         if checks > MAX_SIGNATURE_CHECKS:
             break
         try:
-            _validate(path, anchor, now, plugins)
+            _validate(path, anchor, now, trusted)
         except CMPError as error:
             first_failure = first_failure or error
         else:
@@ -151,7 +172,7 @@ def _find_path(leaf: _Node, search: _Search, now: datetime, plugins: Plugins) ->
 
 def _signature_checks(path: tuple[_Node, ...]) -> int:
     """How many signatures the library may check in a path: one for each pair of certificates whose names fit."""
-    return sum(child.issuer == issuer.subject for child in path[:-1] for issuer in path[1:])
+    return sum(child.outline.issuer_der == issuer.outline.subject_der for child in path[:-1] for issuer in path[1:])
 
 
 @dataclass(slots=True)
@@ -162,7 +183,7 @@ class _Search:
     """
 
     candidates: Sequence[bytes]
-    trust: dict[bytes, list[_Anchor]]
+    trust: _Trust
     dead_end: _Node | None = None
     _considered: set[bytes] = field(default_factory=set)
     _issuers: dict[bytes, list[_Node]] = field(default_factory=dict)
@@ -172,26 +193,20 @@ class _Search:
         partial: list[tuple[_Node, ...]] = [(leaf,)]
         for path in partial:
             last = path[-1]
-            anchors = self.trust.get(last.issuer, [])
+            anchors = self.trust.get(last.outline.issuer_der, [])
             yield from ((path, anchor) for anchor in anchors if len(anchors) < 2 or _may_have_issued(anchor.node, last))
             # A key that comes twice under one name makes a loop and no better path.
             possible = self._issuers_of(last)
             if not anchors and not possible:
                 self.dead_end = last
-            issuers = [
-                issuer
-                for issuer in possible
-                if not any(
-                    node.subject == issuer.subject and node.public_key_info == issuer.public_key_info for node in path
-                )
-            ]
+            issuers = [issuer for issuer in possible if not any(_same_key(node, issuer) for node in path)]
             room = _MAX_PARTIAL_PATHS - len(partial)
             partial.extend((*path, issuer) for issuer in issuers[:room])
 
     def _issuers_of(self, node: _Node) -> list[_Node]:
-        named = self._issuers.get(node.issuer)
+        named = self._issuers.get(node.outline.issuer_der)
         if named is None:
-            named = self._issuers[node.issuer] = list(self._named(node.issuer))
+            named = self._issuers[node.outline.issuer_der] = list(self._named(node.outline.issuer_der))
         return named if len(named) < 2 else [issuer for issuer in named if _may_have_issued(issuer, node)]
 
     def _named(self, subject: bytes) -> Iterator[_Node]:
@@ -205,9 +220,16 @@ class _Search:
                 candidate = _node(der)
             except CMPError:
                 continue  # one odd certificate must not spoil the others (RFC 9483 section 3.3)
-            if candidate.subject == subject:
+            if candidate.outline.subject_der == subject:
                 self._considered.add(der)
                 yield candidate
+
+
+def _same_key(a: _Node, b: _Node) -> bool:
+    """Whether two certificates have the same key under the same name."""
+    a_outline, b_outline = a.outline, b.outline
+    same_name = a_outline.subject_der == b_outline.subject_der
+    return same_name and a_outline.public_key_info == b_outline.public_key_info
 
 
 def _may_have_issued(issuer: _Node, child: _Node) -> bool:
@@ -223,34 +245,38 @@ def _may_have_issued(issuer: _Node, child: _Node) -> bool:
         return False
 
 
-def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, plugins: Plugins) -> None:
-    """Validate one path as a whole, or only its first certificate if the rest was proven before.
+def _validate(path: tuple[_Node, ...], anchor: _Anchor, now: datetime, trusted: _Trusted) -> None:
+    """Validate one path as a whole.
 
     :raises CMPError: if it is not valid.
     """
     issuers = (*path[1:], anchor.node)
-    key = (plugins, *(node.der for node in issuers))
-    proven = _proven.find(key, now)
     try:
-        if proven is not None:
-            verify(proven, path[0].der, [], now, may_warn=_may_warn(path[0]))
-            return
         for issuer in issuers:
-            _check_key(issuer, plugins)
+            _check_key(issuer, trusted[0])
         between = [_load(node.der) for node in path[1:]]
         chain = verify(anchor.builder, path[0].der, between, now, may_warn=True).chain
     except UNUSABLE_CERTIFICATE as error:
-        for node in issuers:
-            _check_validity(node, now)
-            _check_ca(node)
-        nodes = (*path, anchor.node)
-        if not needs_stand_ins(tuple(node.der for node in nodes)):
-            raise _not_valid(nodes, reason(error)) from error
-        _validate_stand_ins(nodes, now, plugins)
+        _look_closer((*path, anchor.node), error, now, trusted[0])
         return
     # The library may have found a shorter way among certificates of one name.
     if len(path) > 1 and chain == [_load(node.der) for node in (*path, anchor.node)]:
-        _proven.add(key, [node.outline for node in issuers[1:]], trusting_proven(chain[1]))
+        above = [node.outline for node in issuers[1:]]
+        ders = tuple(node.der for node in issuers)
+        _proven.add((*trusted, path[1].der), trusting_proven(chain[1]), path=ders, above=above)
+
+
+def _look_closer(path: tuple[_Node, ...], error: Exception, now: datetime, plugins: Plugins) -> None:
+    """Why the library refused a path; return if that was an algorithm that it does not know, and all is well.
+
+    :raises CMPError: if the path is not valid.
+    """
+    for node in path[1:]:
+        _check_validity(node, now)
+        _check_ca(node)
+    if not needs_stand_ins(tuple(node.der for node in path)):
+        raise _not_valid(path, reason(error)) from error
+    _validate_stand_ins(path, now, plugins)
 
 
 def _validate_stand_ins(path: tuple[_Node, ...], now: datetime, plugins: Plugins) -> None:
@@ -276,7 +302,7 @@ def _may_warn(node: _Node) -> bool:
 def _check_key(issuer: _Node, plugins: Plugins) -> None:
     """Refuse keys that no key algorithm accepts, before time is spent on a signature by one of absurd size."""
     try:
-        plugins.key_algorithm_of(issuer.public_key_info).key_type(issuer.public_key_info)
+        plugins.key_algorithm_of(issuer.outline.public_key_info).key_type(issuer.outline.public_key_info)
     except CMPError as error:
         raise CMPError(
             f"the key of the CA certificate {issuer.outline.title} is not accepted: {error.detail}",

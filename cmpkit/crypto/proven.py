@@ -17,43 +17,58 @@ from cryptography.x509.verification import PolicyBuilder
 from cmpkit import oids
 from cmpkit.crypto.x509 import CertificateOutline
 
-__all__ = ["ProvenIssuers"]
+__all__ = ["Proof", "ProvenIssuers"]
 
 _MOST: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
+class Proof:
+    """That an issuer is trusted.
+
+    :param trusting: a policy that trusts the issuer itself.
+    :param path: DER of its path, itself and the trust anchor included.
+    :param not_before: from when what is above it is valid.
+    :param not_after: until when.
+    """
+
     trusting: PolicyBuilder
+    path: tuple[bytes, ...]
     not_before: datetime
     not_after: datetime
 
 
 class ProvenIssuers:
-    """The last issuers that were proven, by the octets of every certificate of their paths."""
+    """The last issuers that were proven, by their octets and what their trust rests on."""
 
     def __init__(self) -> None:
-        self._proofs: dict[Hashable, _Proof] = {}
+        self._proofs: dict[Hashable, Proof] = {}
 
-    def find(self, path: Hashable, now: datetime) -> PolicyBuilder | None:
-        """A policy that trusts the issuer itself, or ``None`` if its path was not proven, or is not valid now.
+    def find(self, issuer: Hashable, now: datetime) -> Proof | None:
+        """The proof of an issuer, or ``None`` if it was not proven, or what is above it is not valid now.
 
-        :param path: DER of the issuer and of what is above it, and whatever else the proof depends on.
+        :param issuer: its DER, and whatever else the proof depends on.
         """
-        proof = self._proofs.get(path)
-        if proof is None or not proof.not_before <= now <= proof.not_after:
-            return None
-        return proof.trusting
+        proof = self._proofs.get(issuer)
+        return proof if proof is not None and proof.not_before <= now <= proof.not_after else None
 
-    def add(self, path: Hashable, above: Sequence[CertificateOutline], trusting: PolicyBuilder) -> None:
-        """Keep that a path was valid as part of a longer one; if there are too many, the oldest is forgotten.
+    def add(
+        self,
+        issuer: Hashable,
+        trusting: PolicyBuilder,
+        *,
+        path: tuple[bytes, ...],
+        above: Sequence[CertificateOutline],
+    ) -> None:
+        """Keep that an issuer was valid as part of a path; if there are too many, the oldest is forgotten.
 
-        :param above: the certificates above the issuer, the trust anchor included.
         :param trusting: a policy that trusts the issuer itself.
+        :param path: DER of its path, itself and the trust anchor included.
+        :param above: the certificates above the issuer, the trust anchor included.
         """
         if any(certificate.extension(oids.NAME_CONSTRAINTS) is not None for certificate in above):
             return
         starts, ends = zip(*(certificate.validity_period for certificate in above), strict=True)
         if len(self._proofs) >= _MOST:
             self._proofs.pop(next(iter(self._proofs)), None)
-        self._proofs[path] = _Proof(trusting, max(starts), min(ends))
+        self._proofs[issuer] = Proof(trusting, path, max(starts), min(ends))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.verification import (
+    ClientVerifier,
     Criticality,
     ExtensionPolicy,
     Policy,
@@ -88,12 +90,18 @@ def verify(
     :param may_warn: whether the validator may warn, of odd serial numbers and names: then it is silenced, which other
         threads have to wait for.
     """
-    verifier = policy.time(now).build_client_verifier()
+    verifier = _verifier(policy, now.replace(microsecond=0))
 
     def run() -> VerifiedClient:
         return verifier.verify(x509.load_der_x509_certificate(leaf), issuers)
 
     return quietly(run) if may_warn else run()
+
+
+@lru_cache(maxsize=16)
+def _verifier(policy: PolicyBuilder, second: datetime) -> ClientVerifier:
+    """Kept, because the times of certificates have no fractions of a second."""
+    return policy.time(second).build_client_verifier()
 
 
 def reason(error: Exception) -> str:

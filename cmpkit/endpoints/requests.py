@@ -17,6 +17,7 @@ from cmpkit.asn1 import (
     CertTemplate,
     Extension,
     PKIBody,
+    RDNSequence,
     RevDetails,
     SubjectPublicKeyInfo,
     decode,
@@ -52,7 +53,7 @@ async def certificate_request(
         old = CertId(issuer=directory_name(loaded.issuer), serial_number=loaded.serial_number)
         controls = [AttributeTypeAndValue(type=oids.OLD_CERT_ID, value=to_tlv(old))]
     template = CertTemplate(
-        subject=subject,
+        subject=None if subject is None else RDNSequence.of(subject),
         public_key=decode(SubjectPublicKeyInfo, key.public_key_info),
         extensions=list(extensions) or None,
     )
@@ -76,7 +77,7 @@ def revocation_request(certificate: bytes, reason: CRLReason) -> PKIBody:
     :param certificate: DER of the certificate to revoke.
     """
     loaded = x509.load_der_x509_certificate(certificate)
-    template = CertTemplate(serial_number=loaded.serial_number, issuer=loaded.issuer)
+    template = CertTemplate(serial_number=loaded.serial_number, issuer=RDNSequence.of(loaded.issuer))
     # ENUMERATED: an INTEGER but for its tag (RFC 5280 section 5.3.1).
     entry = Extension(extn_id=oids.CRL_REASON, extn_value=bytes((0x0A, 1, reason)))
     return PKIBody(BodyType.RR, [RevDetails(cert_details=template, crl_entry_details=[entry])])

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cmpkit import oids
-from cmpkit.asn1 import PKIMessage, decode, distinguished_name, encode_general_name
-from cmpkit.crypto.names import format_name, names_match, read_name
+from cmpkit.asn1 import GeneralName, PKIMessage, decode, distinguished_name, encode_general_name, read_name
+from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
 from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
@@ -80,13 +80,17 @@ def _misfit(message: PKIMessage, der: bytes) -> str:
         subject = read_name(subject_der)
     except CMPError:
         return "a certificate in extraCerts cannot be read"
-    same_octets = header.sender.tag == "directory_name" and encode_general_name(header.sender).data == subject_der
-    sender = subject if same_octets else distinguished_name(header.sender)
+    sender = subject if _is_directory_name(header.sender, subject_der) else distinguished_name(header.sender)
     if sender is None:
         return "sender is no directoryName"
     if not names_match(sender, subject):
         return f"sender {format_name(sender)} is not the subject {format_name(subject)}"
     return ""
+
+
+def _is_directory_name(name: GeneralName, der: bytes) -> bool:
+    """Whether it is that name, to the octet, which needs no reading."""
+    return name.tag == "directory_name" and bytes(encode_general_name(name).data) == der
 
 
 async def verify_signature(message: PKIMessage, certificate: bytes, plugins: Plugins) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cmpkit.asn1 import PKIMessage
-from cmpkit.crypto.names import common_name, format_name, read_name
+from cmpkit.asn1 import PKIMessage, read_name
+from cmpkit.crypto.names import common_name, format_name
 from cmpkit.crypto.protection import find_protection, verify_protection
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature

@@ -70,7 +70,7 @@ def read_request(
         body_type=body_type,
         cert_req_id=request.cert_req_id,
         public_key_info=template.public_key.der,
-        subject=template.subject,
+        subject=template.subject.name if template.subject is not None else None,
         extensions=tuple(template.extensions or ()),
         not_before=_datetime(validity.not_before) if validity else None,
         not_after=_datetime(validity.not_after) if validity else None,
@@ -227,7 +227,7 @@ def read_revocation(details: list[RevDetails]) -> RevocationRequest:
     template = details[0].cert_details
     assert template.issuer is not None
     assert template.serial_number is not None
-    return RevocationRequest(template.issuer, template.serial_number, _reason(details[0].crl_entry_details or []))
+    return RevocationRequest(template.issuer.name, template.serial_number, _reason(details[0].crl_entry_details or []))
 
 
 def _reason(extensions: list[_Extension]) -> CRLReason:

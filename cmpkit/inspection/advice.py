@@ -21,8 +21,9 @@ from cmpkit.asn1 import (
     RevDetails,
     RevRepContent,
     distinguished_name,
+    read_name,
 )
-from cmpkit.crypto.names import common_name, format_name, names_match, read_name
+from cmpkit.crypto.names import common_name, format_name, names_match
 from cmpkit.crypto.x509 import outline
 from cmpkit.endpoints.signer import MAX_EXTRA_CERTS, find_signer
 from cmpkit.engine.header import NONCE_SIZE

@@ -79,7 +79,7 @@ relative_names = st.lists(attributes_of_names, min_size=1, max_size=2, unique_by
     x509.RelativeDistinguishedName
 )
 distinguished_names = st.lists(relative_names, max_size=3).map(x509.Name)
-names_in_templates = some(relative_names).map(x509.Name)
+names_in_templates = some(relative_names).map(x509.Name).map(asn1.RDNSequence.of)
 general_names: st.SearchStrategy[Any] = st.one_of(
     distinguished_names.map(asn1.directory_name),
     st.builds(asn1.AnotherName, type_id=object_identifiers, value=tlvs).map(lambda name: Variant(name, "other_name")),

@@ -24,6 +24,7 @@ from cmpkit.asn1 import (
     NonEmpty,
     Null,
     PKIHeader,
+    RDNSequence,
     Variant,
     decode,
     directory_name,
@@ -211,9 +212,9 @@ def test_annotations_are_those_that_were_written() -> None:
 
 
 def test_present_and_empty_is_not_absent() -> None:
-    empty = CertTemplate(subject=x509.Name([]))
+    empty = CertTemplate(subject=RDNSequence.of(x509.Name([])))
     assert encode(empty) == bytes.fromhex("3004a5023000")
-    assert decode(CertTemplate, encode(empty)).subject == x509.Name([])
+    assert decode(CertTemplate, encode(empty)).subject == RDNSequence.of(x509.Name([]))
     assert decode(CertTemplate, b"\x30\x00").subject is None
     assert empty != CertTemplate()
 

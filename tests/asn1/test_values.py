@@ -27,6 +27,7 @@ from cmpkit.asn1 import (
     OriginatorInfo,
     PasswordRecipientInfo,
     PBKDF2Params,
+    RDNSequence,
     RSASSAPSSParams,
     SetOf,
     SinglePubInfo,
@@ -59,8 +60,8 @@ def enveloped(originator: OriginatorInfo | None) -> EnvelopedData:
 @pytest.mark.parametrize(
     ("value", "absent", "octets"),
     [
-        (CertTemplate(subject=x509.Name([])), CertTemplate(), "a5023000"),
-        (CertTemplate(issuer=x509.Name([])), CertTemplate(), "a3023000"),
+        (CertTemplate(subject=RDNSequence.of(x509.Name([]))), CertTemplate(), "a5023000"),
+        (CertTemplate(issuer=RDNSequence.of(x509.Name([]))), CertTemplate(), "a3023000"),
         (CertTemplate(validity=OptionalValidity()), CertTemplate(), "a400"),
         (SinglePubInfo(pub_method=1, pub_location=NULL_DN), SinglePubInfo(pub_method=1), "a4023000"),
         (enveloped(OriginatorInfo()), enveloped(None), "a000"),
@@ -162,7 +163,7 @@ def test_pss_for_a_hash_takes_mgf1_with_the_same_hash() -> None:
 
 
 def test_a_request_is_proven_over_the_octets_that_came() -> None:
-    request = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=x509.Name([])))
+    request = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=RDNSequence.of(x509.Name([]))))
     message = decode(CertReqMsg, encode(CertReqMsg.build(request)))
     assert encode(message.cert_req) == encode(request)
     assert message.request == request

@@ -26,6 +26,7 @@ from cmpkit.asn1 import (
     PKMACValue,
     POPOSigningKey,
     POPOSigningKeyInput,
+    RDNSequence,
     SetOf,
     SubjectPublicKeyInfo,
     Variant,
@@ -67,7 +68,10 @@ def public_key(key: PrivateKey) -> SubjectPublicKeyInfo:
 
 
 def request(key: PrivateKey | None, subject: x509.Name | None = NAME) -> CertRequest:
-    template = CertTemplate(subject=subject, public_key=None if key is None else public_key(key))
+    template = CertTemplate(
+        subject=None if subject is None else RDNSequence.of(subject),
+        public_key=None if key is None else public_key(key),
+    )
     return CertRequest(cert_req_id=0, cert_template=template)
 
 
@@ -158,14 +162,14 @@ async def test_a_template_without_key_is_bad_cert_template(plugins: Plugins, p25
     assert popo.value.poposk_input is not None
     assert (await refusal(plugins, CertReqMsg.build(request(None), popo))).fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
     empty = SubjectPublicKeyInfo(algorithm=public_key(p256).algorithm, subject_public_key=BitString(b"", 0))
-    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=NAME, public_key=empty))
+    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=RDNSequence.of(NAME), public_key=empty))
     error = await refusal(plugins, CertReqMsg.build(wanted, await sign_popo(wanted, p256)))
     assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
 
 
 async def test_an_unreadable_key_is_bad_cert_template(plugins: Plugins, p256: PrivateKey) -> None:
     broken = SubjectPublicKeyInfo(algorithm=public_key(p256).algorithm, subject_public_key=BitString(b"\x04\x01", 0))
-    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=NAME, public_key=broken))
+    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=RDNSequence.of(NAME), public_key=broken))
     error = await refusal(plugins, CertReqMsg.build(wanted, await sign_popo(wanted, p256)))
     assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
 
@@ -206,7 +210,7 @@ async def test_unused_bits_in_the_signature_are_refused(plugins: Plugins, p256: 
 async def test_a_weak_key_is_bad_alg(plugins: Plugins, p256: PrivateKey) -> None:
     weak = rsa.generate_private_key(65537, 1024).public_key()
     spki = decode(SubjectPublicKeyInfo, weak.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=NAME, public_key=spki))
+    wanted = CertRequest(cert_req_id=0, cert_template=CertTemplate(subject=RDNSequence.of(NAME), public_key=spki))
     error = await refusal(plugins, CertReqMsg.build(wanted, await sign_popo(wanted, p256)))
     assert error.fail_info is PKIFailureInfo.BAD_ALG
 

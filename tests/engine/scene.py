@@ -32,6 +32,7 @@ from cmpkit.asn1 import (
     PKIMessage,
     PKIStatusInfo,
     PollReq,
+    RDNSequence,
     RevDetails,
     SubjectPublicKeyInfo,
     decode,
@@ -147,12 +148,17 @@ def message(body: PKIBody, *, protected: bool = True, extra_certs: Sequence[byte
     return decode_message(encode_message(made), max_size=1 << 24)
 
 
+def cert_template(**fields: Any) -> CertTemplate:
+    """A template whose names may be given as values."""
+    return CertTemplate(
+        **{name: RDNSequence.of(value) if isinstance(value, x509.Name) else value for name, value in fields.items()}
+    )
+
+
 def crmf(cert_req_id: int = 0, controls: Sequence[AttributeTypeAndValue] = (), **template: Any) -> CertReqMsg:
     """One request for a certificate; ``template`` are fields to set otherwise."""
-    fields = {"subject": parse_name("CN=alice"), "public_key": PUBLIC_KEY, **template}
-    request = CertRequest(
-        cert_req_id=cert_req_id, cert_template=CertTemplate(**fields), controls=list(controls) or None
-    )
+    wanted = cert_template(**{"subject": parse_name("CN=alice"), "public_key": PUBLIC_KEY, **template})
+    request = CertRequest(cert_req_id=cert_req_id, cert_template=wanted, controls=list(controls) or None)
     return CertReqMsg.build(request)
 
 
@@ -175,9 +181,9 @@ def rr(*details: RevDetails) -> PKIBody:
 
 def revocation(*, reason: bytes | None = None, **template: Any) -> RevDetails:
     """A certificate to revoke; ``reason`` is DER of the reasonCode."""
-    fields = {"issuer": ISSUER, "serial_number": 0x1001, **template}
+    wanted = cert_template(**{"issuer": ISSUER, "serial_number": 0x1001, **template})
     extensions = None if reason is None else [Extension(extn_id=oids.CRL_REASON, extn_value=reason)]
-    return RevDetails(cert_details=CertTemplate(**fields), crl_entry_details=extensions)
+    return RevDetails(cert_details=wanted, crl_entry_details=extensions)
 
 
 def cert_conf(*statuses: CertStatus) -> PKIBody:
