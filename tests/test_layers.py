@@ -28,6 +28,7 @@ ROWS = (
     ("doctor",),
     ("blocking",),
     ("testing",),
+    ("pytest_plugin",),
     ("config",),
     ("cli",),
 )

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cmpkit.asn1 import PKIMessage
-from cmpkit.engine.client import Finished, Send, begin
+from cmpkit.engine.client import Finished
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, OPENS
 from cmpkit.enums import BodyType
 from cmpkit.parts import CertificateState, TransactionState
+from cmpkit.testing import ClientEnd, ResponderEnd, run_to_the_end
 
-from .ends import ClientEnd, ServerEnd
 from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, genm, ir, p10, rr
 
 REQUESTS = {
@@ -33,12 +33,17 @@ ENOUGH = 40
 
 
 def make_client(operation: BodyType, *, implicit: bool = False, likes_it: bool = True) -> ClientEnd:
-    transaction = begin(operation, implicit_confirm=implicit, public_key_info=PUBLIC_KEY_INFO)
     auth = by_certificate() if operation in BY_CERTIFICATE else by_mac()
-    return ClientEnd(auth, Send(transaction, REQUESTS[operation]), likes_it)
+    return ClientEnd.of(
+        REQUESTS[operation],
+        auth,
+        implicit_confirm=implicit,
+        public_key_info=PUBLIC_KEY_INFO,
+        likes_it=likes_it,
+    )
 
 
-def check_agreement(client: ClientEnd, server: ServerEnd) -> None:
+def check_agreement(client: ClientEnd, server: ResponderEnd) -> None:
     """What both sides believe once the client is done."""
     operation = client.transaction.operation
     states = list(server.states.values())
@@ -77,7 +82,7 @@ class Road(RuleBasedStateMachine):
         self, operation: BodyType, *, implicit: bool, granted: bool, likes_it: bool, waits: int, is_slow: bool
     ) -> None:
         self.client = make_client(operation, implicit=implicit, likes_it=likes_it)
-        self.server = ServerEnd(ResponderSettings(implicit_confirm=granted), waits=waits)
+        self.server = ResponderEnd(ResponderSettings(implicit_confirm=granted), waits=waits)
         self.to_server, self.to_client = [], []
         self.is_slow, self.has_expired = is_slow, False
 
@@ -174,13 +179,8 @@ TestRoad = Road.TestCase
 @pytest.mark.parametrize("waits", [0, 2])
 @pytest.mark.parametrize(("implicit", "likes_it"), [(True, True), (False, True), (False, False)])
 def test_good_road_leads_to_the_end(operation: BodyType, waits: int, *, implicit: bool, likes_it: bool) -> None:
-    client, server = make_client(operation, implicit=implicit, likes_it=likes_it), ServerEnd(waits=waits)
-    bodies = []
-    while (message := client.next_message()) is not None:
-        bodies.append(message.body.type)
-        answer = server.handle(message, client.auth)
-        assert answer is not None
-        client.take(answer)
+    client, server = make_client(operation, implicit=implicit, likes_it=likes_it), ResponderEnd(waits=waits)
+    bodies = [message.body.type for message in run_to_the_end(client, server)[::2]]
     check_agreement(client, server)
     issues = operation in CERTIFICATE_REQUESTS
     polls = [BodyType.POLL_REQ] * waits if issues else []
@@ -189,7 +189,7 @@ def test_good_road_leads_to_the_end(operation: BodyType, waits: int, *, implicit
 
 
 def test_certificate_that_is_confirmed_too_late_is_valid_nowhere() -> None:
-    client, server = make_client(BodyType.IR), ServerEnd()
+    client, server = make_client(BodyType.IR), ResponderEnd()
     for _ in range(2):
         message = client.next_message()
         assert message is not None

@@ -1,0 +1,65 @@
+"""The fixtures for other people's tests: on both event loops and without one, and cheap where they are not used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+TESTS = """
+import cmpkit
+import pytest
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+
+
+@pytest.mark.anyio
+async def test_async(cmp_client, cmp_ca, virtual_clock):
+    async with cmp_client as client:
+        enrolled = await client.enroll("CN=dev-42")
+    (record,) = await cmp_ca.certificates()
+    assert record.der == enrolled.certificate
+    assert record.not_before == virtual_clock().replace(microsecond=0)
+
+
+def test_without_async(cmp_blocking_client, cmp_secret):
+    assert cmp_secret.reference == b"dev-42"
+    assert cmp_blocking_client.enroll("CN=dev-42").certificate
+
+
+@pytest.mark.anyio
+async def test_each_test_has_a_store_of_its_own(cmp_ca):
+    assert await cmp_ca.certificates() == ()
+
+
+@pytest.mark.anyio
+async def test_a_client_may_be_odd(cmp_ca, cmp_secret):
+    from cmpkit.testing import mutate
+
+    async with cmp_ca.client(cmp_secret, transform=mutate("wrong-pop"), total_timeout=10) as client:
+        with pytest.raises(cmpkit.PeerRefusal, match="badPOP"):
+            await client.enroll("CN=dev-42")
+"""
+
+
+def test_its_fixtures_work_on_both_loops_and_without_one(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-q", "-W", "error", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=7)
+
+
+def test_loading_it_imports_nothing_else_of_cmpkit() -> None:
+    program = "import sys, cmpkit.pytest_plugin; print(*(name for name in sys.modules if name.startswith('cmpkit')))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["cmpkit", "cmpkit.pytest_plugin"]
+
+
+def test_it_says_what_its_fixtures_are(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--fixtures", "-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["virtual_clock -- *", "*A clock that stands at*"])
