@@ -26,10 +26,11 @@ from cmpkit.asn1 import (
     encode,
     encode_list,
     parse_tlv,
+    read_name,
     to_tlv,
 )
 from cmpkit.crypto.crls import source_names
-from cmpkit.crypto.names import names_match, read_name
+from cmpkit.crypto.names import names_match
 from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo

@@ -26,9 +26,9 @@ from cmpkit.asn1 import (
     directory_name,
     make_element,
     read_element,
+    read_name,
     sequence,
 )
-from cmpkit.crypto.names import read_name
 from cmpkit.crypto.x509 import outline
 from cmpkit.errors import CMPError, ConfigurationError
 

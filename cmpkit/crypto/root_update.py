@@ -6,8 +6,8 @@ from datetime import datetime
 
 from cryptography import x509
 
-from cmpkit.asn1 import CertificateWire, decode, encode
-from cmpkit.crypto.names import format_name, names_match, read_name
+from cmpkit.asn1 import CertificateWire, decode, encode, read_name
+from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import CertificateOutline, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
