@@ -16,6 +16,7 @@ from cmpkit.cli.doctor import doctor
 from cmpkit.cli.enroll import certify, enroll
 from cmpkit.cli.info import info
 from cmpkit.cli.init import init
+from cmpkit.cli.inspect import inspect
 from cmpkit.cli.p10 import p10
 from cmpkit.cli.plugins import plugins as list_plugins
 from cmpkit.cli.resume import resume
@@ -59,7 +60,7 @@ app.add_typer(secret_app, name="secret")
 app.add_typer(cert_app, name="cert")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)
-for _command in (enroll, certify, update, p10, revoke, info, doctor, resume):
+for _command in (enroll, certify, update, p10, revoke, info, inspect, doctor, resume):
     app.command(cls=Command)(_command)
 
 

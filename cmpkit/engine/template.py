@@ -15,6 +15,7 @@ from cmpkit.asn1 import (
     CertRequest,
     CertTemplate,
     PKIMessage,
+    RDNSequence,
     RevDetails,
     Time,
     decode,
@@ -114,6 +115,13 @@ def _cert_request_faults(body_type: BodyType, request: CertRequest) -> Iterator[
             yield from fault_of(parse_tlv, control.value, CertId)
     yield from _template_faults(request.cert_template)
     yield from template_key_faults(request.cert_template)
+    yield from _name_faults(request.cert_template.subject)
+
+
+def _name_faults(name: RDNSequence | None) -> Iterator[CMPError]:
+    """Whether a name can be read; it is kept for whoever reads it next."""
+    if name is not None:
+        yield from fault_of(getattr, name, "name")
 
 
 def _template_faults(template: CertTemplate) -> Iterator[CMPError]:
@@ -216,6 +224,7 @@ def revocation_faults(details: list[RevDetails]) -> Iterator[CMPError]:
                 hint="copy the serial number of the certificate",
             )
         yield from fault_of(_reason, one.crl_entry_details or [])
+        yield from _name_faults(template.issuer)
 
 
 def read_revocation(details: list[RevDetails]) -> RevocationRequest:

@@ -27,7 +27,7 @@ from cmpkit.crypto.names import common_name, format_name, names_match
 from cmpkit.crypto.x509 import outline
 from cmpkit.endpoints.signer import MAX_EXTRA_CERTS, find_signer
 from cmpkit.engine.header import NONCE_SIZE
-from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS
+from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
 from cmpkit.enums import PVNO, BodyType, PKIStatus
 from cmpkit.errors import CMPError, fault_of
 
@@ -42,6 +42,7 @@ MACS = frozenset(
 _CERTIFICATE_ANSWERS = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
 _IMPLICIT_CONFIRM = CERTIFICATE_REQUESTS | _CERTIFICATE_ANSWERS
 _PROFILE = CERTIFICATE_REQUESTS | {BodyType.GENM}
+_FROM_CLIENTS = OPENS | {BodyType.CERT_CONF, BodyType.POLL_REQ}
 _HEADER_RULE = "RFC 9483 section 3.1"
 _EXTRA_CERTS_RULE = "RFC 9483 section 3.3"
 _ONE_DAY = 86400
@@ -134,6 +135,8 @@ def _sender_notes(message: PKIMessage) -> Iterator[Note]:
     if header.protection_alg is None:
         return
     if header.protection_alg.algorithm in MACS:
+        if message.body.type not in _FROM_CLIENTS:
+            return
         yield from _mac_sender_notes(header)
     elif message.extra_certs:
         for fault in fault_of(find_signer, message):

@@ -1,0 +1,128 @@
+"""Everything there is to say about messages: what they hold, what is wrong with them, how far they could be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.errors import CMPError
+from cmpkit.inspection.describe import describe
+from cmpkit.inspection.findings import Finding, Severity, find_faults
+from cmpkit.inspection.nodes import Node
+from cmpkit.inspection.proofs import Evidence, Proof, check_proofs
+from cmpkit.inspection.salvage import salvage
+from cmpkit.inspection.sources import Source
+from cmpkit.inspection.tlv import Element, scan
+from cmpkit.inspection.transactions import answered_by, arrange
+
+__all__ = ["Inspection", "inspect", "prove"]
+
+
+_ALL_OF_IT = "send one message in strict DER, all of it, with nothing before or after it"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What there is to say about one message.
+
+    :param source: where it is from.
+    :param message: the message; ``None`` if the octets are none.
+    :param node: what it holds, as far as that could be read.
+    :param findings: what is wrong with it.
+    :param proofs: what came of checking its protection and other proofs, if they were checked.
+    :param answers: the message among the others that it answers or continues.
+    :param outline: the elements of octets that are no message.
+    """
+
+    source: Source
+    message: PKIMessage | None
+    node: Node
+    findings: tuple[Finding, ...]
+    proofs: tuple[Proof, ...] = ()
+    answers: PKIMessage | None = None
+    outline: tuple[Element, ...] = ()
+
+    @property
+    def faults(self) -> int:
+        """How many findings are faults."""
+        return sum(finding.severity is Severity.FAULT for finding in self.findings)
+
+
+def inspect(sources: Iterable[Source], *, secrets: bool = False) -> tuple[Inspection, ...]:
+    """Inspect messages; those of one transaction are held against each other. Nothing that a peer may send fails.
+
+    :param secrets: whether the values of controls that are secrets are shown.
+    """
+    read = [(source, *_read(source)) for source in sources]
+    before = _predecessors([message for _, message, _ in read if message is not None])
+    return tuple(
+        _broken(source, error)
+        if message is None
+        else _inspection(source, message, error, before[id(message)], secrets=secrets)
+        for source, message, error in read
+    )
+
+
+def _read(source: Source) -> tuple[PKIMessage | None, CMPError | None]:
+    """The message; and why the octets are not it and nothing else."""
+    try:
+        return decode_message(source.octets, max_size=len(source.octets)), None
+    except CMPError as error:
+        elements = scan(source.octets, depth=0)
+        if not elements or elements[0].fault or elements[0].end == len(source.octets):
+            return None, error
+        fault = error
+    try:
+        return decode_message(source.octets[: elements[0].end], max_size=len(source.octets)), fault
+    except CMPError:
+        return None, fault
+
+
+def _predecessors(messages: list[PKIMessage]) -> dict[int, PKIMessage | None]:
+    return {
+        id(message): answered_by(transaction, number)
+        for transaction in arrange(messages)
+        for number, message in enumerate(transaction)
+    }
+
+
+def _inspection(
+    source: Source, message: PKIMessage, error: CMPError | None, before: PKIMessage | None, *, secrets: bool
+) -> Inspection:
+    came = _of_the_source(source, error)
+    findings = (*came, *find_faults(message, answer_to=before))
+    return Inspection(source, message, describe(message, secrets=secrets), findings, answers=before)
+
+
+def _of_the_source(source: Source, error: CMPError | None) -> tuple[Finding, ...]:
+    """What is wrong before any message was read."""
+    came = () if not source.fault else (Finding(Severity.FAULT, source.fault, change="capture or save it whole"),)
+    if error is None:
+        return came
+    detail = f"{error.hint}; {error.detail}" if error.hint else error.detail
+    unreadable = Finding(Severity.FAULT, detail, error.rule, _ALL_OF_IT, error.fail_info)
+    return (*came, unreadable)
+
+
+def _broken(source: Source, error: CMPError | None) -> Inspection:
+    return Inspection(source, None, salvage(source.octets), _of_the_source(source, error), outline=scan(source.octets))
+
+
+async def prove(inspections: Iterable[Inspection], evidence: Evidence) -> tuple[Inspection, ...]:
+    """The same inspections with proofs checked; what does not fit is among the findings.
+
+    Certificates that one message brings are known for all: later messages of a transaction may leave them out.
+    """
+    given = tuple(inspections)
+    brought = tuple(dict.fromkeys(der for one in given if one.message is not None for der in one.message.extra_certs))
+    evidence = replace(evidence, known=(*evidence.known, *brought))
+    return tuple([await _proven(one, evidence) for one in given])
+
+
+async def _proven(one: Inspection, evidence: Evidence) -> Inspection:
+    if one.message is None:
+        return one
+    proofs = await check_proofs(one.message, evidence, answers=one.answers)
+    wrong = tuple(proof.finding for proof in proofs if proof.finding is not None)
+    return replace(one, proofs=proofs, findings=(*wrong, *one.findings))
