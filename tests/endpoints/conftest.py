@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +158,28 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Initialised:
-    """What ``cmpkit init`` makes; it takes longer than most tests, so each gets a copy."""
-    directory, name = tmp_path_factory.mktemp("ca") / "ca", parse_name("CN=Example CA,O=Example")
-    make = partial(initialise, directory, subject=name, plugins=load_plugins(), now=NOW - timedelta(days=1))
-    return anyio.run(make)
+def make_ca(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Initialised]:
+    """What ``cmpkit init`` makes, by its key type; it takes longer than most tests, so each gets a copy."""
+
+    @cache
+    def make(key_type: str) -> Initialised:
+        directory, name = tmp_path_factory.mktemp("ca") / "ca", parse_name("CN=Example CA,O=Example")
+        options = {"subject": name, "key_type": key_type, "plugins": load_plugins(), "now": NOW - timedelta(days=1)}
+        return anyio.run(partial(initialise, directory, **options))
+
+    return make
+
+
+@pytest.fixture
+def key_type() -> str:
+    """Of the keys of the CA; tests may name another."""
+    return "p256"
+
+
+@pytest.fixture
+def made(make_ca: Callable[[str], Initialised], key_type: str) -> Initialised:
+    """The one that the test is for; made outside of any event loop."""
+    return make_ca(key_type)
 
 
 @pytest.fixture
