@@ -127,7 +127,11 @@ class _Visit:
             if not self._is_cmp(bare):
                 return
             self.address = address
-            await self._examine_service(self.prober, bare)
+            try:
+                await self._examine_service(self.prober, bare)
+            except TransportError as error:
+                self._report_road("answers", error)
+                return
         if enrolment is not None and self.credentials is not None:
             await self._enrol(address, enrolment, self.credentials)
 
@@ -140,11 +144,14 @@ class _Visit:
             try:
                 await transport.exchange(self._question())
             except TransportError as error:
-                layer = Layer.TLS if error.tls else Layer.ROAD
-                self.report(Check("road", layer, Verdict.BAD, error.detail, error.hint))
+                self._report_road("road", error)
                 return None
         self.report(Check("road", Layer.ROAD, Verdict.GOOD, "something comes back"))
         return url
+
+    def _report_road(self, name: str, error: TransportError) -> None:
+        layer = Layer.TLS if error.tls else Layer.ROAD
+        self.report(Check(name, layer, Verdict.BAD, error.detail, error.hint))
 
     def _question(self) -> bytes:
         return question((CA_CERTS,), self.options).raw

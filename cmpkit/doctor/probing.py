@@ -104,6 +104,7 @@ class Prober:
         :param items: none asks for everything.
         :param protect: whether to use the credentials, if there are any.
         :param like: the MAC to use, in place of our own.
+        :raises TransportError: if the server answered before and answers nothing more at all.
         """
         if protect and self.credentials is not None:
             request = await self._protected(self.credentials, items, pvno, like)
@@ -114,12 +115,23 @@ class Prober:
         try:
             answer = _read(await self.transport.exchange(request.raw))
         except TransportError as error:
+            await self._make_sure(error)
             exchange = Exchange(request, error=error, usual=usual)
         else:
             self._tell("message-received", answer)
             exchange = Exchange(request, answer, usual=usual)
         self.exchanges.append(exchange)
         return exchange
+
+    async def _make_sure(self, error: TransportError) -> None:
+        """Whether it was only this question that the server, which answered before, did not answer."""
+        if all(exchange.answer is None for exchange in self.exchanges):
+            return
+        try:
+            await self.transport.exchange(question((CA_CERTS,), self.options).raw)
+        except TransportError as again:
+            detail = f"the server stopped answering: {error.detail}"
+            raise TransportError(detail, hint="see its log: did it end?", tls=error.tls) from again
 
     async def _protected(
         self,

@@ -332,6 +332,14 @@ class TestOtherRoads:
         diagnosis = await diagnose("test://server", plugins=plugins, credentials=ca.secret)
         assert diagnosis.failure == Check("credentials", Layer.CMP, Verdict.BAD, "gone")
 
+    async def test_a_server_that_is_gone_is_not_asked_any_further(self, ca):
+        faults = [None, None, TransportError("gone"), TransportError("gone")]
+        plugins = load_plugins([("road", Road(ca.path / "cmpkit.toml", faults=faults))])
+        diagnosis = await diagnose("test://server", plugins=plugins)
+        assert bad(diagnosis) == ["answers"]
+        assert check(diagnosis, "answers").detail == "the server stopped answering: gone"
+        assert "version 2" not in {check.name for check in diagnosis.checks}
+
     async def test_a_single_answer_that_does_not_come_is_told_in_its_place(self, ca):
         faults = [None, None, TransportError("gone")]
         plugins = load_plugins([("road", Road(ca.path / "cmpkit.toml", faults=faults))])

@@ -71,7 +71,8 @@ class Directory:
 def make_directory(directory: Path) -> Path:
     """A CA with a device that has a secret."""
     (directory / "secret").write_text(SECRET)
-    run("init", directory / "ca", "--subject", "/O=Example/CN=Example CA")
+    listen = ("--listen", "http://127.0.0.1:0/.well-known/cmp")
+    run("init", directory / "ca", "--subject", "/O=Example/CN=Example CA", *listen)
     config = ("--config", directory / "ca" / "cmpkit.toml")
-    run("secret", "add", "dev-42", "--uses", 10, "--secret", f"file:{directory / 'secret'}", *config)
+    run("secret", "add", "dev-42", "--uses", 20, "--secret", f"file:{directory / 'secret'}", *config)
     return directory / "ca"
