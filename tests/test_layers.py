@@ -24,6 +24,7 @@ ROWS = (
     ("store", "ca"),
     ("transports",),
     ("endpoints",),
+    ("renewal",),
     ("inspection",),
     ("doctor",),
     ("blocking",),

@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from cmpkit.cli.exits import Interrupted, UnfinishedError, report
 from cmpkit.errors import CMPError
@@ -17,7 +17,7 @@ from cmpkit.errors import CMPError
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
 
-__all__ = ["Command", "plugins_of", "with_option_groups"]
+__all__ = ["Command", "CommandGroup", "plugins_of", "with_option_groups"]
 
 
 class Command(TyperCommand):
@@ -25,15 +25,27 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        as_json = bool(ctx.params.get("json"))
-        try:
-            return super().invoke(ctx)
-        except UnfinishedError as unfinished:
-            raise typer.Exit(report(unfinished.error, as_json=as_json, saved=unfinished.saved)) from unfinished
-        except CMPError as error:
-            raise typer.Exit(report(error, as_json=as_json)) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(report(Interrupted(), as_json=as_json)) from error
+        return _ended_with_a_status(ctx, super().invoke)
+
+
+class CommandGroup(TyperGroup):
+    """A command that has others below it, and errors as :class:`Command`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, or the one below it that was named."""
+        return _ended_with_a_status(ctx, super().invoke)
+
+
+def _ended_with_a_status(ctx: Any, invoke: Callable[[Any], Any]) -> Any:
+    as_json = bool(ctx.params.get("json"))
+    try:
+        return invoke(ctx)
+    except UnfinishedError as unfinished:
+        raise typer.Exit(report(unfinished.error, as_json=as_json, saved=unfinished.saved)) from unfinished
+    except CMPError as error:
+        raise typer.Exit(report(error, as_json=as_json)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(report(Interrupted(), as_json=as_json)) from error
 
 
 def plugins_of(ctx: typer.Context) -> Plugins:

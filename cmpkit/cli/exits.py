@@ -11,7 +11,7 @@ from typing import Any
 
 from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
 
-__all__ = ["ExitStatus", "Interrupted", "UnfinishedError", "exit_status", "report", "resume_command"]
+__all__ = ["ExitStatus", "Interrupted", "UnfinishedError", "exit_status", "plain_error", "report", "resume_command"]
 
 
 class ExitStatus(enum.IntEnum):
@@ -25,6 +25,7 @@ class ExitStatus(enum.IntEnum):
     REFUSED = 6
     WAITING = 7
     TIMED_OUT = 8
+    NOT_DEPLOYED = 9
     INTERRUPTED = 130
 
 
@@ -67,23 +68,26 @@ _STATUSES: dict[type[CMPError], ExitStatus] = {
 }
 
 
-def report(error: CMPError, *, as_json: bool = False, saved: Path | None = None) -> ExitStatus:
+def report(
+    error: CMPError, *, as_json: bool = False, saved: Path | None = None, about: str | None = None
+) -> ExitStatus:
     """Print an error on standard error and, for machines, as a JSON object on standard output.
 
     :param as_json: whether ``--json`` was given.
     :param saved: the file of the transaction, if it can be resumed.
+    :param about: which of several things it is about.
     :returns: the exit status.
     """
     status = exit_status(error)
-    for line in _lines(error, saved):
+    for line in _lines(error, saved, "cmpkit" if about is None else f"cmpkit: {about}"):
         print(line, file=sys.stderr)
     if as_json:
-        print(json.dumps(_plain(error, status, saved), indent=2))
+        print(json.dumps(plain_error(error, saved), indent=2))
     return status
 
 
-def _lines(error: CMPError, saved: Path | None) -> list[str]:
-    lines = [f"cmpkit: {error.detail}"]
+def _lines(error: CMPError, saved: Path | None, start: str) -> list[str]:
+    lines = [f"{start}: {error.detail}"]
     if error.rule:
         lines.append(f"  rule: {error.rule}")
     if error.hint:
@@ -94,7 +98,12 @@ def _lines(error: CMPError, saved: Path | None) -> list[str]:
     return lines
 
 
-def _plain(error: CMPError, status: ExitStatus, saved: Path | None) -> dict[str, Any]:
+def plain_error(error: CMPError, saved: Path | None = None) -> dict[str, Any]:
+    """An error as machines read it.
+
+    :param saved: as for :func:`report`.
+    """
+    status = exit_status(error)
     shown: dict[str, Any] = {
         "status": int(status),
         "kind": status.name.lower().replace("_", " "),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cmpkit.config import Configuration
     from cmpkit.plugins import Plugins
 
-__all__ = ["Backend", "LogLevel", "serve"]
+__all__ = ["Backend", "LogLevel", "log_to_standard_error", "serve"]
 
 GRACE_SECONDS = 3.5
 """What has not ended so long after the signal is cut off, so that the process ends within 5 s, on slow machines too."""
@@ -63,12 +63,13 @@ def serve(
         checked = anyio.run(partial(check_configuration, config, plugins, now=now), backend=backend.value)
         print(f"{checked.path}: no mistakes")
         return
-    _log_to_standard_error(log_level)
+    log_to_standard_error(log_level)
     configuration = load_configuration(config, plugins)
     anyio.run(_serve, configuration, plugins, backend=backend.value)
 
 
-def _log_to_standard_error(level: LogLevel) -> None:
+def log_to_standard_error(level: LogLevel) -> None:
+    """Let what happens in cmpkit be logged there, with the time."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     # The libraries below tell of their own affairs at INFO.
     logging.getLogger().setLevel(logging.WARNING if level in (LogLevel.DEBUG, LogLevel.INFO) else level.name)

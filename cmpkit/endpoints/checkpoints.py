@@ -24,6 +24,11 @@ class Checkpoint(enum.Enum):
     """The client has an answer and has saved nothing of it."""
     CERTIFICATE_SAVED = "certificate saved, before certConf"
     CONFIRMED = "confirmed, before the files are written"
+    KEY_WRITTEN = "key written, before the request"
+    """Of an unattended renewal, as are those below."""
+    VERSION_WRITTEN = "version written, before it is in use"
+    VERSION_IN_USE = "version in use, before its request is forgotten"
+    DEPLOYED = "deployed, before that is noted"
 
 
 def reach(plugins: Plugins, point: Checkpoint, transaction_id: bytes | None) -> None:

@@ -42,6 +42,7 @@ class Road:
     :param waits: how often the server says that it needs time before it sees the request.
     :param check_after: seconds that it asks to wait.
     :param ahead: how far the server's clock is ahead in the next exchanges.
+    :param time: gives the time to both sides.
     """
 
     config: Path
@@ -49,6 +50,7 @@ class Road:
     waits: int = 0
     check_after: int = 0
     ahead: list[timedelta] = field(default_factory=list)
+    time: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     requests: list[PKIMessage] = field(default_factory=list)
     options: TransportOptions | None = None
     schemes: tuple[str, ...] = ("test",)
@@ -79,7 +81,7 @@ class Road:
         ahead = self.ahead.pop(0) if self.ahead else timedelta()
 
         def clock() -> datetime:
-            return datetime.now(UTC) + ahead
+            return self.time() + ahead
 
         async with open_parts(configuration, plugins, clock=clock) as parts:
             server = build_server(configuration.server, parts, plugins, clock=clock)
