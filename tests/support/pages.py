@@ -46,6 +46,7 @@ class Block:
 
     :param line: where it starts in the page, from 1.
     :param notes: what the comments before it say, by the part before the colon.
+    :param seen: by readers.
     """
 
     page: Path
@@ -53,6 +54,7 @@ class Block:
     language: str
     text: str
     notes: dict[str, str]
+    seen: bool = True
 
     @property
     def where(self) -> str:
@@ -93,7 +95,7 @@ def _blocks(page: Path, lines: list[str]) -> Iterator[Block]:
         number += 1
         if line.strip() == "<!-- setup":
             end = lines.index("-->", number)
-            yield Block(page, start, "console", "\n".join(lines[number:end]), notes)
+            yield Block(page, start, "console", "\n".join(lines[number:end]), notes, seen=False)
             notes, number = {}, end + 1
         elif comment := _COMMENT.match(line):
             key, value = _note(comment["text"], f"{page.name}:{start}")
