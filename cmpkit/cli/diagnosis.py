@@ -65,7 +65,7 @@ def print_summary(diagnosis: Diagnosis) -> None:
     console, failure = _console(), diagnosis.failure
     console.print()
     if failure is not None:
-        console.print(_text(f"A client with these options fails: {failure.layer.value}, {failure.name}.", "bold red"))
+        console.print(_text(f"A client with these options fails: {failure.name}.", "bold red"))
     elif not diagnosis.complete:
         console.print(_text("The time was over before everything was examined (--total-timeout).", "yellow"))
     else:

@@ -50,7 +50,8 @@ async def examine_macs(prober: Prober, report: Report) -> None:
         (refused if exchange.items is None else taken).append(name)
     detail = (", ".join(taken) or "none") + (f"; refused: {', '.join(refused)}" if refused else "")
     by_sha1 = await prober.ask(CA_CERTS, like=_sha1())
-    choice = () if not taken or taken[0] == _ASKED[0] else ("--mac", taken[0])
+    known = not taken or taken[0] == _ASKED[0] or prober.options.mac is not None
+    choice = () if known else ("--mac", taken[0])
     verdict = Verdict.GOOD if taken else Verdict.WARNING
     report(Check("MACs", Layer.OPERATION, verdict, f"accepted: {detail}", cmpkit=choice))
     if by_sha1.items is None:

@@ -140,7 +140,7 @@ class Prober:
         pvno: int,
         like: AlgorithmIdentifier | None,
     ) -> PKIMessage:
-        protection, algorithm, key = protection_for(credentials, self.plugins, like)
+        protection, algorithm, key = protection_for(credentials, self.plugins, like, mac=self.options.mac)
         if isinstance(credentials, SigningCredentials):
             sender, issuer, kid = credentials.subject, credentials.issuer, credentials.key_identifier
             chain = credentials.extra_certs

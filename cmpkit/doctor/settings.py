@@ -47,7 +47,9 @@ def settings_for(url: str, checks: Iterable[Check], options: ClientOptions, reci
 
 
 def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Whom to believe, as the options say it."""
+    """What the options say, as far as the server decides it."""
+    if options.mac is not None:
+        yield ("--mac", options.mac), ()
     for name in sorted(options.tolerances):
         yield ("--tolerate", name), ()
     if options.expected_sender is not None:
