@@ -21,7 +21,7 @@ from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredential
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Observer, PrivateKey, Transform
+from cmpkit.parts import ClientTransport, Observer, PrivateKey, RequestTemplate, RootKeyUpdate, Transform
 from cmpkit.plugins import Plugins
 
 __all__ = ["Client"]
@@ -143,6 +143,26 @@ class Client:
     ) -> tuple[InfoTypeAndValue, ...]:
         """Ask for information (genm)."""
         return self._call(self._client.info, *questions, context=context)
+
+    def ca_certificates(self) -> tuple[bytes, ...]:
+        """The certificates of the CA and of those above it (caCerts)."""
+        return self._call(self._client.ca_certificates)
+
+    def current_crl(self) -> bytes | None:
+        """The newest CRL (currentCRL)."""
+        return self._call(self._client.current_crl)
+
+    def crl_update(self, *, certificate: bytes | None = None, crl: bytes | None = None) -> bytes | None:
+        """The CRL about a certificate, or the next one after a CRL (crlStatusList)."""
+        return self._call(self._client.crl_update, certificate=certificate, crl=crl)
+
+    def root_update(self, old_root: bytes | None = None) -> RootKeyUpdate | None:
+        """The new certificate of a root CA whose key was replaced (rootCaCert)."""
+        return self._call(self._client.root_update, old_root)
+
+    def request_template(self) -> RequestTemplate | None:
+        """What a request should ask for (certReqTemplate)."""
+        return self._call(self._client.request_template)
 
     def resume(self, saved: Path | ClientTransaction, key: PrivateKey | None = None) -> Enrolled | Any:
         """Go on with a transaction that another process began."""

@@ -71,7 +71,18 @@ class TestBlocking:
             by_request = client.request_p10(_request(credentials.key.to_pkcs8()))
             assert by_request.key is None
             answers = client.info()
+            assert client.ca_certificates()
+            assert client.current_crl()
+            assert client.crl_update(certificate=credentials.certificate)
+            assert client.root_update() is None
+            template = client.request_template()
         assert oids.CA_CERTS in [answer.info_type for answer in answers]
+        assert template is not None
+        assert template.subject == credentials.subject
+
+    def test_it_has_what_the_client_has(self, road: Road, trust: Path, backend: str) -> None:
+        operations = {name for name in dir(cmpkit.Client) if not name.startswith("_")}
+        assert operations <= {*dir(Client), "options", "plugins", "trust"}
 
     def test_a_transform_changes_what_is_sent(self, road: Road, trust: Path, backend: str) -> None:
         class Signed:

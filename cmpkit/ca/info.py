@@ -19,6 +19,7 @@ from cmpkit.asn1 import (
     GeneralName,
     IA5String,
     InfoTypeAndValue,
+    RDNSequence,
     RootCaKeyUpdateContent,
     decode,
     decode_list,
@@ -123,7 +124,10 @@ def _template_content(template: RequestTemplate) -> CertReqTemplateContent:
         *(AttributeTypeAndValue(type=oids.RSA_KEY_LEN, value=to_tlv(bits)) for bits in template.rsa_key_lengths),
     ]
     return CertReqTemplateContent(
-        cert_template=CertTemplate(subject=template.subject, extensions=list(template.extensions) or None),
+        cert_template=CertTemplate(
+            subject=None if template.subject is None else RDNSequence.of(template.subject),
+            extensions=list(template.extensions) or None,
+        ),
         key_spec=controls or None,
     )
 

@@ -23,6 +23,7 @@ from cmpkit.endpoints.credentials import (
     secret_sender,
 )
 from cmpkit.endpoints.requests import certificate_request, p10_request, revocation_request
+from cmpkit.endpoints.support import SupportMessages
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
 from cmpkit.enums import BodyType, CRLReason
@@ -62,7 +63,7 @@ class Enrolled:
         return SigningCredentials(self.certificate, self.key, self.chain)
 
 
-class Client:
+class Client(SupportMessages):
     """Talks to one CMP server (RFC 9810, RFC 9483 section 4).
 
     Use it as an asynchronous context manager. Every operation raises :class:`~cmpkit.errors.PeerRefusal` if the server

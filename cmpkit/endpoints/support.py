@@ -1,0 +1,243 @@
+"""Support messages at a client: questions, answers, and whether those are believed (RFC 9483 section 4.3)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import (
+    TLV,
+    AlgorithmIdentifier,
+    CertReqTemplateContent,
+    InfoTypeAndValue,
+    RootCaKeyUpdateContent,
+    encode,
+    encode_list,
+    parse_tlv,
+    to_tlv,
+)
+from cmpkit.crypto.crls import crl_status, load_crl
+from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.root_update import check_root_update, is_update_of
+from cmpkit.crypto.x509 import outline
+from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.errors import CMPError, TrustError
+from cmpkit.parts import RequestTemplate, RootKeyUpdate
+from cmpkit.plugins import Plugins
+
+__all__ = [
+    "SupportMessages",
+    "ask_for_crl",
+    "ask_for_root_update",
+    "believe_root_update",
+    "read_ca_certificates",
+    "read_crls",
+    "read_request_template",
+    "read_root_update",
+]
+
+T = TypeVar("T")
+
+
+def ask_for_crl(certificate: bytes | None, crl: bytes | None) -> InfoTypeAndValue:
+    """crlStatusList: the CRL about a certificate, or the next one after a CRL.
+
+    :param certificate: DER.
+    :param crl: the CRL that is there already, DER or PEM: only a newer one is wanted.
+    :raises ConfigurationError: if neither is given, or one cannot be read.
+    """
+    status = crl_status(certificate, None if crl is None else load_crl(crl))
+    return InfoTypeAndValue(oids.CRL_STATUS_LIST, to_tlv(encode_list([status])))
+
+
+def ask_for_root_update(old_root: bytes | None, anchors: Sequence[bytes]) -> InfoTypeAndValue:
+    """rootCaCert, for the root that is named, else for the only trust anchor (RFC 9810 section 5.3.19.15).
+
+    :param old_root: DER.
+    :param anchors: DER of the trust anchors.
+    """
+    root = old_root if old_root is not None else anchors[0] if len(anchors) == 1 else None
+    return InfoTypeAndValue(oids.ROOT_CA_CERT, None if root is None else to_tlv(root))
+
+
+def read_ca_certificates(answer: InfoTypeAndValue) -> tuple[bytes, ...]:
+    """DER of the certificates in caCerts.
+
+    :raises TrustError: if they cannot be read.
+    """
+    with _reading(answer):
+        ders = tuple(encode(element) for element in answer.parse_list(TLV))
+        for der in ders:
+            outline(der)
+        return ders
+
+
+def read_crls(answer: InfoTypeAndValue) -> tuple[x509.CertificateRevocationList, ...]:
+    """The CRLs in currentCRL or crls.
+
+    :raises TrustError: if they cannot be read.
+    """
+    with _reading(answer):
+        elements = [answer.parse(TLV)] if answer.info_type == oids.CURRENT_CRL else answer.parse_list(TLV)
+        return tuple(x509.load_der_x509_crl(encode(element)) for element in elements)
+
+
+def read_root_update(answer: InfoTypeAndValue) -> RootKeyUpdate:
+    """The certificates in rootCaKeyUpdate; whether they are believed is another question.
+
+    :raises TrustError: if they cannot be read.
+    """
+    with _reading(answer):
+        content = answer.parse(RootCaKeyUpdateContent)
+        links = (content.new_with_old, content.old_with_new)
+        new_with_old, old_with_new = (None if link is None else encode(link) for link in links)
+        return RootKeyUpdate(encode(content.new_with_new), new_with_old, old_with_new)
+
+
+def read_request_template(answer: InfoTypeAndValue) -> RequestTemplate:
+    """What certReqTemplate says; controls that are not about keys are left out.
+
+    :raises TrustError: if it cannot be read.
+    """
+    with _reading(answer):
+        content = answer.parse(CertReqTemplateContent)
+        subject, controls = content.cert_template.subject, content.key_spec or ()
+        return RequestTemplate(
+            subject=None if subject is None else subject.name,
+            extensions=tuple(content.cert_template.extensions or ()),
+            key_algorithms=tuple(
+                parse_tlv(control.value, AlgorithmIdentifier) for control in controls if control.type == oids.ALG_ID
+            ),
+            rsa_key_lengths=tuple(
+                parse_tlv(control.value, int) for control in controls if control.type == oids.RSA_KEY_LEN
+            ),
+        )
+
+
+def believe_root_update(
+    update: RootKeyUpdate, old_roots: Iterable[bytes], *, plugins: Plugins, now: datetime
+) -> RootKeyUpdate:
+    """The same update, once an old root vouches for it.
+
+    :param old_roots: DER of the root certificates that are trusted so far.
+    :param now: when everything must be valid.
+    :raises TrustError: if none of them does, saying what is wrong.
+    """
+    old_root = next((root for root in old_roots if is_update_of(update, root)), None)
+    if old_root is None:
+        raise TrustError(
+            "the new root CA certificate is not linked to one that is trusted",
+            rule="RFC 9810 section 4.4",
+            hint="name the root whose key was replaced: --oldwithold FILE, or as trust anchor",
+        )
+    try:
+        check_root_update(update, old_root, plugins=plugins, now=now)
+    except CMPError as error:
+        raise TrustError(
+            f"the new root CA certificate is not believed: {error.detail}",
+            error.fail_info,
+            rule=error.rule,
+            hint=error.hint,
+        ) from error
+    return update
+
+
+@contextmanager
+def _reading(answer: InfoTypeAndValue) -> Iterator[None]:
+    try:
+        yield
+    except (CMPError, ValueError) as error:
+        raise TrustError(
+            f"the answer to {answer.info_type.dotted_string} cannot be read: {error}", rule="RFC 9810 section 5.3.19"
+        ) from error
+
+
+class SupportMessages(ABC):
+    """The questions of RFC 9483 section 4.3, each a transaction of its own.
+
+    Several are asked in one message by :meth:`info`.
+    """
+
+    options: ClientOptions
+    plugins: Plugins
+    trust: tuple[bytes, ...]
+
+    @abstractmethod
+    async def info(self, *questions: ObjectIdentifier | InfoTypeAndValue) -> tuple[InfoTypeAndValue, ...]:
+        """Ask for information (genm)."""
+
+    async def ca_certificates(self) -> tuple[bytes, ...]:
+        """The certificates of the CA and of those above it, as DER (caCerts).
+
+        They are no trust anchors by themselves (RFC 9810 section 8.9).
+        """
+        return await self._ask(InfoTypeAndValue(oids.CA_CERTS), oids.CA_CERTS, read_ca_certificates) or ()
+
+    async def current_crl(self) -> bytes | None:
+        """DER of the newest CRL (currentCRL), or ``None`` if the server has none to give."""
+        crls = await self._ask(InfoTypeAndValue(oids.CURRENT_CRL), oids.CURRENT_CRL, read_crls)
+        return crls[0].public_bytes(Encoding.DER) if crls else None
+
+    async def crl_update(self, *, certificate: bytes | None = None, crl: bytes | None = None) -> bytes | None:
+        """DER of the CRL about a certificate, or of the next one after a CRL (crlStatusList).
+
+        :param certificate: DER; its distribution point, else its issuer, names the CRL.
+        :param crl: the CRL that is there already, DER or PEM.
+        :returns: ``None`` if there is none, or none that is newer.
+        :raises ConfigurationError: if neither is given, or one cannot be read.
+        :raises TrustError: if the CRL that comes is not newer, or of another issuer.
+        """
+        crls = await self._ask(ask_for_crl(certificate, crl), oids.CRLS, read_crls)
+        if not crls:
+            return None
+        if crl is not None:
+            _check_newer(crls[0], load_crl(crl))
+        return crls[0].public_bytes(Encoding.DER)
+
+    async def root_update(self, old_root: bytes | None = None) -> RootKeyUpdate | None:
+        """The new certificate of a root CA whose key was replaced (rootCaCert), if the old root vouches for it.
+
+        :param old_root: DER of the root that is trusted so far; ``None`` looks among the trust anchors.
+        :returns: ``None`` if the server knows of no newer key.
+        :raises TrustError: if the new root is not to be believed.
+        """
+        question = ask_for_root_update(old_root, self.trust)
+        update = await self._ask(question, oids.ROOT_CA_KEY_UPDATE, read_root_update)
+        if update is None:
+            return None
+        old_roots = self.trust if old_root is None else (old_root,)
+        return believe_root_update(update, old_roots, plugins=self.plugins, now=self.options.clock())
+
+    async def request_template(self) -> RequestTemplate | None:
+        """What a request should ask for under the profile that ``options.profile`` names (certReqTemplate).
+
+        :returns: ``None`` if the server has nothing to say about it.
+        """
+        question = InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)
+        return await self._ask(question, oids.CERT_REQ_TEMPLATE, read_request_template)
+
+    async def _ask(
+        self, question: InfoTypeAndValue, oid: ObjectIdentifier, read: Callable[[InfoTypeAndValue], T]
+    ) -> T | None:
+        """The answer of that type, read; ``None`` if it has no value, or the server does not know the question."""
+        answers = await self.info(question)
+        given = next((item for item in answers if item.info_type == oid and item.info_value is not None), None)
+        return None if given is None else read(given)
+
+
+def _check_newer(new: x509.CertificateRevocationList, old: x509.CertificateRevocationList) -> None:
+    if not names_match(new.issuer, old.issuer):
+        raise TrustError(
+            f"the CRL that came is of {format_name(new.issuer)}, not of {format_name(old.issuer)}",
+            rule="RFC 9810 section 5.3.19.17",
+        )
+    if new.last_update_utc <= old.last_update_utc:
+        raise TrustError("the CRL that came is not newer", rule="RFC 9810 section 5.3.19.17")
