@@ -179,7 +179,7 @@ class ConfiguredProfile:
         self, request: CertificateRequest, auth: Authenticated, *, now: datetime
     ) -> tuple[x509.Name, tuple[Extension, ...], datetime, datetime, bool]:
         """What the certificate gets (RFC 4211 section 5); see :meth:`cmpkit.parts.CertificateProfile.content`."""
-        self._check_key(request.public_key_info)
+        possible = self._check_key(request.public_key_info)
         asked = read_extensions(request.extensions)
         self._check_authority(asked)
         subject = self._choose_subject(request, auth)
@@ -187,7 +187,7 @@ class ConfiguredProfile:
             item
             for item in (
                 self._basic_constraints,
-                self._choose_key_usage(asked),
+                self._choose_key_usage(asked, possible),
                 self._choose_purposes(asked),
                 self._choose_names(asked, auth),
             )
@@ -218,8 +218,10 @@ class ConfiguredProfile:
     def _refuse(self, detail: str, fail_info: PKIFailureInfo, rule: str = "", hint: str = "") -> CMPError:
         return CMPError(f"profile {self.name}: {detail}", fail_info, rule=rule, hint=hint)
 
-    def _check_key(self, public_key_info: bytes) -> None:
-        key_type = self._plugins.key_algorithm_of(public_key_info).key_type(public_key_info)
+    def _check_key(self, public_key_info: bytes) -> frozenset[str]:
+        """The keyUsages that the key is good for."""
+        part = self._plugins.key_algorithm_of(public_key_info)
+        key_type = part.key_type(public_key_info)
         if self._settings.key_types is not None and key_type not in self._settings.key_types:
             raise self._refuse(
                 f"a {key_type} key is asked for, allowed are {', '.join(self._settings.key_types)}",
@@ -227,6 +229,14 @@ class ConfiguredProfile:
                 "RFC 9483 section 3.6.4",
                 "make another key, or widen key_types of the profile",
             )
+        if self._settings.key_usage and part.key_usages.isdisjoint(self._settings.key_usage):
+            raise self._refuse(
+                f"a {key_type} key cannot be used for {', '.join(self._settings.key_usage)}",
+                PKIFailureInfo.BAD_ALG,
+                "RFC 5280 section 4.2.1.3",
+                "make another key, or change key_usage of the profile",
+            )
+        return part.key_usages
 
     def _check_authority(self, asked: AskedExtensions) -> None:
         """No authority over others without special approval."""
@@ -260,11 +270,11 @@ class ConfiguredProfile:
             )
         return granted
 
-    def _choose_key_usage(self, asked: AskedExtensions) -> Extension | None:
-        chosen = (asked.key_usage or frozenset()).intersection(self._settings.key_usage)
-        if "keyAgreement" not in chosen:
-            chosen -= {"encipherOnly", "decipherOnly"}
-        return key_usage_extension(chosen) if chosen else self._key_usage
+    def _choose_key_usage(self, asked: AskedExtensions, possible: frozenset[str]) -> Extension | None:
+        """What is asked for of what the profile allows, or all of that; in either case what the key is good for."""
+        allowed = possible.intersection(self._settings.key_usage)
+        chosen = _coherent(allowed.intersection(asked.key_usage or ())) or allowed
+        return self._key_usage if len(chosen) == len(self._settings.key_usage) else key_usage_extension(chosen)
 
     def _choose_purposes(self, asked: AskedExtensions) -> Extension | None:
         # In the order of the request, so that what is as it was asked for is the same to the octet.
@@ -301,6 +311,11 @@ class ConfiguredProfile:
                 "ask for another validity, or for none",
             )
         return not_before, not_after
+
+
+def _coherent(usages: frozenset[str]) -> frozenset[str]:
+    """Without encipherOnly and decipherOnly where there is no keyAgreement (RFC 5280 section 4.2.1.3)."""
+    return usages if "keyAgreement" in usages else usages - {"encipherOnly", "decipherOnly"}
 
 
 def _differs(asked: x509.Name | None, given: x509.Name) -> bool:

@@ -92,13 +92,15 @@ class KeyAlgorithm(Protocol):
     """One family of keys: for certificates, messages, proofs and path checks alike.
 
     ``key_oids`` are those of SubjectPublicKeyInfo, ``signature_oids`` those that it verifies, ``key_types`` the names
-    that :meth:`generate` takes (and ``--newkey-type`` shows).
+    that :meth:`generate` takes (and ``--newkey-type`` shows), ``key_usages`` what a certificate for such a key may be
+    used for, in the words of RFC 5280 section 4.2.1.3: a profile gives no others.
     """
 
     name: str
     key_oids: tuple[ObjectIdentifier, ...]
     signature_oids: tuple[ObjectIdentifier, ...]
     key_types: tuple[str, ...]
+    key_usages: frozenset[str]
 
     def generate(self, key_type: str) -> PrivateKey:
         """A new key."""

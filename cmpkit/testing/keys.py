@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import AlgorithmIdentifier, BitString, SubjectPublicKeyInfo, decode, encode
+from cmpkit.ca.extensions import KEY_USAGES
 from cmpkit.crypto.keys import private_key_from
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -34,7 +35,7 @@ async def check_key_algorithm(algorithm: KeyAlgorithm, *, key_types: Sequence[st
 
     Beside what :func:`check_private_key` checks of each key: keys are of the type that was asked for and named alike by
     private and public key, no two are the same, one does not verify what another signed, they survive PKCS#8 (with and
-    without a password), and octets that are no key are refused.
+    without a password), octets that are no key are refused, and the key usages are names that there are.
 
     :param key_types: only these, where some take long to make.
     :raises AssertionError: naming what is wrong.
@@ -43,6 +44,7 @@ async def check_key_algorithm(algorithm: KeyAlgorithm, *, key_types: Sequence[st
     require_oids(algorithm, "key_oids")
     require_oids(algorithm, "signature_oids")
     require_type(algorithm.key_types, tuple, "key_types")
+    _check_key_usages(algorithm)
     for key_type in algorithm.key_types if key_types is None else key_types:
         with success(f"generate({key_type!r}) must make a key"):
             key, other = algorithm.generate(key_type), algorithm.generate(key_type)
@@ -93,6 +95,14 @@ async def check_private_key(key: PrivateKey, algorithm: KeyAlgorithm) -> None:
     with refused("the verification of a foreign algorithm", PKIFailureInfo.BAD_ALG):
         algorithm.verify(public, _FOREIGN, _DATA, signature)
     _check_cert_hash(algorithm, signed_by)
+
+
+def _check_key_usages(algorithm: KeyAlgorithm) -> None:
+    usages = getattr(algorithm, "key_usages", None)
+    require(
+        isinstance(usages, frozenset) and bool(usages) and usages.issubset(KEY_USAGES),
+        f"key_usages must be a frozenset of names out of {', '.join(KEY_USAGES)}, not {usages!r}",
+    )
 
 
 def _require_fit(

@@ -52,6 +52,8 @@ class MLDSAKeys:
     key_oids: tuple[ObjectIdentifier, ...] = tuple(_BY_OID)
     signature_oids: tuple[ObjectIdentifier, ...] = tuple(_BY_OID)
     key_types: tuple[str, ...] = tuple(size.key_type for size in SIZES)
+    # RFC 9881 section 5.
+    key_usages: frozenset[str] = frozenset({"digitalSignature", "nonRepudiation", "keyCertSign", "cRLSign"})
 
     def generate(self, key_type: str) -> MLDSAKey:
         """A new key of the size that the type names."""

@@ -14,9 +14,20 @@ from cmpkit.crypto.pkcs8 import encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
-__all__ = ["HASHES", "RULE", "bad_alg", "refuse_sha1", "to_pkcs8", "unreadable_key", "wrong_algorithm"]
+__all__ = [
+    "HASHES",
+    "RULE",
+    "SIGNING_USAGES",
+    "bad_alg",
+    "refuse_sha1",
+    "to_pkcs8",
+    "unreadable_key",
+    "wrong_algorithm",
+]
 
 RULE: Final = "RFC 9481 section 3"
+SIGNING_USAGES: Final = frozenset({"digitalSignature", "nonRepudiation", "keyCertSign", "cRLSign"})
+"""The keyUsages of keys that do nothing but sign."""
 
 HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha224": hashes.SHA224(),

@@ -13,7 +13,15 @@ from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit_signature.common import HASHES, bad_alg, refuse_sha1, to_pkcs8, unreadable_key, wrong_algorithm
+from cmpkit_signature.common import (
+    HASHES,
+    SIGNING_USAGES,
+    bad_alg,
+    refuse_sha1,
+    to_pkcs8,
+    unreadable_key,
+    wrong_algorithm,
+)
 
 __all__ = ["EllipticCurveKey", "EllipticCurveKeys"]
 
@@ -67,6 +75,8 @@ class EllipticCurveKeys:
     key_oids: tuple[ObjectIdentifier, ...] = (oids.EC_PUBLIC_KEY,)
     signature_oids: tuple[ObjectIdentifier, ...] = tuple(_HASH_NAMES)
     key_types: tuple[str, ...] = tuple(key_type for key_type, _, _ in _CURVES.values())
+    # RFC 8813 section 3.
+    key_usages: frozenset[str] = SIGNING_USAGES | {"keyAgreement", "encipherOnly", "decipherOnly"}
 
     def generate(self, key_type: str) -> EllipticCurveKey:
         """A new key on the curve that the type names."""

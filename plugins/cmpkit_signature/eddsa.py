@@ -15,7 +15,7 @@ from cmpkit.asn1 import AlgorithmIdentifier, SubjectPublicKeyInfo, decode
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit_signature.common import bad_alg, to_pkcs8, unreadable_key, wrong_algorithm
+from cmpkit_signature.common import SIGNING_USAGES, bad_alg, to_pkcs8, unreadable_key, wrong_algorithm
 
 __all__ = ["EdwardsCurveKey", "EdwardsCurveKeys"]
 
@@ -59,6 +59,8 @@ class EdwardsCurveKeys:
     key_oids: tuple[ObjectIdentifier, ...] = tuple(_KEY_TYPES)
     signature_oids: tuple[ObjectIdentifier, ...] = tuple(_KEY_TYPES)
     key_types: tuple[str, ...] = tuple(_KEY_TYPES.values())
+    # RFC 9295 section 3.
+    key_usages: frozenset[str] = SIGNING_USAGES
 
     def generate(self, key_type: str) -> EdwardsCurveKey:
         """A new key on the curve that the type names."""

@@ -15,7 +15,15 @@ from cmpkit.asn1 import AlgorithmIdentifier, Null, SubjectPublicKeyInfo, decode,
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo, encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit_signature.common import HASHES, bad_alg, refuse_sha1, to_pkcs8, unreadable_key, wrong_algorithm
+from cmpkit_signature.common import (
+    HASHES,
+    SIGNING_USAGES,
+    bad_alg,
+    refuse_sha1,
+    to_pkcs8,
+    unreadable_key,
+    wrong_algorithm,
+)
 from cmpkit_signature.pss import PSSParameters
 
 __all__ = ["RSAKey", "RSAKeys"]
@@ -97,6 +105,8 @@ class RSAKeys:
     key_oids: tuple[ObjectIdentifier, ...] = (oids.RSA_ENCRYPTION, oids.RSASSA_PSS)
     signature_oids: tuple[ObjectIdentifier, ...] = (*_HASH_NAMES, oids.RSASSA_PSS, *_PSS_SHAKE)
     key_types: tuple[str, ...] = tuple(_SIZES)
+    # RFC 3279 section 2.3.1; key agreement is the one thing that RSA does not do.
+    key_usages: frozenset[str] = SIGNING_USAGES | {"keyEncipherment", "dataEncipherment"}
 
     def generate(self, key_type: str) -> RSAKey:
         """A new key of the size that the type names."""

@@ -15,10 +15,12 @@ from cmpkit import oids
 from cmpkit.asn1 import Extension
 from cmpkit.ca.extensions import read_alternative_names, read_extensions
 from cmpkit.ca.profiles import ConfiguredProfile
+from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest, PrivateKey
+from cmpkit.plugins import Plugins
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
@@ -239,12 +241,39 @@ def test_alternative_names_that_cannot_be_read_are_refused(profile: MakeProfile,
 
 
 def test_the_key_usages_of_the_profile_are_given(profile: MakeProfile, give: Any) -> None:
-    assert give(profile(key_usage=["keyEncipherment", "keyAgreement", "decipherOnly"])).usages == {
-        "keyEncipherment",
-        "keyAgreement",
-        "decipherOnly",
-    }
+    made = profile(key_usage=["digitalSignature", "keyAgreement", "decipherOnly"])
+    assert give(made).usages == {"digitalSignature", "keyAgreement", "decipherOnly"}
     assert give(profile(key_usage=[])).find(oids.KEY_USAGE) is None
+
+
+@pytest.mark.parametrize(
+    ("key_type", "usages"),
+    [
+        ("rsa2048", {"digitalSignature", "keyEncipherment"}),
+        ("p256", {"digitalSignature", "keyAgreement", "decipherOnly"}),
+        ("brainpoolp256r1", {"digitalSignature", "keyAgreement", "decipherOnly"}),
+        ("ed25519", {"digitalSignature"}),
+    ],
+)
+def test_key_usages_that_the_key_is_not_good_for_are_left_out(
+    profile: MakeProfile, give: Any, ask: Any, plugins: Plugins, *, key_type: str, usages: set[str]
+) -> None:
+    """RFC 8813 section 3, RFC 9295 section 3."""
+    made = profile(key_usage=["digitalSignature", "keyEncipherment", "keyAgreement", "decipherOnly"])
+    key = {"public_key_info": generate_key(key_type, plugins).public_key_info}
+    assert give(made, ask.request("CN=dev-42", **key)).usages == usages
+    asked = give(made, ask.request("CN=dev-42", ask.usage("digitalSignature", "keyEncipherment"), **key))
+    assert asked.usages == {"digitalSignature"} | (usages & {"keyEncipherment"})
+    assert asked.modified is ("keyEncipherment" not in usages)
+
+
+def test_a_key_that_is_good_for_no_key_usage_of_the_profile_is_bad_alg(
+    profile: MakeProfile, ask: Any, plugins: Plugins
+) -> None:
+    key = generate_key("ed25519", plugins)
+    request = ask.request("CN=dev-42", public_key_info=key.public_key_info)
+    error = refused(profile(key_usage=["keyEncipherment", "keyAgreement"]), request, ask, PKIFailureInfo.BAD_ALG)
+    assert "a ed25519 key cannot be used for keyEncipherment, keyAgreement" in error.detail
 
 
 def test_some_of_the_key_usages_may_be_asked_for(profile: MakeProfile, give: Any, ask: Any) -> None:

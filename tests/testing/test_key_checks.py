@@ -246,6 +246,14 @@ class ListedTypes(Keys):
     key_types: Any = {"p256"}  # noqa: RUF012 - the fault
 
 
+class ListedUsages(Keys):
+    key_usages: Any = ("digitalSignature",)
+
+
+class UnknownUsage(Keys):
+    key_usages = frozenset({"digital_signature"})
+
+
 class AlwaysTheSame(Keys):
     made: Any = None
 
@@ -350,6 +358,8 @@ class AnyPrivateKey(Keys):
     [
         (Nameless, "name must be a text that is not empty"),
         (ListedTypes, "key_types must be tuple, not set"),
+        (ListedUsages, "key_usages must be a frozenset of names"),
+        (UnknownUsage, "key_usages must be a frozenset of names"),
         (AlwaysTheSame, r"generate\('p256'\) must make a new key each time"),
         (WrongType, r"a key made by generate\('p256'\) must be of it, not 'p384'"),
         (TwoNames, "must name their type alike, not p256 and P256"),
