@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from typing import TypeAlias
 
-__all__ = ["Box", "Gap", "Message", "Note", "Panel", "draw_boxes", "draw_sequence", "draw_tree"]
+__all__ = ["Box", "Gap", "Message", "Note", "Panel", "Step", "draw_boxes", "draw_sequence", "draw_tree"]
 
 _FONT = "font-family='system-ui, Helvetica, Arial, sans-serif'"
 _INK, _PALE, _LINE, _BLUE = "#1a1a1a", "#f3f6fa", "#8a94a3", "#1f5fa8"
@@ -42,6 +43,10 @@ class Gap:
     """Time that passes."""
 
     text: str
+
+
+Step: TypeAlias = Message | Note | Gap
+"""What a sequence diagram is made of."""
 
 
 @dataclass
@@ -88,7 +93,7 @@ class _Canvas:
         return "\n".join([head, f"<title>{escape(self.title)}</title>", marker, ground, *self.elements, "</svg>", ""])
 
 
-def draw_sequence(title: str, actors: Sequence[str], steps: Sequence[Message | Note | Gap], width: float = 720) -> str:
+def draw_sequence(title: str, actors: Sequence[str], steps: Sequence[Step], width: float = 720) -> str:
     """Who sends what to whom, from top to bottom."""
     canvas = _Canvas(width, title)
     room = (width - 2 * _MARGIN - 200) / (len(actors) - 1)
@@ -109,7 +114,7 @@ def draw_sequence(title: str, actors: Sequence[str], steps: Sequence[Message | N
     return canvas.svg()
 
 
-def _draw_step(canvas: _Canvas, places: Sequence[float], step: Message | Note | Gap) -> None:
+def _draw_step(canvas: _Canvas, places: Sequence[float], step: Step) -> None:
     if isinstance(step, Gap):
         canvas.y += 16
         canvas.box(_MARGIN, canvas.y, canvas.width - 2 * _MARGIN, 26, fill=_PALE, stroke=_PALE)

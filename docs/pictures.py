@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from drawing import Box, Gap, Message, Note, Panel, draw_boxes, draw_sequence, draw_tree
+from drawing import Box, Gap, Message, Note, Panel, Step, draw_boxes, draw_sequence, draw_tree
 
 __all__ = ["FOLDER", "PICTURES"]
 
@@ -30,7 +30,7 @@ _CONFIRMED = (
 
 
 def _enrolment() -> str:
-    steps = [
+    steps: list[Step] = [
         Note(0, ["makes a key pair"]),
         _to("ir", "subject, public key, proof of possession; protected by the shared secret"),
         Note(1, ["whose MAC is it? may it have this?", "issues, and stores it before it answers"]),
@@ -41,7 +41,7 @@ def _enrolment() -> str:
 
 
 def _implicit_confirm() -> str:
-    steps = [
+    steps: list[Step] = [
         _to("ir", "generalInfo: implicitConfirm"),
         Note(1, ["issues; needs no certConf"]),
         _back("ip", "the certificate; generalInfo: implicitConfirm"),
@@ -51,7 +51,7 @@ def _implicit_confirm() -> str:
 
 
 def _update() -> str:
-    steps = [
+    steps: list[Step] = [
         Note(0, ["makes a new key pair"]),
         _to("kur", "new public key and its proof; signed by the old key, old certificate sent along"),
         Note(1, ["one of mine, not revoked, not expired?", "the same subject?"]),
@@ -62,7 +62,7 @@ def _update() -> str:
 
 
 def _revocation() -> str:
-    steps = [
+    steps: list[Step] = [
         _to("rr", "issuer, serial number, reason; signed by the certificate itself"),
         Note(1, ["may this signer revoke that certificate?", "stores it"]),
         _back("rp", "accepted"),
@@ -72,7 +72,7 @@ def _revocation() -> str:
 
 
 def _polling() -> str:
-    steps = [
+    steps: list[Step] = [
         _to("ir"),
         Note(1, ["needs a person, or another CA"]),
         _back("ip", "status waiting, no certificate"),
@@ -88,7 +88,7 @@ def _polling() -> str:
 
 
 def _polling_errors() -> str:
-    steps = [
+    steps: list[Step] = [
         _to("rr", "or genm, certConf: an answer that has no place to say waiting"),
         _back("error", "status waiting"),
         _to("pollReq", "certReqId -1"),
