@@ -35,7 +35,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.plugins import Plugins
 
-__all__ = ["needs_stand_ins", "stand_ins"]
+__all__ = ["check_signature", "needs_stand_ins", "stand_ins"]
 
 _BIT_STRING = 0x03
 _VERSION_TAG = b"\xa0"
@@ -95,7 +95,7 @@ def stand_ins(path: tuple[bytes, ...], plugins: Plugins) -> tuple[bytes, ...]:
     """
     certificate, *_ = path
     issuers = _stand_in_issuers(path[1:], plugins)
-    _check_signature(certificate, path[1], plugins)
+    check_signature(certificate, path[1], plugins)
     return (_stand_in(certificate, None, issuers.key), *issuers.certificates)
 
 
@@ -103,14 +103,19 @@ def stand_ins(path: tuple[bytes, ...], plugins: Plugins) -> tuple[bytes, ...]:
 def _stand_in_issuers(issuers: tuple[bytes, ...], plugins: Plugins) -> _Issuers:
     """Kept, for most certificates come from the same few CAs; only what leads to a trust anchor gets here."""
     for child, issuer in itertools.pairwise(issuers):
-        _check_signature(child, issuer, plugins)
+        check_signature(child, issuer, plugins)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in issuers]
     signers = [*keys[1:], keys[-1]]
     certificates = tuple(_stand_in(der, key, signer) for der, key, signer in zip(issuers, keys, signers, strict=True))
     return _Issuers(certificates, keys[0])
 
 
-def _check_signature(certificate: bytes, issuer: bytes, plugins: Plugins) -> None:
+def check_signature(certificate: bytes, issuer: bytes, plugins: Plugins) -> None:
+    """Whether the signature of a certificate fits the key of another one, by whatever algorithm a plugin brings.
+
+    :raises CMPError: badAlg if the algorithm is not accepted, signerNotTrusted if the signature does not fit,
+        badDataFormat if a certificate cannot be read.
+    """
     wire = decode(CertificateWire, certificate)
     algorithm = wire.signature_algorithm
     if algorithm != wire.tbs.signature:

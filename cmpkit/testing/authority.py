@@ -90,7 +90,7 @@ class InProcessCA:
     @classmethod
     async def make(
         cls,
-        directory: Path,
+        directory: Path | str,
         *,
         subject: str = "CN=Test CA",
         key_type: str = "p256",
@@ -115,7 +115,7 @@ class InProcessCA:
         hierarchy = await make_hierarchy(parse_name(subject), root_key=root_key, issuing_key=issuing_key, now=now)
         signer = await make_signer(hierarchy.issuing, issuing_key, key=signer_key, now=now)
         made = cls(
-            directory=directory,
+            directory=Path(directory),
             plugins=plugins,
             profiles={_PROFILE: load_profile(_PROFILE, dict(profile or {}), plugins)},
             issuing=hierarchy.issuing,
