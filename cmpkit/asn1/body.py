@@ -27,7 +27,7 @@ from cmpkit.asn1.x509 import CertificateList, CertificationRequest, CMPCertifica
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 
-__all__ = ["PKIBody"]
+__all__ = ["PKIBody", "content_holder"]
 
 _CONTEXT_CONSTRUCTED = 0xA0
 
@@ -160,6 +160,20 @@ _HOLDERS: dict[BodyType, type[Any]] = {
 _BODIES = {_CONTEXT_CONSTRUCTED + kind: (kind, holder) for kind, holder in _HOLDERS.items()}
 
 
+def content_holder(tag: int) -> type[Any]:
+    """The class with the content of the body with a tag as its only field.
+
+    :raises CMPError: badRequest for an unknown tag.
+    """
+    return _find_body(tag)[1]
+
+
+def _find_body(tag: int) -> tuple[BodyType, type[Any]]:
+    if tag not in _BODIES:
+        raise CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
+    return _BODIES[tag]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class PKIBody:
     """One of the 27 alternatives (RFC 9810 section 5.1.2).
@@ -188,10 +202,7 @@ class PKIBody:
 
         :raises CMPError: badRequest for an unknown tag, badDataFormat for content that does not fit it.
         """
-        tag = der[0] if der else 0
-        if tag not in _BODIES:
-            raise CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
-        kind, holder = _BODIES[tag]
+        kind, holder = _find_body(der[0] if der else 0)
         return cls(kind, decode(holder, b"\x30" + der[1:]).content)
 
     def to_der(self) -> bytes:

@@ -146,7 +146,7 @@ def _body(body: PKIBody) -> tuple[Member, ...]:
 def _fields(value: Any) -> tuple[Member, ...]:
     cls = type(value)
     present = ((field, getattr(value, field.attribute)) for field in fields_of(cls))
-    return tuple(_member(value, field, part) for field, part in present if part is not None)
+    return tuple(_member(value, field, part) for field, part in present if part is not None and part != ())
 
 
 def _member(holder: Any, field: Field, part: Any) -> Member:

@@ -98,9 +98,17 @@ class PKIMessage:
         """
         return der_wrap(_SEQUENCE, self._protected_content())
 
+    @property
+    def protected_forms(self) -> tuple[bytes, ...]:
+        """The octets that the protection may have been computed over, one by one: :attr:`protected_part` alone, but
+        what came and then its DER form where the message came in BER (:mod:`cmpkit.asn1.ber`).
+        """
+        received = self.__dict__.get("received_part")
+        return (self.protected_part,) if received is None else (received, self.protected_part)
+
     @cached_property
     def raw(self) -> bytes:
-        """DER of the message: the octets that came, where the message came by wire.
+        """DER of the message: the octets that came, where the message came by wire, in DER.
 
         :raises CMPError: systemFailure if a field holds what its type does not allow.
         """

@@ -12,6 +12,7 @@ from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.settings import Settings, naming, read_settings
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.tables import ListenTable, ServerTable, SignerTable, StoreTable
+from cmpkit.endpoints.receiving import TOLERATE_BER
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateProfile
 from cmpkit.plugins import Plugins
@@ -228,7 +229,7 @@ class _Reader:
         """The table ``[server]``."""
         with self._mistakes:
             server = read_settings(ServerTable, _as_table(self._tables.get("server", {}), "[server]"), "server")
-            known = {name for part in self._plugins.all("protection") for name in part.tolerances}
+            known = {TOLERATE_BER, *(name for part in self._plugins.all("protection") for name in part.tolerances)}
             unknown = [name for name in server.tolerances if name not in known]
             if unknown:
                 there = ", ".join(sorted(known)) or "none"

@@ -64,7 +64,8 @@ class ListenTable(Settings):
 class ServerTable(Settings):
     """The table ``[server]``.
 
-    :param tolerances: names of weak things that are accepted nevertheless: ``hmac-sha1``.
+    :param tolerances: names of what is accepted nevertheless: ``hmac-sha1``, weak MACs; ``ber``, messages that are not
+        DER.
     :param trusted: files with trust anchors besides the CA's own: who signs with a certificate below one of them is
         authenticated; what it may do is for the policy to say.
     :param intermediates: files with certificates that lead to them and that requests may leave out.

@@ -9,13 +9,13 @@ from typing import Any
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.asn1 import AlgorithmIdentifier, PKIMessage
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, Protection, ProtectionKind, RandomOctets
 from cmpkit.plugins import Plugins
 
-__all__ = ["SignatureProtection", "find_protection", "mac_protection", "verify_protection"]
+__all__ = ["SignatureProtection", "find_protection", "mac_protection", "verify_message", "verify_protection"]
 
 
 class SignatureProtection:
@@ -124,3 +124,25 @@ async def verify_protection(
             PKIFailureInfo.WRONG_INTEGRITY,
             rule="RFC 9810 section 5.1.3.4",
         )
+
+
+async def verify_message(
+    protection: Protection, message: PKIMessage, credential: Any, *, tolerances: frozenset[str] = frozenset()
+) -> None:
+    """Return only if a message is protected by what it says protects it.
+
+    :param message: a message with protectionAlg and protection; one that came in BER may be protected over the octets
+        that came or over their DER form.
+    :raises CMPError: badAlg, badMessageCheck; wrongIntegrity if the protection needs an exchange before.
+    """
+    algorithm, value = message.header.protection_alg, message.protection
+    assert algorithm is not None
+    assert value is not None
+    *received, der_form = message.protected_forms
+    for octets in received:
+        try:
+            return await verify_protection(protection, octets, algorithm, value, credential, tolerances=tolerances)
+        except CMPError as error:
+            if error.fail_info is not PKIFailureInfo.BAD_MESSAGE_CHECK:
+                raise
+    return await verify_protection(protection, der_form, algorithm, value, credential, tolerances=tolerances)

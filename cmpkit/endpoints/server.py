@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
+from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.protector import Protector
+from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.verifier import ServerVerifier
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import check_message_time, check_request_header
@@ -92,7 +93,9 @@ class Server:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
         now = self.clock()
         try:
-            message = decode_message(der, max_size=self.settings.max_message_size)
+            message = await receive_message(
+                der, max_size=self.settings.max_message_size, tolerances=self.verifier.tolerances
+            )
         except CMPError as error:
             self._report(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)

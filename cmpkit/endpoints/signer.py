@@ -12,7 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import GeneralName, PKIMessage, decode, distinguished_name, encode_general_name, read_name
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
-from cmpkit.crypto.protection import find_protection, verify_protection
+from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -99,11 +99,8 @@ async def verify_signature(message: PKIMessage, certificate: bytes, plugins: Plu
     :raises CMPError: badAlg, badMessageCheck.
     """
     assert message.header.protection_alg is not None
-    assert message.protection is not None
-    algorithm = message.header.protection_alg
-    protection = find_protection(plugins, algorithm.algorithm)
-    public_key_info = certificate_public_key_info(certificate)
-    await verify_protection(protection, message.protected_part, algorithm, message.protection, public_key_info)
+    protection = find_protection(plugins, message.header.protection_alg.algorithm)
+    await verify_message(protection, message, certificate_public_key_info(certificate))
 
 
 def validate_signer(

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cmpkit.asn1 import PKIMessage, read_name
 from cmpkit.crypto.names import common_name, format_name
-from cmpkit.crypto.protection import find_protection, verify_protection
+from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.enums import PKIFailureInfo
@@ -76,16 +76,7 @@ class ServerVerifier:
         secret = record.secret if record else _STAND_IN
         # An unknown reference costs the same work, and gets the same answer, as a wrong MAC.
         try:
-            assert header.protection_alg is not None
-            assert message.protection is not None
-            await verify_protection(
-                protection,
-                message.protected_part,
-                header.protection_alg,
-                message.protection,
-                secret,
-                tolerances=self.tolerances,
-            )
+            await verify_message(protection, message, secret, tolerances=self.tolerances)
         except CMPError as error:
             if record is not None or error.fail_info is not PKIFailureInfo.BAD_MESSAGE_CHECK:
                 raise
