@@ -29,7 +29,9 @@ _Listen = Annotated[
 _Subject = Annotated[
     str | None, typer.Option("--subject", metavar="DN", help="Name of the CA; without it, one is made up.")
 ]
-_KeyType = Annotated[str, typer.Option("--key-type", metavar="TYPE", help="Of all keys: p256, rsa3072 …")]
+_KeyType = Annotated[
+    str, typer.Option("--key-type", metavar="TYPE", help="Of all keys: p256, rsa3072, ed25519, mldsa65 …")
+]
 _CACert = Annotated[
     Path | None,
     typer.Option(

@@ -124,7 +124,7 @@ class CertificateOptions:
         Path, _option("--newkey", "Private key to certify; it is made if the file is absent.", _WHAT, "FILE")
     ]
     newkey_type: Annotated[
-        str | None, _option("--newkey-type", "Type of a key that is made: p256, rsa3072 ...", _WHAT, "TYPE")
+        str | None, _option("--newkey-type", "Type of a key that is made: p256, rsa3072, mldsa65 ...", _WHAT, "TYPE")
     ] = None
     newkeypass: Annotated[
         str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)

@@ -124,7 +124,8 @@ def load_pkcs12(data: bytes, password: bytes | None, plugins: Plugins) -> tuple[
         content = pkcs12.load_pkcs12(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
-            "the PKCS#12 file cannot be read, or its password is wrong", hint="give the password of the file"
+            "the PKCS#12 file cannot be read, or its password is wrong",
+            hint="give the password of the file; an ML-DSA key must be in a file of its own, in PEM",
         ) from error
     if content.key is None:
         raise ConfigurationError("the PKCS#12 file has no private key")
