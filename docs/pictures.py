@@ -25,7 +25,7 @@ _CONFIRMED = (
     Note(0, ["has it my key, my subject, a path to my root?"]),
     _to("certConf", "hash of the certificate"),
     Note(1, ["is it the hash of what was issued?"]),
-    _back("pkiConf", "done"),
+    _back("pkiconf", "done"),
 )
 
 
@@ -37,7 +37,7 @@ def _enrolment() -> str:
         _back("ip", "the certificate, protected by the shared secret"),
         *_CONFIRMED,
     ]
-    return draw_sequence("Enrolment: ir, ip, certConf, pkiConf", _ENDS, steps)
+    return draw_sequence("Enrolment: ir, ip, certConf, pkiconf", _ENDS, steps)
 
 
 def _implicit_confirm() -> str:
@@ -58,7 +58,7 @@ def _update() -> str:
         _back("kup", "the new certificate, signed by the server"),
         *_CONFIRMED,
     ]
-    return draw_sequence("Update: kur, kup, certConf, pkiConf", _ENDS, steps)
+    return draw_sequence("Update: kur, kup, certConf, pkiconf", _ENDS, steps)
 
 
 def _revocation() -> str:
@@ -82,9 +82,9 @@ def _polling() -> str:
         _to("pollReq", "certReqId 0"),
         _back("ip", "status accepted, the certificate"),
         _to("certConf"),
-        _back("pkiConf"),
+        _back("pkiconf"),
     ]
-    return draw_sequence("Polling for a certificate: ir, ip, pollReq, pollRep, certConf, pkiConf", _ENDS, steps)
+    return draw_sequence("Polling for a certificate: ir, ip, pollReq, pollRep, certConf, pkiconf", _ENDS, steps)
 
 
 def _polling_errors() -> str:

@@ -91,7 +91,8 @@ def read_commands(text: str) -> Iterator[Command]:
 
 def as_pattern(shown: Sequence[str]) -> str:
     """What the page shows as a pattern: whole lines, one after the other."""
-    lines = [re.escape(line.rstrip()).replace("…", ".*?") for line in shown]
+    lines = ["…" if line.strip() == "…" else line.rstrip() for line in shown]
+    lines = [re.escape(line).replace("…", ".*?") for line in lines]
     return r"^" + "\n".join(lines).replace("\n.*?\n", "\n(?:.*\n)*?") + r"\s*?$"
 
 
