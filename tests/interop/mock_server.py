@@ -49,10 +49,11 @@ class MockPKI:
         return SigningCredentials(self.certificate(name), self.key(name, plugins))
 
 
-def make_pki(openssl: OpenSSL, folder: Path, key_type: str, *, authority: str = "p256") -> MockPKI:
+def make_pki(openssl: OpenSSL, folder: Path, key_type: str, *options: object, authority: str = "p256") -> MockPKI:
     """Everything made by OpenSSL itself.
 
     :param key_type: of the device.
+    :param options: of the command that makes certificates.
     :param authority: type of the keys of CA and server.
     """
     (folder / "req.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
@@ -67,7 +68,7 @@ def make_pki(openssl: OpenSSL, folder: Path, key_type: str, *, authority: str = 
         issuer = () if name == "ca" else ("-CA", folder / "ca.pem", "-CAkey", folder / "ca.key")
         openssl.run(
             *("req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, "-config", folder / "req.cnf"),
-            *("-subj", f"/O=Mock/CN={name}", "-addext", extension, *issuer),
+            *("-subj", f"/O=Mock/CN={name}", "-addext", extension, *issuer, *options),
             *("-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"),
         )
     return MockPKI(folder)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from served import Served, cmpkit, make_server_directory, served
 
 from cmpkit import oids
 from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.conversation import ClientOptions
@@ -125,6 +127,24 @@ def test_cert_conf_is_as_rfc_9810_section_5_3_18_wants_it(
         *(2, 2),
         *((2, 2) if hash_oid is None else (3, 3)),
     ]
+
+
+@pytest.mark.parametrize("server", ["p256"], indirect=True)
+def test_messages_and_certificates_with_sha_3_are_accepted(openssl: OpenSSL, server: Served, tmp_path: Path) -> None:
+    """RFC 9688. OpenSSL 3.0 has it with RSA alone."""
+    for key_type in ("rsa2048",) if openssl in OLD else ("rsa2048", "p256"):
+        device = Device(openssl, server, tmp_path, f"sha3-{openssl.version}-{key_type}", key_type)
+        enrol(device)
+        key, out = device.make_key("second"), tmp_path / "second.pem"
+        request = ("-newkey", key, "-certout", out, "-reqout", tmp_path / "kur.der")
+        device.cmp("kur", *device.by("first"), *request, "-digest", "sha3-384")
+        header = decode_message((tmp_path / "kur.der").read_bytes()).header
+        assert header.protection_alg is not None
+        assert header.protection_alg.algorithm in (oids.ECDSA_SHA3_384, oids.SHA3_384_WITH_RSA)
+        pki = make_pki(openssl, tmp_path, key_type, "-sha3-512", authority=key_type)
+        leaf, root = pki.certificate("device"), pki.certificate("ca")
+        now = datetime.now(UTC)
+        assert validate_path(leaf, candidates=[], anchors=[root], now=now, plugins=load_plugins()) == (leaf, root)
 
 
 class Talk:
