@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cmpkit.cli.exits import ExitStatus
 from cmpkit.doctor import Diagnosis
+from cmpkit.inspection.text import printable
 from cmpkit.parts import Check, Layer, Verdict
 
 __all__ = ["Bulletin", "plain", "print_summary", "status"]
@@ -85,7 +86,7 @@ def _console() -> Console:
 
 def _text(text: str, style: str = "") -> Text:
     """A server's text, which must not steer the terminal."""
-    return Text("".join(character if character.isprintable() else "?" for character in text), style)
+    return Text(printable(text), style)
 
 
 def plain(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-from cryptography.x509 import ObjectIdentifier
-
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null, PBMAC1Params, PBMParameter
 from cmpkit.doctor.probing import CA_CERTS, Prober, Report
 from cmpkit.errors import CMPError
+from cmpkit.inspection.names import object_name
 from cmpkit.parts import Check, Layer, Verdict
 from cmpkit.plugins import Plugins
 
 __all__ = ["describe_algorithm", "examine_macs"]
 
-_NAMES = {
-    value: name.lower().replace("_", "-") for name, value in vars(oids).items() if isinstance(value, ObjectIdentifier)
-} | {oids.HMAC_SHA1_RFC4210: "hmac-sha1"}
 _ASKED = ("hmac-sha256", "hmac-sha512", "hmac-sha3-256", "aes256-gmac", "kmac256", "pbmac1-hmac-sha256")
 """One MAC of each family; a server that has one mostly has its sisters."""
 
@@ -38,7 +34,7 @@ def describe_algorithm(algorithm: AlgorithmIdentifier) -> str:
 
 
 def _name(algorithm: AlgorithmIdentifier) -> str:
-    return _NAMES.get(algorithm.algorithm, algorithm.algorithm.dotted_string)
+    return object_name(algorithm.algorithm) or algorithm.algorithm.dotted_string
 
 
 async def examine_macs(prober: Prober, report: Report) -> None:

@@ -101,7 +101,7 @@ def test_machines_get_what_failed_too(device: Device) -> None:
 
 def test_what_a_server_says_does_not_steer_the_terminal(device: Device) -> None:
     device.road.faults.append(TransportError("red \x1b[31m[bold]"))
-    assert "✗ road                  red ?[31m[bold]\n" in device.run("doctor", URL, status=3).out
+    assert "✗ road                  red \\x1b[31m[bold]\n" in device.run("doctor", URL, status=3).out
 
 
 def test_it_enrols_if_it_is_told_to(device: Device) -> None:

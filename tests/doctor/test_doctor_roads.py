@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from collections.abc import Callable
 
+import anyio
 import pytest
-from tls_servers import Files, tls_server
+from tls_servers import Files, TLSServer, tls_server
 from webs import Respond, Response, closed_port, handler_for, silent_server, web_server
 
 from cmpkit.doctor import Diagnosis, diagnose
@@ -14,6 +17,7 @@ from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Check, Layer, TransportOptions, Verdict
 from cmpkit.plugins import Plugins
+from cmpkit.transports import reaching
 
 CMP = {"Content-Type": "application/pkixcmp"}
 
@@ -56,6 +60,21 @@ class TestNameAndConnection:
     async def test_a_name_that_does(self, examine):
         diagnosis = await examine(f"http://localhost:{closed_port()}/cmp")
         assert "127.0.0.1" in check(diagnosis, "name").detail
+
+    async def test_a_network_that_cannot_be_reached(self, examine, monkeypatch):
+        async def fail(*_: object) -> None:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+        monkeypatch.setattr(reaching.anyio, "connect_tcp", fail)
+        layer, said = failure(await examine("http://192.0.2.1/cmp"))
+        assert layer is Layer.CONNECTION
+        assert "192.0.2.1 port 80: Network is unreachable" in said
+
+    async def test_a_host_that_drops_packets(self, examine, monkeypatch):
+        monkeypatch.setattr(reaching.anyio, "connect_tcp", lambda *_: anyio.sleep_forever())
+        layer, said = failure(await examine("http://192.0.2.1/cmp", step=0.1))
+        assert layer is Layer.CONNECTION
+        assert "no connection within 0.1 s" in said
 
     async def test_a_closed_port(self, examine):
         layer, said = failure(await examine(f"http://127.0.0.1:{closed_port()}/cmp"))
@@ -118,6 +137,22 @@ class TestTLS:
         assert layer is Layer.TLS
         assert "speaks TLS (TLS 1.3)" in said
         assert f"write https://: {url}" in said
+
+    async def test_a_port_that_explains_itself_in_plain(self, examine, files):
+        """As nginx does: the plain request gets a page, though the port is for TLS."""
+        page = handler_for(always(400, {"Content-Type": "text/html"}, b"<html>this is HTTPS"))
+
+        class Both(TLSServer):
+            def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+                if request.recv(1, socket.MSG_PEEK) == b"\x16":
+                    super().finish_request(request, client_address)
+                else:
+                    page(request, client_address, self)
+
+        with tls_server(files.server_context("good"), server=Both) as url:
+            layer, said = failure(await examine(url.replace("https:", "http:")))
+        assert layer is Layer.TLS
+        assert "write https://" in said
 
     async def test_a_plain_port_that_is_spoken_to_in_tls(self, examine):
         with web_server(handler_for(always(200, {}, b""))) as url:
@@ -208,6 +243,30 @@ class TestHTTP:
         assert layer is Layer.CMP
         assert "it begins 30030201" in said
         assert check(diagnosis, "path /pkix/").detail == "no CMP message"
+
+    async def test_a_message_under_another_media_type(self, examine):
+        page = {"Content-Type": "application/octet-stream"}
+        with web_server(handler_for(lambda path, request: (200, page, request))) as url:
+            layer, said = failure(await examine(f"{url}/cmp"))
+        assert layer is Layer.ROAD
+        assert "a CMP message, under the wrong media type" in said
+        assert "application/pkixcmp, with status 200" in said
+
+    async def test_a_media_type_of_older_servers(self, examine):
+        old = {"Content-Type": "application/x-pkixcmp"}
+        with web_server(handler_for(lambda path, request: (200, old, request))) as url:
+            diagnosis = await examine(f"{url}/cmp")
+        assert check(diagnosis, "HTTP").verdict is Verdict.WARNING
+        assert "application/x-pkixcmp" in check(diagnosis, "HTTP").detail
+
+    async def test_a_path_that_brings_nothing_is_told_in_its_place(self, examine):
+        def respond(path: str, request: bytes) -> Response:
+            return 404, {} if path == "/cmp" else {"Content-Length": "10"}, b""
+
+        with web_server(handler_for(respond)) as url:
+            diagnosis = await examine(f"{url}/cmp")
+        assert failure(diagnosis)[0] is Layer.ROAD
+        assert "broke off" in check(diagnosis, "path /pkix/").detail
 
     async def test_an_empty_answer(self, examine):
         with web_server(handler_for(always(200, CMP, b""))) as url:

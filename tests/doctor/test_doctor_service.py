@@ -75,7 +75,9 @@ class TestStrangers:
             diagnosis = await examine(ca, url)
         assert diagnosis.healthy, diagnosis
         assert "error wrongIntegrity" in check(diagnosis, "CMP").detail
-        assert check(diagnosis, "protection").detail.startswith("answers are protected by ecdsa-sha256, signed by ")
+        assert check(diagnosis, "protection").detail.startswith(
+            "answers are protected by ecdsa-with-SHA256, signed by "
+        )
         assert "--trusted" in check(diagnosis, "trust").advice
         assert "--ref" in check(diagnosis, "credentials").advice
         assert check(diagnosis, "version 2").verdict is Verdict.GOOD
@@ -120,7 +122,9 @@ class TestCredentials:
         async with ca.serving() as url:
             diagnosis = await examine(ca, url, credentials=ca.secret, trust=ca.trust)
         assert diagnosis.healthy, diagnosis
-        assert "password-based-mac (sha256, hmac-sha256, 10000 iterations)" in check(diagnosis, "protection").detail
+        assert (
+            "id-PasswordBasedMac (id-sha256, hmacWithSHA256, 10000 iterations)" in check(diagnosis, "protection").detail
+        )
         assert check(diagnosis, "credentials").detail == "accepted: genm gets genp"
         assert check(diagnosis, "MACs").detail.startswith("accepted: hmac-sha256")
         assert check(diagnosis, "MAC hmac-sha1").verdict is Verdict.GOOD
@@ -234,6 +238,31 @@ class TestTrust:
         assert taken.settings is not None
         assert taken.settings.openssl[-1] == "-unprotected_errors"
 
+    async def test_a_protection_that_nobody_knows_is_told(self, ca):
+        async def change(request: PKIMessage, answer: PKIMessage) -> PKIMessage:
+            unknown = replace(answer.header, protection_alg=AlgorithmIdentifier(x509.ObjectIdentifier("1.2.3")))
+            return PKIMessage(unknown, answer.body, b"protection")
+
+        async with ca.serving(change) as url:
+            diagnosis = await examine(ca, url, trust=ca.trust)
+        assert bad(diagnosis) == ["trust"]
+        assert check(diagnosis, "protection").detail == "answers are protected by 1.2.3"
+        assert "no protection for protectionAlg 1.2.3" in check(diagnosis, "trust").detail
+
+    async def test_a_mac_for_who_signs_is_not_believed(self, ca):
+        async with (
+            ca.serving() as url,
+            Client(url, credentials=ca.secret, trust=ca.trust, plugins=ca.plugins) as client,
+        ):
+            enrolled = await client.enroll("CN=dev-42")
+        async with ca.serving(protected_by(ca, WEAK)) as url:
+            diagnosis = await examine(ca, url, credentials=enrolled.credentials, trust=ca.trust)
+        assert "trust" in bad(diagnosis)
+        assert "protected by a MAC, the request was by a signature" in check(diagnosis, "trust").detail
+        async with ca.serving(protected_by(ca, WEAK)) as url:
+            stranger = await examine(ca, url)
+        assert stranger.healthy
+
     async def test_another_name_than_the_expected_one_is_told(self, ca):
         async with ca.serving() as url:
             diagnosis = await examine(ca, url, trust=ca.trust, expected_sender=parse_name("CN=Somebody"))
@@ -283,7 +312,7 @@ class TestService:
     async def test_where_the_usual_mac_is_refused_another_is_looked_for(self, ca):
         def usual(request: PKIMessage) -> bool:
             algorithm = request.header.protection_alg
-            return algorithm is not None and "hmac-sha256" in describe_algorithm(algorithm)
+            return algorithm is not None and "hmacWithSHA256" in describe_algorithm(algorithm)
 
         async with ca.serving(refusing(PKIFailureInfo.BAD_ALG, usual)) as url:
             diagnosis = await examine(ca, url, credentials=ca.secret, unprotected_errors=True)
@@ -432,4 +461,4 @@ class TestWords:
 
     def test_a_mac_whose_parameters_cannot_be_read(self):
         broken = AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, Null())
-        assert describe_algorithm(broken) == "password-based-mac, with parameters that cannot be read"
+        assert describe_algorithm(broken) == "id-PasswordBasedMac, with parameters that cannot be read"

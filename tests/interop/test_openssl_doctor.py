@@ -86,7 +86,7 @@ class TestMockServer:
         assert strict.settings is not None
         assert strict.settings.cmpkit == (url, "--tolerate", "hmac-sha1")
         assert tolerant.healthy, tolerant
-        assert "hmac-sha1, 500 iterations" in said(tolerant, "protection")
+        assert "hmac-SHA1, 500 iterations" in said(tolerant, "protection")
         assert said(tolerant, "MACs").startswith("accepted: hmac-sha256, hmac-sha512")
         assert said(tolerant, "MAC hmac-sha1") == "accepted"
 

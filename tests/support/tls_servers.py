@@ -122,14 +122,19 @@ class TLSServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def tls_server(context: ssl.SSLContext, handler: type[BaseHTTPRequestHandler] = AnswerWithCMP) -> Iterator[str]:
+def tls_server(
+    context: ssl.SSLContext,
+    handler: type[BaseHTTPRequestHandler] = AnswerWithCMP,
+    *,
+    server: type[TLSServer] | None = None,
+) -> Iterator[str]:
     """The URL of a server that runs in a thread until the block ends."""
-    with TLSServer(("127.0.0.1", 0), handler) as server:
-        server.context = context
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    with (server or TLSServer)(("127.0.0.1", 0), handler) as running:
+        running.context = context
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"https://127.0.0.1:{server.server_port}/cmp"
+            yield f"https://127.0.0.1:{running.server_port}/cmp"
         finally:
-            server.shutdown()
+            running.shutdown()
             thread.join()
