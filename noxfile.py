@@ -56,6 +56,15 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=THIS_PYTHON)
+def fuzz(session: nox.Session) -> None:
+    """The decoder under atheris, for a minute: nox -s fuzz -- -max_total_time=600 [FOLDER OF INPUTS]."""
+    install(session, "fuzz")
+    session.chdir(session.create_tmp())
+    script = str(Path(__file__).parent / "tests" / "fuzz" / "fuzz_decode.py")
+    session.run("python", script, "-max_total_time=60", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
 def types(session: nox.Session) -> None:
     """mypy, strict."""
     install(session, "types")

@@ -6,13 +6,17 @@ import random
 import time
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 from rebuilding import rebuild
 
-from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.asn1 import PKIMessage, decode_message, members_of
+from cmpkit.asn1.ber import decode_ber_message
 from cmpkit.errors import CMPError
 
 MOST_SECONDS = 0.05
+MOST_SECONDS_OF_BER = 2.0
+LEAST_PARTS = 10
 MOST_GROWTH = 16 * 1024 * 1024
 TRUNCATED_FILES = 50
 
@@ -62,6 +66,35 @@ def test_what_decodes_can_be_shown_and_compared(corpus: list[tuple[str, bytes]])
         assert repr(message)
         assert message == again
         assert hash(message) == hash(again)
+
+
+def test_everything_in_what_decodes_is_read_or_stays_an_element(corpus: list[tuple[str, bytes]]) -> None:
+    walked = [walk(message) for _, _, message in decoded(corpus)]
+    assert walked
+    assert min(walked) > LEAST_PARTS
+
+
+def walk(value: Any, depth: int = 40) -> int:
+    """The number of parts of a value."""
+    return sum(1 + (walk(member.value, depth - 1) if depth else 0) for member in members_of(value))
+
+
+def test_every_file_is_ber_or_refused(corpus: list[tuple[str, bytes]]) -> None:
+    """It may take longer than DER, but not long: a worker thread does it."""
+    read, slow = 0, []
+    for name, octets in corpus:
+        start = time.perf_counter()
+        try:
+            message = decode_ber_message(octets)
+        except CMPError:
+            continue
+        finally:
+            if time.perf_counter() - start > MOST_SECONDS_OF_BER:
+                slow.append(name)
+        assert decode_message(message.raw) == message, name
+        read += 1
+    assert not slow
+    assert read >= sum(1 for _ in decoded(corpus))
 
 
 def decoded(corpus: list[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, PKIMessage]]:
