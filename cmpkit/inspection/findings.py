@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cmpkit.asn1 import CertRepMessage, PKIMessage
+from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
 from cmpkit.crypto.pop import popo_faults
 from cmpkit.engine.answers import (
     certificate_answer_faults,
@@ -49,6 +49,7 @@ _ANNOUNCEMENTS = frozenset({BodyType.CKUANN, BodyType.CANN, BodyType.RANN, BodyT
 
 
 _NONE = PKIFailureInfo(0)
+_DEEPEST = 4
 
 
 class Severity(enum.Enum):
@@ -94,12 +95,30 @@ def find_faults(message: PKIMessage, *, answer_to: PKIMessage | None = None) -> 
     :param answer_to: the message that this one answers, or that it continues: for an ip the ir, for a certConf the ip,
         for a pollReq the ip or error that said waiting. Without it, what must fit that message is not looked at.
     """
+    return tuple(dict.fromkeys(_findings(message, answer_to, _DEEPEST)))
+
+
+def _findings(message: PKIMessage, answer_to: PKIMessage | None, depth: int) -> Iterator[Finding]:
+    """Those of a message, then those of the messages in it."""
     faults = (
         _client_faults(message, answer_to) if from_client(message, answer_to) else _server_faults(message, answer_to)
     )
-    found = [Finding.of(fault) for fault in faults]
-    found += [Finding(Severity.NOTE, note.detail, note.rule, note.change) for note in advise(message)]
-    return tuple(dict.fromkeys(found))
+    yield from (Finding.of(fault) for fault in faults)
+    yield from (Finding(Severity.NOTE, note.detail, note.rule, note.change) for note in advise(message))
+    if message.body.type is BodyType.NESTED and depth:
+        for number, element in enumerate(message.body.content):
+            for finding in _inner_findings(element, depth - 1):
+                where = f"nested[{number}]" + (f".{finding.where}" if finding.where else "")
+                yield replace(finding, where=where)
+
+
+def _inner_findings(element: TLV, depth: int) -> Iterator[Finding]:
+    try:
+        inner = parse_tlv(element, PKIMessage)
+    except CMPError as error:
+        yield Finding.of(error)
+        return
+    yield from _findings(inner, None, depth)
 
 
 def from_client(message: PKIMessage, answer_to: PKIMessage | None = None) -> bool:

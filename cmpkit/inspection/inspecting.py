@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.asn1.ber import decode_ber_message
 from cmpkit.errors import CMPError
 from cmpkit.inspection.describe import describe
 from cmpkit.inspection.findings import Finding, Severity, find_faults
@@ -69,14 +71,13 @@ def _read(source: Source) -> tuple[PKIMessage | None, CMPError | None]:
     try:
         return decode_message(source.octets, max_size=len(source.octets)), None
     except CMPError as error:
-        elements = scan(source.octets, depth=0)
-        if not elements or elements[0].fault or elements[0].end == len(source.octets):
-            return None, error
         fault = error
-    try:
-        return decode_message(source.octets[: elements[0].end], max_size=len(source.octets)), fault
-    except CMPError:
-        return None, fault
+    elements = scan(source.octets, depth=0)
+    ends = {len(source.octets), *(element.end for element in elements[:1])}
+    for end in sorted(ends, reverse=True):
+        with contextlib.suppress(CMPError):
+            return decode_ber_message(source.octets[:end], max_size=end), fault
+    return None, fault
 
 
 def _predecessors(messages: list[PKIMessage]) -> dict[int, PKIMessage | None]:

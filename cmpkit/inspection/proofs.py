@@ -10,7 +10,7 @@ from datetime import datetime
 from cmpkit.asn1 import CertRepMessage, PKIMessage, encode, read_name
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.pop import verify_p10, verify_popo
-from cmpkit.crypto.protection import find_protection, verify_protection
+from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import cert_hash, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.engine.states import CRMF_REQUESTS
@@ -107,14 +107,7 @@ async def _protection(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
         yield _unknown("protection", hint)
     else:
         secret = SharedSecret(message.header.sender_kid or b"", evidence.secret)
-        check = verify_protection(
-            protection,
-            message.protected_part,
-            algorithm,
-            message.protection,
-            secret,
-            tolerances=frozenset(protection.tolerances),
-        )
+        check = verify_message(protection, message, secret, tolerances=frozenset(protection.tolerances))
         yield await _checked("protection", "the MAC fits the secret", check)
 
 

@@ -81,7 +81,8 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
         names = ", ".join(finding.fail_info.wire_names)
         head = f"{finding.severity.value.upper()} {names}".strip() if finding.severity is Severity.FAULT else "note"
         rule = f" ({finding.rule})" if finding.rule else ""
-        yield f"{_INDENT * 2}{head}: {printable(finding.detail)}{rule}"
+        where = f" in {finding.where}" if finding.where else ""
+        yield f"{_INDENT * 2}{head}{where}: {printable(finding.detail)}{rule}"
         if finding.change:
             yield f"{_INDENT * 4}change: {printable(finding.change)}"
 
@@ -122,6 +123,7 @@ def _element_object(element: Element) -> dict[str, Any]:
 def _finding_object(finding: Finding) -> dict[str, Any]:
     return {
         "severity": finding.severity.value,
+        "where": finding.where,
         "fail_info": list(finding.fail_info.wire_names),
         "detail": finding.detail,
         "rule": finding.rule,

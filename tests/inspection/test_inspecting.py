@@ -228,8 +228,11 @@ class TestBroken:
         assert one.message is not None
         assert "1 octets follow the message" in one.findings[0].detail
 
-    def test_ber_is_named(self) -> None:
-        assert "indefinite" in look(b"\x30\x80" + IR[4:] + b"\x00\x00").findings[0].detail
+    def test_ber_is_a_fault_and_the_message_is_shown(self) -> None:
+        one = look(b"\x30\x80" + IR[4:] + b"\x00\x00")
+        assert "this is BER: its length is indefinite" in one.findings[0].detail
+        assert one.message is not None
+        assert one.message.raw == IR
 
     @pytest.mark.parametrize("octets", [b"", b"Hello", b"\x05\x00", b"\x30\x00", b"\x30\x03\x02\x01\x02"])
     def test_octets_that_are_nothing_are_said_to_be_that(self, octets: bytes) -> None:

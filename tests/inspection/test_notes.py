@@ -165,3 +165,13 @@ def test_an_answer_to_another_question_is_a_fault() -> None:
     assert not [detail for detail in details if "is due" in detail]
     details = [finding.detail for finding in find_faults(read("pollRep"), answer_to=read("ir"))]
     assert "the answer breaks a rule: pollRep where ip is due" in details
+
+
+def test_messages_in_a_message_are_looked_at_too() -> None:
+    inner = [to_tlv(remade("ir", sender_nonce=None).raw), to_tlv(b"\x30\x00"), to_tlv(read("cr").raw)]
+    found = find_faults(remade("ir", PKIBody(BodyType.NESTED, inner)))
+    assert {(finding.where, *finding.fail_info.wire_names) for finding in found} >= {
+        ("nested[0]", "badSenderNonce"),
+        ("nested[1]", "badDataFormat"),
+    }
+    assert not [finding for finding in found if finding.where == "nested[2]"]
