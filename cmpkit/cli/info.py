@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmpkit.cli.command import plugins_of, with_option_groups
 from cmpkit.cli.jobs import Job, Wanted
-from cmpkit.cli.options import CredentialOptions, KeepingOptions, ServerURL, TransferOptions, TrustOptions
-from cmpkit.cli.wording import counted
-from cmpkit.errors import CMPError, ConfigurationError, TrustError
+from cmpkit.cli.options import (
+    CredentialOptions,
+    InfoOptions,
+    KeepingOptions,
+    RequestOptions,
+    ServerURL,
+    TransferOptions,
+    TrustOptions,
+)
+from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography.x509 import ObjectIdentifier
 
     from cmpkit.asn1 import InfoTypeAndValue
     from cmpkit.cli.operations import Operation, Work
-    from cmpkit.cli.results import Result
     from cmpkit.endpoints.client import Client
     from cmpkit.plugins import Plugins
 
-__all__ = ["InfoOptions", "info", "operation"]
-
-_FILES = "Files to write"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InfoOptions:
-    """Where the answers go."""
-
-    cacertsout: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The CA certificates (caCerts), as PEM.", rich_help_panel=_FILES)
-    ] = None
-    crlout: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The CRL (currentCRL), as PEM.", rich_help_panel=_FILES)
-    ] = None
+__all__ = ["info", "operation"]
 
 
 @with_option_groups
@@ -46,32 +36,72 @@ def info(
     ctx: typer.Context,
     *,
     url: ServerURL,
-    files: InfoOptions,
+    about: InfoOptions,
     credentials: CredentialOptions,
     trust: TrustOptions,
     keeping: KeepingOptions,
     transfer: TransferOptions,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Certificate profile to ask about (certReqTemplate).",
+            rich_help_panel="What is asked about",
+        ),
+    ] = None,
     questions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TYPE]...", help="What to ask for: caCerts, currentCRL, or an OID; absent: all."),
+        typer.Argument(
+            metavar="[TYPE]...",
+            help="What to ask for: caCerts, currentCRL, crlStatusList, rootCaCert, certReqTemplate, or an OID; "
+            "absent: all that needs no file.",
+        ),
     ] = None,
 ) -> None:
     """Ask a server for information (genm)."""
     from cmpkit.cli.operations import run_job
 
     plugins = plugins_of(ctx)
-    for question in questions or ():
-        info_type(question, plugins)
+    _check_options(about, profile, [info_type(question, plugins) for question in questions or ()])
     job = Job(
         command="info",
         url=url,
         credentials=credentials,
-        wanted=Wanted(questions=questions or [], cacertsout=files.cacertsout, crlout=files.crlout),
+        wanted=Wanted(questions=questions or []),
+        request=RequestOptions(profile=profile),
+        info=about,
         trust=trust,
         keeping=keeping,
         transfer=transfer,
     )
     run_job(job, operation(), plugins)
+
+
+def _check_options(about: InfoOptions, profile: str | None, asked: list[ObjectIdentifier]) -> None:
+    """Whether each option belongs to a question.
+
+    :raises ConfigurationError: naming one that does not, or one that is missing.
+    """
+    from cmpkit import oids
+
+    crls = (oids.CRL_STATUS_LIST, oids.CURRENT_CRL)
+    belongs = {
+        **dict.fromkeys(("oldwithold", "newwithnew", "newwithold", "oldwithnew"), ("rootCaCert", (oids.ROOT_CA_CERT,))),
+        **dict.fromkeys(("crlcert", "oldcrl"), ("crlStatusList", (oids.CRL_STATUS_LIST,))),
+        **dict.fromkeys(("template", "keyspec", "profile"), ("certReqTemplate", (oids.CERT_REQ_TEMPLATE,))),
+        "cacertsout": ("caCerts", (oids.CA_CERTS,)),
+        "crlout": ("currentCRL or crlStatusList", crls),
+    }
+    for name, (question, types) in belongs.items():
+        given = profile if name == "profile" else getattr(about, name)
+        # All that is told without a question is not told about files.
+        told = not set(types).isdisjoint(asked) or (not asked and name not in ("crlcert", "oldcrl", "oldwithold"))
+        if given is not None and not told:
+            raise ConfigurationError(f"--{name} belongs to the question {question}", hint=f"ask for {question}, too")
+    if oids.CRL_STATUS_LIST in asked and about.crlcert is None and about.oldcrl is None:
+        raise ConfigurationError(
+            "crlStatusList needs to know which CRL", hint="give --crlcert, --oldcrl or both, or ask for currentCRL"
+        )
 
 
 def info_type(text: str, plugins: Plugins) -> ObjectIdentifier:
@@ -93,87 +123,34 @@ def info_type(text: str, plugins: Plugins) -> ObjectIdentifier:
 
 def operation() -> Operation:
     """What the command does."""
+    from cmpkit.cli.answers import tell
     from cmpkit.cli.operations import Operation
     from cmpkit.cli.preparing import no_key
 
-    return Operation(key=no_key, begin=_begin, finish=_finish)
+    return Operation(key=no_key, begin=_begin, finish=tell)
 
 
 async def _begin(client: Client, work: Work) -> tuple[InfoTypeAndValue, ...]:
-    questions = [info_type(question, work.plugins) for question in work.job.wanted.questions]
+    questions = [await _question(info_type(text, work.plugins), work) for text in work.job.wanted.questions]
     return await client.info(*questions, context=work.job.context)
 
 
-def _finish(came: Any, work: Work) -> Result:
+async def _question(oid: ObjectIdentifier, work: Work) -> InfoTypeAndValue:
     from cmpkit import oids
-    from cmpkit.cli.results import Result
+    from cmpkit.asn1 import InfoTypeAndValue
+    from cmpkit.ca.sources import read_file
+    from cmpkit.endpoints.support import ask_for_crl, ask_for_root_update
 
-    facts: list[tuple[str, str]] = []
-    answers: list[dict[str, Any]] = []
-    names = {part.oid: part.name for part in work.plugins.all("info type")} | {oids.UNSUPPORTED_OIDS: "unsupportedOIDs"}
-    for item in came:
-        name = names.get(item.info_type, item.info_type.dotted_string)
-        shown, values = _answer(item, work)
-        facts += [(name, text) for text in shown]
-        answers.append({"type": name, "oid": item.info_type.dotted_string, **values})
-    return Result(
-        f"{counted(len(answers), 'answer')} from {work.job.url}", facts, {"command": "info", "answers": answers}
-    )
+    about = work.job.info or InfoOptions()
+    if oid == oids.ROOT_CA_CERT:
+        return ask_for_root_update(await _first_certificate(about.oldwithold), work.anchors)
+    if oid == oids.CRL_STATUS_LIST:
+        crl = None if about.oldcrl is None else await read_file(about.oldcrl, Path())
+        return ask_for_crl(await _first_certificate(about.crlcert), crl)
+    return InfoTypeAndValue(oid)
 
 
-def _answer(item: InfoTypeAndValue, work: Work) -> tuple[list[str], dict[str, Any]]:
-    """An answer as text for people and values for machines, written into its file if it has one.
+async def _first_certificate(path: Path | None) -> bytes | None:
+    from cmpkit.ca.sources import read_certificates
 
-    :raises TrustError: if it cannot be read.
-    """
-    from cmpkit import oids
-    from cmpkit.asn1 import encode
-
-    if item.info_value is None:
-        return ["nothing"], {"value": None}
-    readers = {oids.CA_CERTS: _ca_certificates, oids.CURRENT_CRL: _crl, oids.UNSUPPORTED_OIDS: _unsupported}
-    try:
-        if item.info_type in readers:
-            return readers[item.info_type](item, work)
-        encoded = base64.b64encode(encode(item.info_value)).decode()
-    except (CMPError, ValueError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        raise TrustError(
-            f"the answer to {item.info_type.dotted_string} cannot be read: {error}", rule="RFC 9810 section 5.3.19"
-        ) from error
-    return [encoded], {"value": encoded}
-
-
-def _ca_certificates(item: InfoTypeAndValue, work: Work) -> tuple[list[str], dict[str, Any]]:
-    from cmpkit.asn1 import TLV, encode
-    from cmpkit.cli.results import describe_certificate, summarise
-    from cmpkit.crypto.keys import write_file_atomically
-    from cmpkit.crypto.x509 import to_pem
-
-    ders = [encode(element) for element in item.parse_list(TLV)]
-    described = [describe_certificate(der) for der in ders]
-    if work.job.wanted.cacertsout is not None:
-        write_file_atomically(work.job.wanted.cacertsout, to_pem(*ders))
-    return [summarise(der) for der in ders], {"certificates": described}
-
-
-def _crl(item: InfoTypeAndValue, work: Work) -> tuple[list[str], dict[str, Any]]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from cmpkit.asn1 import encode
-    from cmpkit.crypto.keys import write_file_atomically
-
-    crl = x509.load_der_x509_crl(encode(item.info_value))
-    if work.job.wanted.crlout is not None:
-        write_file_atomically(work.job.wanted.crlout, crl.public_bytes(Encoding.PEM))
-    updated = crl.last_update_utc.isoformat()
-    return [f"{len(crl)} revoked, thisUpdate {updated}"], {"revoked": len(crl), "this_update": updated}
-
-
-def _unsupported(item: InfoTypeAndValue, _: Work) -> tuple[list[str], dict[str, Any]]:
-    from cryptography.x509 import ObjectIdentifier
-
-    unknown = [oid.dotted_string for oid in item.parse_list(ObjectIdentifier)]
-    return unknown, {"unsupported": unknown}
+    return None if path is None else (await read_certificates(str(path), Path()))[0]

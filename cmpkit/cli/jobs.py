@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from cmpkit.cli.options import (
     CredentialOptions,
+    InfoOptions,
     IssuanceOptions,
     KeepingOptions,
     OutputOptions,
@@ -49,8 +50,6 @@ class Wanted:
     oldcert: Path | None = None
     revreason: str | None = None
     questions: list[str] = field(default_factory=list)
-    cacertsout: Path | None = None
-    crlout: Path | None = None
 
     @classmethod
     def from_options(cls, group: Any) -> Wanted:
@@ -71,6 +70,7 @@ class Job:
     wanted: Wanted = field(default_factory=Wanted)
     request: RequestOptions = field(default_factory=RequestOptions)
     outputs: OutputOptions | None = None
+    info: InfoOptions | None = None
 
     @classmethod
     def issuance(
@@ -105,7 +105,8 @@ class Job:
         asked = {name: plain[name] for name in ("command", "url", "wanted")}
         asked["wanted"] = {key: value for key, value in asked["wanted"].items() if key not in _WITHOUT_MEANING}
         who = {name: plain["credentials"][name] for name in ("ref", "cert")}
-        text = json.dumps([asked, who, plain["request"]["profile"]], sort_keys=True)
+        about = {name: plain["info"][name] for name in InfoOptions.INPUTS} if self.info is not None else None
+        text = json.dumps([asked, who, plain["request"]["profile"], about], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -118,7 +119,7 @@ class Job:
         return transaction.context.get(_REQUEST) == self.fingerprint
 
 
-_WITHOUT_MEANING = {"newkey_type", "newkeypass", "cacertsout", "crlout"}
+_WITHOUT_MEANING = {"newkey_type", "newkeypass"}
 
 
 def default_state() -> Path:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 __all__ = [
     "CertificateOptions",
     "CredentialOptions",
+    "InfoOptions",
     "IssuanceOptions",
     "KeepingOptions",
     "OutputOptions",
@@ -199,6 +200,54 @@ class KeepingOptions(ShowingOptions):
             "DIR",
         ),
     ] = None
+
+
+_ABOUT = "What is asked about"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoOptions:
+    """What questions are about, and where the answers go."""
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("oldwithold", "crlcert", "oldcrl")
+
+    oldwithold: Annotated[
+        Path | None,
+        _option("--oldwithold", "The root CA certificate that is trusted so far (rootCaCert).", _ABOUT, "FILE"),
+    ] = None
+    crlcert: Annotated[
+        Path | None, _option("--crlcert", "The certificate whose CRL is wanted (crlStatusList).", _ABOUT, "FILE")
+    ] = None
+    oldcrl: Annotated[
+        Path | None, _option("--oldcrl", "The CRL that is there already (crlStatusList).", _ABOUT, "FILE")
+    ] = None
+    cacertsout: Annotated[
+        Path | None, _option("--cacertsout", "The CA certificates (caCerts), as PEM.", _FILES, "FILE")
+    ] = None
+    crlout: Annotated[
+        Path | None, _option("--crlout", "The CRL (currentCRL, crlStatusList), as PEM.", _FILES, "FILE")
+    ] = None
+    newwithnew: Annotated[
+        Path | None, _option("--newwithnew", "The new root CA certificate (rootCaCert), as PEM.", _FILES, "FILE")
+    ] = None
+    newwithold: Annotated[
+        Path | None, _option("--newwithold", "The new key signed by the old one (rootCaCert), as PEM.", _FILES, "FILE")
+    ] = None
+    oldwithnew: Annotated[
+        Path | None, _option("--oldwithnew", "The old key signed by the new one (rootCaCert), as PEM.", _FILES, "FILE")
+    ] = None
+    template: Annotated[
+        Path | None, _option("--template", "The CertTemplate (certReqTemplate), as DER.", _FILES, "FILE")
+    ] = None
+    keyspec: Annotated[
+        Path | None, _option("--keyspec", "The controls about keys (certReqTemplate), as DER.", _FILES, "FILE")
+    ] = None
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """The files to write, by the names of their options."""
+        named = ((member.name, getattr(self, member.name)) for member in fields(self))
+        return {name: path for name, path in named if name not in self.INPUTS and path is not None}
 
 
 _ROAD = "The road"

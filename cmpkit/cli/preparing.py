@@ -203,7 +203,8 @@ def check_outputs(job: Job) -> None:
     """
     outputs = job.outputs
     certificates = (outputs.certout, outputs.chainout, outputs.cacertsout) if outputs is not None else ()
-    for path in (*certificates, job.wanted.newkey, job.wanted.cacertsout, job.wanted.crlout):
+    told = job.info.outputs.values() if job.info is not None else ()
+    for path in (*certificates, job.wanted.newkey, *told):
         if path is None:
             continue
         if path.is_dir():

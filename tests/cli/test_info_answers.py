@@ -12,13 +12,22 @@ from cmpkit import oids
 from cmpkit.asn1 import InfoTypeAndValue, Null
 from cmpkit.cli.info import operation
 from cmpkit.cli.jobs import Wanted
+from cmpkit.cli.options import InfoOptions
 from cmpkit.errors import TrustError
 from cmpkit.plugins import load_plugins
 
-WORK: Any = SimpleNamespace(job=SimpleNamespace(url="test:", wanted=Wanted()), plugins=load_plugins())
+WORK: Any = SimpleNamespace(
+    job=SimpleNamespace(url="test:", wanted=Wanted(), info=InfoOptions()), plugins=load_plugins(), anchors=()
+)
 
 
-@pytest.mark.parametrize("oid", [oids.CA_CERTS, oids.CURRENT_CRL, oids.UNSUPPORTED_OIDS])
+@pytest.mark.parametrize(
+    "oid",
+    [
+        *(oids.CA_CERTS, oids.CURRENT_CRL, oids.UNSUPPORTED_OIDS),
+        *(oids.CRLS, oids.ROOT_CA_KEY_UPDATE, oids.CERT_REQ_TEMPLATE),
+    ],
+)
 def test_a_value_that_cannot_be_read_is_not_believed(oid: ObjectIdentifier) -> None:
     with pytest.raises(TrustError, match=oid.dotted_string.replace(".", r"\.")):
         operation().finish((InfoTypeAndValue(oid, Null()),), WORK)
