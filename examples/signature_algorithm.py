@@ -43,7 +43,7 @@ class BlakeKeys:
 
     name = "Ed25519 over BLAKE2b"
     key_oids = signature_oids = (OID,)
-    key_types = (NAME,)
+    key_types, key_usages = (NAME,), frozenset({"digitalSignature"})
 
     def generate(self, key_type: str) -> BlakeKey:
         return BlakeKey(Ed25519PrivateKey.generate())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
 from cryptography import x509
 
-from cmpkit.asn1 import CertRepMessage, ErrorMsgContent, PKIBody, PKIMessage, PollReq, decode_message
+from cmpkit.asn1 import CertRepMessage, ErrorMsgContent, InfoTypeAndValue, PKIBody, PKIMessage, PollReq, decode_message
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.requests import p10_request
 from cmpkit.enums import BodyType
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
+from cmpkit.oids import CA_CERTS
 from cmpkit.parts import SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.testing import InProcessCA, MutationPlace, RoadFault, mutate, mutations
@@ -192,6 +193,36 @@ def test_a_pkcs10_request_has_a_proof_that_can_be_wrong(passed: Road) -> None:
     mutant = mutate("wrong-pop", "wrong-cert-req-id")
     assert mutant.on_road(message.raw) != message.raw
     assert mutant.made == [("p10cr", "wrong-pop")]
+
+
+def test_what_has_nothing_that_could_be_wrong_stays_as_it_is(passed: Road) -> None:
+    first = decode_message(passed.requests[0])
+    bare = PKIMessage(replace(first.header, message_time=None, protection_alg=None), first.body)
+    untouched = mutate("stale-time", "future-time", "broken-protection", "no-extra-certs")
+    assert untouched.on_road(bare.raw) == bare.raw
+    unprotected = PKIMessage(first.header, first.body, b"")
+    assert mutate("broken-protection").on_road(unprotected.raw) == unprotected.raw
+    genm = PKIMessage(first.header, PKIBody(BodyType.GENM, [InfoTypeAndValue(CA_CERTS)]), b"MAC")
+    assert mutate("wrong-cert-req-id", "wrong-pop").on_road(genm.raw) == genm.raw
+
+
+def test_octets_that_one_fault_left_nothing_of_have_no_others(enrolment: list[bytes]) -> None:
+    mutant = mutate("empty", "truncated", "ber-length", "ber-indefinite", "wrong-length", "wrong-tag", "flipped-bit")
+    assert mutant.on_road(enrolment[0]) == b""
+    unread = mutate("wrong-tag", "broken-protection", "no-extra-certs")
+    assert unread.on_road(enrolment[0])[1:] == enrolment[0][1:]
+    short = mutate("ber-length", "ber-length")
+    assert decode_message(enrolment[0]).protected_part[4:] in short.on_road(enrolment[0])
+
+
+async def test_extra_certs_are_lost_where_there_are_some(cmp_ca: InProcessCA, cmp_secret: SharedSecret) -> None:
+    async with cmp_ca.client(cmp_secret) as client:
+        credentials = (await client.enroll("CN=dev-42")).credentials
+    mutant = mutate("no-extra-certs")
+    async with cmp_ca.client(credentials, transform=mutant) as client:
+        with pytest.raises(PeerRefusal, match="badMessageCheck"):
+            await client.info()
+    assert mutant.made == [("genm", "no-extra-certs")]
 
 
 @pytest.mark.parametrize("name", ["ber-length", "ber-indefinite"])

@@ -58,8 +58,3 @@ def test_loading_it_imports_nothing_else_of_cmpkit() -> None:
     program = "import sys, cmpkit.pytest_plugin; print(*(name for name in sys.modules if name.startswith('cmpkit')))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["cmpkit", "cmpkit.pytest_plugin"]
-
-
-def test_it_says_what_its_fixtures_are(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--fixtures", "-p", "no:cacheprovider")
-    result.stdout.fnmatch_lines(["virtual_clock -- *", "*A clock that stands at*"])
