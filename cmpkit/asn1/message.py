@@ -140,16 +140,9 @@ class PKIMessage:
     def _protected_content(self) -> bytes:
         """DER of header and body, one after the other."""
         known: dict[str, bytes] = self.__dict__
-        if "_content" in known:
-            return known["_content"]
-        raw = known.get("raw")
-        if raw is None:
-            content = encode(self.header) + self.body.to_der()
-        else:
-            start = _content_start(raw, 0)
-            content = raw[start : _element_end(raw, _element_end(raw, start))]
-        known["_content"] = content
-        return content
+        if "_content" not in known:
+            known["_content"] = encode(self.header) + self.body.to_der()
+        return known["_content"]
 
     def with_protection(self, protection: bytes, extra_certs: Iterable[bytes] = ()) -> PKIMessage:
         """The same header and body, octet by octet, with another protection.
@@ -209,13 +202,16 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
     except CMPError as error:
         error.hint = diagnose(der)
         raise
+    start = _content_start(der, 0)
+    body_start = _element_end(der, start)
+    body_end = _element_end(der, body_start)
     message = PKIMessage(
         header=_read_header(outer.header),
-        body=PKIBody.from_der(encode(outer.body)),
+        body=PKIBody.from_der(der[body_start:body_end]),
         protection=_whole_octets(outer.protection),
         extra_certs=tuple(map(hazmat.encode_der, outer.extra_certs or ())),
     )
-    message.__dict__["raw"] = der
+    message.__dict__.update(raw=der, _content=der[start:body_end])
     return message
 
 
@@ -248,7 +244,10 @@ def encode_message(message: PKIMessage) -> bytes:
 
 
 def _content_start(der: bytes, start: int) -> int:
-    """Where the content of an element begins; ``der`` is well formed, and the tag of the element has one octet."""
+    """Where the content of an element begins; ``der`` is well formed, and the tag of the element has one octet.
+
+    An unknown tag of more octets makes nonsense of this, and is refused by its first.
+    """
     length = der[start + 1]
     return start + 2 + (0 if length < _LONG_FORM else length - _LONG_FORM)
 
