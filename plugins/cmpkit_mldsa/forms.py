@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 
@@ -12,6 +11,7 @@ from cmpkit.asn1 import decode, sequence
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
+from cmpkit_mldsa.expanding import expand
 from cmpkit_mldsa.sizes import PrivateKey, Size
 
 __all__ = ["read_private_key"]
@@ -45,10 +45,9 @@ def read_private_key(pkcs8: bytes, sizes: Mapping[ObjectIdentifier, Size]) -> tu
         both = decode(_Both, content)
         if len(both.seed) != _SEED_SIZE or len(both.expanded_key) != size.expanded:
             raise _unreadable("seed or expanded key have another length than they must have")
-        key = size.private_key.from_seed_bytes(both.seed)
-        if not hmac.compare_digest(_known_part(key, both.seed, size), both.expanded_key[:_KNOWN]):
+        if not hmac.compare_digest(expand(both.seed, size), both.expanded_key):
             raise _unreadable("seed and expanded key are not of one key", "make another key, or restore the file")
-        return key, size
+        return size.private_key.from_seed_bytes(both.seed), size
     if content.startswith(_OCTET_STRING) and len(decode(bytes, content)) == size.expanded:
         raise _unreadable(
             "there is only the expanded key, which cannot be used here, without the seed that it was made from",
@@ -56,20 +55,6 @@ def read_private_key(pkcs8: bytes, sizes: Mapping[ObjectIdentifier, Size]) -> tu
             "openssl genpkey -algorithm " + size.name,
         )
     raise _unreadable("its form is none of seed, expandedKey and both")
-
-
-_KNOWN = 32 + 32 + 64
-"""Octets of rho, K and tr, with which an expanded key begins (FIPS 204 algorithm 24)."""
-
-
-def _known_part(key: PrivateKey, seed: bytes, size: Size) -> bytes:
-    """What the expanded key of a seed begins with (FIPS 204 algorithm 6).
-
-    It depends on the whole seed and, by tr, on the whole public key. What follows it is never used.
-    """
-    derived = hashlib.shake_256(seed + bytes((size.rows, size.columns))).digest(128)
-    hashed = hashlib.shake_256(key.public_key().public_bytes_raw()).digest(64)
-    return derived[:32] + derived[96:] + hashed
 
 
 def _unreadable(detail: str, hint: str = "") -> CMPError:

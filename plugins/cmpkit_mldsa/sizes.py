@@ -22,6 +22,7 @@ class Size:
 
     :param rows: of the matrix, ``k`` in FIPS 204.
     :param columns: of the matrix, ``l`` in FIPS 204.
+    :param eta: the bound of the coefficients of the private key.
     :param expanded: octets of the expanded private key.
     """
 
@@ -32,11 +33,12 @@ class Size:
     public_key: type[PublicKey]
     rows: int
     columns: int
+    eta: int
     expanded: int
 
 
 SIZES: Final = (
-    Size("ML-DSA-44", "mldsa44", oids.ML_DSA_44, mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, 4, 4, 2560),
-    Size("ML-DSA-65", "mldsa65", oids.ML_DSA_65, mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, 6, 5, 4032),
-    Size("ML-DSA-87", "mldsa87", oids.ML_DSA_87, mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, 8, 7, 4896),
+    Size("ML-DSA-44", "mldsa44", oids.ML_DSA_44, mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, 4, 4, 2, 2560),
+    Size("ML-DSA-65", "mldsa65", oids.ML_DSA_65, mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, 6, 5, 4, 4032),
+    Size("ML-DSA-87", "mldsa87", oids.ML_DSA_87, mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, 8, 7, 2, 4896),
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 
 import cmpkit_mldsa
 import cmpkit_signature
 import pytest
 from cmpkit_mldsa import MLDSAKeys
+from cmpkit_mldsa.expanding import expand
+from cmpkit_mldsa.sizes import SIZES, Size
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmpkit import oids, testing
@@ -113,7 +116,7 @@ def test_a_file_with_only_the_expanded_key_is_refused_saying_what_to_do(plugins:
     assert "openssl genpkey -algorithm ML-DSA-44" in caught.value.hint
 
 
-@pytest.mark.parametrize("position", [0, 31, 32, 63, 64, 127])
+@pytest.mark.parametrize("position", [0, 32, 127, 128, 1000, -1])
 def test_seed_and_expanded_key_of_different_keys_are_refused(plugins: Plugins, position: int) -> None:
     """RFC 9881 section 8.2."""
     right = expanded(plugins)
@@ -124,6 +127,16 @@ def test_seed_and_expanded_key_of_different_keys_are_refused(plugins: Plugins, p
         with pytest.raises(CMPError, match="not of one key") as caught:
             PART.load_private_key(pkcs8(content))
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
+
+
+@settings(max_examples=10)
+@given(st.binary(min_size=32, max_size=32), st.sampled_from(SIZES))
+def test_expanded_keys_are_for_the_public_key_that_others_make_of_the_seed(seed: bytes, size: Size) -> None:
+    public = size.private_key.from_seed_bytes(seed).public_key().public_bytes_raw()
+    expanded_key = expand(seed, size)
+    assert len(expanded_key) == size.expanded
+    assert expanded_key[:32] == public[:32]
+    assert expanded_key[64:128] == hashlib.shake_256(public).digest(64)
 
 
 def test_forms_that_are_none_are_refused(plugins: Plugins) -> None:
