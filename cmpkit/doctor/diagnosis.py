@@ -96,7 +96,13 @@ async def diagnose(
 
     visit = _Visit(plugins, options, credentials, anchors, tuple(observers), note)
     with anyio.move_on_after(options.total_timeout) as scope:
-        await visit.examine(url, enrolment)
+        await visit.examine(url)
+        if enrolment is not None and credentials is not None and visit.address:
+            if any(check.verdict is Verdict.BAD for check in checks):
+                advice = "put right what is wrong before"
+                note(Check("enrolment", Layer.OPERATION, Verdict.NOTE, "not tried", advice))
+            else:
+                await visit.enrol(enrolment, credentials)
     return Diagnosis(shown_url(url), tuple(checks), not scope.cancelled_caught, visit.settings(checks))
 
 
@@ -117,7 +123,8 @@ class _Visit:
     prober: Prober | None = None
     address: str = ""
 
-    async def examine(self, url: str, enrolment: Enrolment | None) -> None:
+    async def examine(self, url: str) -> None:
+        """Everything that leaves no trace."""
         address = await self._examine_road(url)
         if address is None:
             return
@@ -131,9 +138,6 @@ class _Visit:
                 await self._examine_service(self.prober, bare)
             except TransportError as error:
                 self._report_road("answers", error)
-                return
-        if enrolment is not None and self.credentials is not None:
-            await self._enrol(address, enrolment, self.credentials)
 
     async def _examine_road(self, url: str) -> str | None:
         """The address where something answers, or ``None``."""
@@ -190,10 +194,11 @@ class _Visit:
             tolerances=self.options.tolerances,
         )
 
-    async def _enrol(self, address: str, enrolment: Enrolment, credentials: Credentials) -> None:
+    async def enrol(self, enrolment: Enrolment, credentials: Credentials) -> None:
+        """Enrol where CMP answers."""
         talk = Talk()
         async with Client(
-            address,
+            self.address,
             credentials=credentials,
             trust=self.anchors,
             options=replace(self.options, state=None),

@@ -47,7 +47,7 @@ def settings_for(url: str, checks: Iterable[Check], options: ClientOptions, reci
 
 
 def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """What the options say, as far as the server decides it."""
+    """What the options say, as far as it depends on the server and the way there."""
     if options.mac is not None:
         yield ("--mac", options.mac), ()
     for name in sorted(options.tolerances):
@@ -59,6 +59,13 @@ def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str,
         yield ("--srvcert", "FILE"), ("-srvcert", "FILE")
     if options.unprotected_errors:
         yield ("--unprotected-errors",), ("-unprotected_errors",)
+    if options.transport.proxy is not None:
+        proxy = shown_url(options.transport.proxy)
+        yield ("--proxy", proxy), ("-proxy", proxy)
+    for name in ("tls_trusted", "tls_cert", "tls_key", "tls_host"):
+        value = getattr(options.transport, name)
+        if value is not None:
+            yield (f"--{name.replace('_', '-')}", value), (f"-{name}", value)
 
 
 def _openssl_road(url: str) -> tuple[str, ...]:

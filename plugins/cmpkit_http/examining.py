@@ -23,6 +23,8 @@ __all__ = ["examine_http"]
 
 _PATHS = (WELL_KNOWN_PATH, CMP_PATH, "/pkix/")
 """Where CMP is found: by the RFC, by custom, and at OpenSSL's mock server."""
+_SAID_TO_PLAIN = (400, 421, 426, 497)
+"""HTTP statuses that servers answer to who speaks plain HTTP at a port for TLS; some just close the connection."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -40,7 +42,7 @@ async def examine_http(url: str, examination: Examination) -> str | None:
                 tls = Check("TLS" if reply.tls else "HTTP", layer, Verdict.BAD, reply.detail, reply.hint)
             examination.report(tls)
             return None
-        if not reply.head.is_cmp and (tls := await _tls_instead(address, examination)) is not None:
+        if reply.head.status in _SAID_TO_PLAIN and (tls := await _tls_instead(address, examination)) is not None:
             examination.report(tls)
             return None
         others = [await _try(address.copy_with(path=path, query=None), examination) for path in _others(address)]
@@ -85,6 +87,8 @@ async def _examine_below(address: httpx.URL, examination: Examination) -> bool:
 
     async def speaks_http() -> bool:
         plain = address.copy_with(scheme="http", port=_port(address))
+        if _proxy(plain, examination) is not None:
+            return False
         async with _client(plain, examination) as client:
             return isinstance(await _ask(client, examination), Reply)
 
@@ -107,7 +111,7 @@ def _proxy(address: httpx.URL, examination: Examination) -> httpx.URL | None:
 
 
 async def _tls_instead(address: httpx.URL, examination: Examination) -> Check | None:
-    """The diagnosis if the port of an ``http`` address speaks TLS; that is looked for where no CMP came."""
+    """The diagnosis if the port of an ``http`` address speaks TLS."""
     if address.scheme != "http" or _proxy(address, examination) is not None:
         return None
     seen = await speaks_tls(address.host, _port(address), examination)

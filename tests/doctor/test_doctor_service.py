@@ -429,6 +429,12 @@ class TestEnrolment:
         assert [(check.layer, check.verdict) for check in checks] == [(layer, verdict)]
         assert checks[0].detail.startswith("nothing was said: ")
 
+    async def test_it_is_not_tried_where_it_could_only_fail(self, ca):
+        async with ca.serving(protected_by(ca, WEAK)) as url:
+            diagnosis = await examine(ca, url, credentials=ca.secret, trust=ca.trust, enrolment=Enrolment())
+        assert bad(diagnosis) == ["trust"]
+        assert check(diagnosis, "enrolment").detail == "not tried"
+
     async def test_what_it_needs_is_asked_for(self, ca):
         async with ca.serving() as url:
             with pytest.raises(ConfigurationError, match="credentials"):
@@ -454,10 +460,17 @@ class TestWords:
         assert settings_for(url, (), ClientOptions(), None).openssl == openssl
 
     def test_the_options_that_were_given_are_repeated(self):
-        options = ClientOptions(pinned=b"der", expected_sender=parse_name("CN=ra"))
+        road = TransportOptions(tls_trusted="root.pem", proxy="http://me:hush@proxy:8080")
+        options = ClientOptions(pinned=b"der", expected_sender=parse_name("CN=ra"), mac="kmac256", transport=road)
         settings = settings_for("http://ra/cmp", (), options, None)
-        assert settings.cmpkit[1:] == ("--expect-sender", "CN=ra", "--srvcert", "FILE")
-        assert settings.openssl[4:] == ("-expect_sender", "/CN=ra", "-srvcert", "FILE")
+        assert settings.cmpkit[1:] == (
+            *("--mac", "kmac256", "--expect-sender", "CN=ra", "--srvcert", "FILE"),
+            *("--proxy", "http://proxy:8080", "--tls-trusted", "root.pem"),
+        )
+        assert settings.openssl[4:] == (
+            *("-expect_sender", "/CN=ra", "-srvcert", "FILE"),
+            *("-proxy", "http://proxy:8080", "-tls_trusted", "root.pem"),
+        )
 
     def test_a_mac_whose_parameters_cannot_be_read(self):
         broken = AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, Null())
