@@ -30,7 +30,7 @@ def inspect(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Messages as DER, PEM or base64, several in a file if need be, or captures of traffic; - is stdin.",
         ),
     ],
@@ -158,5 +158,7 @@ def _print_diagrams(inspections: Sequence[Inspection], picture: Path | None, *, 
         write_file_atomically(picture, svg(diagrams).encode())
     if as_json:
         print_json([diagram_object(diagram) for diagram in diagrams])
-    else:
-        print("\n\n".join("\n".join(diagram_lines(diagram)) for diagram in diagrams))
+        return
+    texts = ["\n".join(diagram_lines(diagram)) for diagram in diagrams]
+    texts += [f"{one.source.label}: no message" for one in inspections if one.message is None]
+    print("\n\n".join(texts))

@@ -64,16 +64,17 @@ def make_diagrams(inspections: Sequence[Inspection]) -> tuple[Diagram, ...]:
 
 
 def _diagram(transaction: Sequence[Inspection]) -> Diagram:
-    steps, client, server, number = [], "", "", ""
+    steps, number = [], ""
+    names: dict[bool, list[str]] = {True: [], False: []}
     for one in transaction:
         assert one.message is not None
         header = one.message.header
         to_server = from_client(one.message, one.answers)
-        sender, recipient = _name(header.sender), _name(header.recipient)
-        client = client or (sender if to_server else recipient)
-        server = server or (recipient if to_server else sender)
+        names[to_server].insert(0, _name(header.sender))
+        names[not to_server].append(_name(header.recipient))
         number = (header.transaction_id or b"").hex()
         steps.append(_step(one, one.message, to_server=to_server))
+    client, server = (next(filter(None, names[side]), "") for side in (True, False))
     return Diagram(number, client or "client", server or "server", tuple(steps))
 
 
@@ -84,7 +85,9 @@ def _step(one: Inspection, message: PKIMessage, *, to_server: bool) -> Step:
         lines = (*lines, time.isoformat().replace("+00:00", "Z"))
     faults = tuple(finding.detail for finding in one.findings if finding.severity is Severity.FAULT)
     shown = tuple(map(printable, lines))
-    return Step(message.body.type.wire_name, shown, tuple(map(printable, faults)), to_server, one.source.label)
+    return Step(
+        message.body.type.wire_name, shown, tuple(map(printable, faults)), to_server, printable(one.source.label)
+    )
 
 
 def _name(name: GeneralName) -> str:

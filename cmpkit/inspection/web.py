@@ -43,7 +43,8 @@ def _read(stream: bytes, role: Any) -> Iterator[Framed]:
         try:
             position = unit.read(stream, position)
         except h11.RemoteProtocolError as error:
-            yield Framed(unit.kind, unit.body, len(stream), f"no HTTP: {error}")
+            if unit.is_cmp:
+                yield Framed(unit.kind, unit.body, len(stream), f"no HTTP: {error}")
             return
         if unit.is_cmp:
             yield Framed(unit.kind, unit.body, position, "" if unit.complete else "the stream ends in its body")
@@ -81,6 +82,8 @@ class _Unit:
                     return len(stream)
                 self._parser.receive_data(stream[fed : fed + _STEP])
                 fed += _STEP
+            elif event is h11.PAUSED:
+                return len(stream)
             else:
                 self._take(event)
         trailing, _ = self._parser.trailing_data

@@ -50,6 +50,7 @@ def test_a_broken_message_is_no_failure(tmp_path: Path) -> None:
     text = run("inspect", tmp_path / "cut.der").out
     assert "cut.der: no message, 300 octets" in text
     assert "elements, by offset" in text
+    assert "cut.der: no message" in run("inspect", "--sequence", tmp_path / "cut.der").out
 
 
 def test_stdin_is_read() -> None:
@@ -80,6 +81,10 @@ def test_a_capture_becomes_a_diagram_in_text_json_and_svg(tmp_path: Path) -> Non
     assert ET.parse(picture).getroot().tag.endswith("svg")
     [diagram] = json.loads(run("inspect", "--sequence", "--json", tmp_path / "trace.pcap").out)
     assert [step["title"] for step in diagram["steps"]] == ["ir", "ip"]
+    assert [one["sender"] for one in json.loads(run("inspect", "--json", tmp_path / "trace.pcap").out)] == [
+        "10.0.0.1:50000",
+        "10.0.0.2:8829",
+    ]
     plain = run("inspect", tmp_path / "trace.pcap").out
     assert "10.0.0.1:50000 -> 10.0.0.2:8829  POST /.well-known/cmp  1970-01-01T00:00:04Z" in plain
 

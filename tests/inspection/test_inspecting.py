@@ -27,6 +27,7 @@ from cmpkit.inspection.describe import describe
 from cmpkit.inspection.inspecting import Inspection, inspect
 from cmpkit.inspection.names import object_name
 from cmpkit.inspection.nodes import Form, Node, leaves, plain
+from cmpkit.inspection.outline import element_node
 from cmpkit.inspection.report import inspection_lines, inspection_object
 from cmpkit.inspection.sources import Source, read_source
 from cmpkit.inspection.text import node_lines, printable
@@ -92,6 +93,11 @@ class TestMessages:
             "no rule is broken",
         ):
             assert expected in lines
+
+    def test_the_road_of_a_message_is_told(self) -> None:
+        one = look((len(IR) + 1).to_bytes(4, "big") + b"\x00" + IR)
+        assert "  pkiMsg\n" in text(one)
+        assert inspection_object(one)["road"] == "pkiMsg"
 
     def test_full_shows_octets_and_details_whole(self) -> None:
         one = look(IR)
@@ -161,6 +167,9 @@ class TestValues:
     )
     def test_universal_types_are_read(self, element: str, value: object) -> None:
         assert next(leaf.value for _, leaf in leaves(describe(to_tlv(bytes.fromhex(element))))) == value
+
+    def test_octets_that_are_several_elements_are_shown_as_they_are(self) -> None:
+        assert element_node("it", b"\x05\x00\x05\x00").value == "05000500"
 
     def test_a_bit_string_tells_its_unused_bits(self) -> None:
         assert shown(BitString(b"\x80", 7)) == "it  80 7 unused bits"

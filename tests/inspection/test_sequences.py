@@ -8,8 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.asn1 import (
+    CertifiedKeyPair,
+    CertRepMessage,
+    CertReqMsg,
+    CertResponse,
+    PKIBody,
+    PKIMessage,
+    PKIStatusInfo,
+    Variant,
+    decode_message,
+    directory_name,
+    to_tlv,
+)
+from cmpkit.enums import BodyType, PKIStatus
 from cmpkit.inspection.comparing import compare
 from cmpkit.inspection.describe import describe
 from cmpkit.inspection.inspecting import inspect
@@ -135,6 +149,41 @@ class TestText:
         found = make_diagrams(inspect([Source("a", octets("ir")), Source("b", foreign)]))[0]
         assert "!! the answer has a recipNonce that is not our senderNonce" in "\n".join(diagram_lines(found))
 
+    def test_sides_are_called_by_their_own_names_first(self) -> None:
+        assert (diagrams("ir", "ip")[0].client, diagrams("ir", "ip")[0].server) == (
+            "CN=device-42,O=Example,C=DE",
+            "CN=cmp server,O=Example,C=DE",
+        )
+        assert diagrams("ir")[0].server == "CN=Example CA,O=Example,C=DE"
+        assert diagrams("ir-mac")[0].client == "CN=device-42,O=Example,C=DE"
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [(b"\x82\x05a.b.c", "a.b.c"), (b"\x87\x04\x01\x02\x03\x04", "ip_address"), (b"\xa4\x00", "client")],
+    )
+    def test_names_of_other_kinds_are_shown_in_short(self, name: bytes, shown: str) -> None:
+        header = read("ir").header
+        fields = {field: getattr(header, field) for field in FIELDS}
+        header = type(header)(**{**fields, "sender": to_tlv(name), "recipient": directory_name(x509.Name([]))})
+        octets = PKIMessage(header, read("ir").body).raw
+        [diagram] = make_diagrams(inspect([Source("a", octets)]))
+        assert (diagram.client, diagram.server) == (shown, "server")
+
+    def test_what_cannot_be_read_in_a_body_is_said(self) -> None:
+        broken = PKIBody(BodyType.IR, [CertReqMsg(cert_req=to_tlv(b"\x30\x00"))])
+        octets = PKIMessage(read("ir").header, broken, b"x").raw
+        [diagram] = make_diagrams(inspect([Source("a", octets)]))
+        assert diagram.steps[0].lines[0].startswith("cannot be read: ")
+
+    def test_an_encrypted_certificate_is_called_that(self) -> None:
+        pair = CertifiedKeyPair(cert_or_enc_cert=Variant(to_tlv(b"\x30\x00"), "encrypted_cert"))
+        status = PKIStatusInfo.of(PKIStatus.ACCEPTED)
+        response = CertResponse(cert_req_id=0, status=status, certified_key_pair=pair)
+        body = PKIBody(BodyType.IP, CertRepMessage(response=[response]))
+        octets = PKIMessage(read("ip").header, body, b"x").raw
+        [diagram] = make_diagrams(inspect([Source("a", octets)]))
+        assert "an encrypted certificate" in diagram.steps[0].lines
+
     def test_octets_that_are_no_message_are_in_no_diagram(self) -> None:
         assert make_diagrams(inspect([Source("a", b"")])) == ()
 
@@ -207,6 +256,12 @@ class TestComparing:
             "first": (read("ir").header.sender_nonce or b"").hex(),
             "second": (read("cr").header.sender_nonce or b"").hex(),
         }
+
+    def test_a_broken_message_is_compared_as_far_as_it_goes(self) -> None:
+        whole, cut = inspect([Source("a", octets("ir")), Source("b", octets("ir")[:200])])
+        paths = {difference.path for difference in compare(whole.node, cut.node)}
+        assert "header.pvno" not in paths
+        assert "protection" in paths
 
     def test_messages_of_other_bodies_are_compared_under_the_name_of_the_first(self) -> None:
         found = compare(describe(read("pkiconf")), describe(read("genm")))
