@@ -1,6 +1,6 @@
 """The expanded private key of a seed: ML-DSA.KeyGen_internal (FIPS 204 algorithm 6).
 
-Only to compare: a file with a seed and an expanded key is refused unless they belong together (RFC 9881 section 8.2).
+Only to compare: a file with a seed and an expanded key is refused unless they belong together (RFC 9881 section 8).
 What signs is the library, which takes the seed and does not give the expanded key. The names of values are those of
 FIPS 204.
 """

@@ -118,7 +118,7 @@ def test_a_file_with_only_the_expanded_key_is_refused_saying_what_to_do(plugins:
 
 @pytest.mark.parametrize("position", [0, 32, 127, 128, 1000, -1])
 def test_seed_and_expanded_key_of_different_keys_are_refused(plugins: Plugins, position: int) -> None:
-    """RFC 9881 section 8.2."""
+    """RFC 9881 section 8."""
     right = expanded(plugins)
     assert PART.load_private_key(pkcs8(both(SEED, right))).public_key_info == spki("mldsa44")
     wrong = bytearray(right)
