@@ -25,9 +25,11 @@ from cmpkit.asn1 import (
     PollRep,
     POPOSigningKey,
     POPOSigningKeyInput,
+    RDNSequence,
     RevRepContent,
     SubjectPublicKeyInfo,
     Variant,
+    decode,
     encode_general_name,
     to_tlv,
 )
@@ -62,6 +64,7 @@ from .scene import (
     rr,
 )
 
+UNREADABLE = decode(RDNSequence, b"\x30\x04\x31\x02\x05\x00")
 NULL_TLV = to_tlv(b"\x05\x00")
 SIGNATURE = POPOSigningKey(
     algorithm_identifier=AlgorithmIdentifier(oids.ECDSA_SHA256), signature=BitString(b"not looked at", 0)
@@ -129,7 +132,7 @@ TEMPLATES: dict[str, list[Any]] = {
     "serial_number": [None, 1],
     "signing_alg": [None, AlgorithmIdentifier(oids.ECDSA_SHA256)],
     "issuer": [None, ISSUER],
-    "subject": [None, ISSUER],
+    "subject": [None, ISSUER, UNREADABLE],
     "public_key": [PUBLIC_KEY, None, EMPTY_KEY],
     "issuer_uid": [None, BitString(b"\0", 0)],
     "subject_uid": [None, BitString(b"\0", 0)],
@@ -176,7 +179,7 @@ BODIES = st.one_of(
             st.builds(
                 revocation,
                 reason=st.sampled_from([None, b"\x0a\x01\x01", b"\x0a\x01\x07", b"\x02\x01\x01"]),
-                issuer=st.sampled_from([ISSUER, None]),
+                issuer=st.sampled_from([ISSUER, None, UNREADABLE]),
                 serial_number=st.sampled_from([1, None, 1 << 170]),
             ),
             max_size=2,
