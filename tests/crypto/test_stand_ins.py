@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cmpkit_signature import EdwardsCurveKeys
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.x509 import ObjectIdentifier
 from pki import PKI, SHA256, Key
 
 from cmpkit import oids
@@ -29,8 +31,10 @@ from cmpkit.asn1 import (
 )
 from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.stand_ins import needs_stand_ins, stand_ins
+from cmpkit.crypto.x509 import CertificateContent, build_certificate, extension
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
+from cmpkit.hookspecs import hookimpl
 from cmpkit.plugins import Plugins
 
 RSA_KEYS = itertools.cycle([rsa.generate_private_key(65537, 2048) for _ in range(2)])
@@ -217,3 +221,62 @@ def test_version_one_certificates_keep_their_fields_apart(plugins: Plugins) -> N
     assert x509.load_der_x509_certificate(made).version is x509.Version.v1
     with pytest.raises(CMPError, match="is not valid"):
         check((first, sub, root), plugins)
+
+
+OWN = ObjectIdentifier("2.999.1")
+
+
+class OwnKey:
+    """Ed25519 under an OID that nobody else knows."""
+
+    key_type = "own"
+    signature_algorithm = AlgorithmIdentifier(OWN)
+
+    def __init__(self) -> None:
+        self._key = ed25519.Ed25519PrivateKey.generate()
+        key = BitString(self._key.public_key().public_bytes_raw(), 0)
+        self.public_key_info = encode(SubjectPublicKeyInfo(algorithm=AlgorithmIdentifier(OWN), subject_public_key=key))
+
+    async def sign(self, data: bytes, algorithm: AlgorithmIdentifier | None = None) -> bytes:
+        return self._key.sign(data)
+
+    def to_pkcs8(self, password: bytes | None = None) -> bytes:
+        raise CMPError("it cannot leave")
+
+
+class OwnKeys(EdwardsCurveKeys):
+    key_oids = signature_oids = (OWN,)
+    key_types = ("own",)
+
+    def key_type(self, public_key_info: bytes) -> str:
+        return "own"
+
+    def verify(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, data: bytes, signature: bytes) -> bool:
+        bits = decode(SubjectPublicKeyInfo, public_key_info).subject_public_key
+        known = encode(SubjectPublicKeyInfo(algorithm=AlgorithmIdentifier(oids.ED25519), subject_public_key=bits))
+        return super().verify(known, AlgorithmIdentifier(oids.ED25519), data, signature)
+
+
+class OwnPlugin:
+    @hookimpl
+    def cmpkit_key_algorithms(self) -> tuple[OwnKeys]:
+        return (OwnKeys(),)
+
+
+async def test_an_algorithm_that_a_plugin_brings_serves_every_certificate_of_a_path() -> None:
+    plugins = Plugins()
+    plugins.add(OwnPlugin(), "own")
+    keys = {name: OwnKey() for name in ("leaf", "sub", "root")}
+
+    async def certificate(name: str, issuer: str, signer: str = "") -> bytes:
+        ca = extension(x509.BasicConstraints(ca=name != "leaf", path_length=None), critical=True)
+        names = PKI.name(issuer).public_bytes(), PKI.name(name)
+        content = CertificateContent(
+            1, *names, PKI.not_before, PKI.not_after, keys[name].public_key_info, extensions=(ca,)
+        )
+        return await build_certificate(content, keys[signer or issuer])
+
+    path = (await certificate("leaf", "sub"), await certificate("sub", "root"), await certificate("root", "root"))
+    assert check(path, plugins) == path
+    with pytest.raises(CMPError, match="does not fit"):
+        check((path[0], await certificate("sub", "root", "leaf"), path[2]), plugins)
