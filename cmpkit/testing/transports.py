@@ -14,13 +14,17 @@ from anyio.abc import TaskGroup, TaskStatus
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import (
     Answer,
+    Check,
     ClientTransport,
     ClientTransportFactory,
     Disposition,
+    Examination,
     Handler,
     Peer,
+    RoadExaminer,
     ServerTransport,
     TransportOptions,
+    Verdict,
 )
 from cmpkit.testing.contract import refused, require, require_name, require_schemes, success, task_group
 
@@ -64,7 +68,7 @@ async def check_client_transport_factory(factory: ClientTransportFactory, nowher
     """Check what opens client transports.
 
     Opening one to where nobody listens is no error, an exchange there is a TransportError; an address without anything
-    after its scheme is a ConfigurationError.
+    after its scheme is a ConfigurationError. A :class:`~cmpkit.parts.RoadExaminer` reports what is wrong there.
 
     :param nowhere: an address with one of the factory's schemes at which nobody listens.
     :raises AssertionError: naming what is wrong.
@@ -78,6 +82,21 @@ async def check_client_transport_factory(factory: ClientTransportFactory, nowher
     for address in ("", f"{scheme}:"):
         with refused(f"the address {address!r}", by=ConfigurationError):
             factory.open(address, TransportOptions())
+    if isinstance(factory, RoadExaminer):
+        await _check_examiner(factory, nowhere)
+
+
+async def _check_examiner(factory: RoadExaminer, nowhere: str) -> None:
+    found: list[Check] = []
+    examination = Examination(TransportOptions(timeout=STEP_SECONDS), lambda: b"request", found.append)
+    with success("examine() must report what is wrong, not raise it"):
+        address = await factory.examine(nowhere, examination)
+    require(address is None, f"examine() says that CMP answers at {address!r}, where nobody listens")
+    require(
+        [check.verdict for check in found[-1:]] == [Verdict.BAD],
+        f"the last thing that examine() reports must be what is wrong, it reports {found}",
+    )
+    require(all(check.name and check.detail for check in found), f"a check needs a name and a detail: {found}")
 
 
 async def check_server_transport(

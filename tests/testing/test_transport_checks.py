@@ -10,11 +10,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio.abc import TaskStatus
+from cmpkit_http.roads import HTTPClients
 
 from cmpkit.errors import ConfigurationError, TransportError
-from cmpkit.parts import Answer, ClientTransport, Handler, Peer
+from cmpkit.parts import Answer, Check, ClientTransport, Examination, Handler, Layer, Peer, Verdict
 from cmpkit.testing import transports as checks
-from cmpkit.testing.transports import check_client_transport, check_server_transport
+from cmpkit.testing.transports import (
+    check_client_transport,
+    check_client_transport_factory,
+    check_server_transport,
+)
 from cmpkit.transports import MemoryRoad
 
 
@@ -310,3 +315,46 @@ async def test_an_address_that_cannot_be_used_is_reported_as_it_is() -> None:
 
     with pytest.RaisesGroup(ConfigurationError):
         await check_server_transport(Refusing(), "road://somewhere", connect=RoadServer().connect)
+
+
+class Examiner(HTTPClients):
+    """Examines a road where nobody listens.
+
+    :param found: what it reports.
+    :param address: where it says that CMP answers.
+    :param error: what it raises.
+    """
+
+    def __init__(self, *found: Check, address: str | None = None, error: Exception | None = None) -> None:
+        self.found, self.address, self.error = found, address, error
+
+    async def examine(self, url: str, examination: Examination) -> str | None:
+        for check in self.found:
+            examination.report(check)
+        if self.error is not None:
+            raise self.error
+        return self.address
+
+
+NAMED = Check("name", Layer.NAME, Verdict.GOOD, "it is an address")
+CLOSED = Check("connection", Layer.CONNECTION, Verdict.BAD, "refused")
+NOWHERE = "http://127.0.0.1:1/cmp"
+
+
+async def test_an_examiner_that_reports_what_is_wrong_passes() -> None:
+    await check_client_transport_factory(Examiner(NAMED, CLOSED), NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("examiner", "breach"),
+    [
+        (Examiner(NAMED), "must be what is wrong"),
+        (Examiner(), "must be what is wrong"),
+        (Examiner(CLOSED, address=NOWHERE), "where nobody listens"),
+        (Examiner(error=TransportError("no way")), "not raise it"),
+        (Examiner(replace(NAMED, name=""), CLOSED), "needs a name"),
+    ],
+)
+async def test_an_examiner_that_breaks_the_contract_is_named(examiner: Examiner, breach: str) -> None:
+    with pytest.raises(AssertionError, match=breach):
+        await check_client_transport_factory(examiner, NOWHERE)
