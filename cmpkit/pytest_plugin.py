@@ -2,6 +2,9 @@
 
 pytest loads this module wherever cmpkit is installed, so it imports the rest of cmpkit only when a fixture is used. The
 fixtures are not ``async`` and belong to no event loop: tests on asyncio, on trio and without either may use them.
+
+The setting ``cmp_backends`` of pytest (``cmp_backends = ["asyncio", "trio"]`` in pyproject.toml) has anyio's plugin run
+each async test once on each of them; without it, anyio takes those that happen to be installed.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ __all__ = [
     "cmp_client",
     "cmp_plugins",
     "cmp_secret",
+    "pytest_addoption",
+    "pytest_generate_tests",
     "virtual_clock",
 ]
 
@@ -40,6 +45,20 @@ def _run(function: Callable[[], Awaitable[T]]) -> T:
 
     with start_blocking_portal() as portal:
         return portal.call(function)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The setting ``cmp_backends``."""
+    parser.addini("cmp_backends", "the event loops on which anyio runs each async test: asyncio, trio", type="args")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each async test once on each of the event loops of the setting."""
+    backends = metafunc.config.getini("cmp_backends")
+    if backends and "anyio_backend" in metafunc.fixturenames:
+        # A mark, for that has precedence over the parameters of anyio's own fixture.
+        metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", backends, scope="session"))
 
 
 @pytest.fixture

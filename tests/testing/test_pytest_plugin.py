@@ -14,11 +14,6 @@ import cmpkit
 import pytest
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    return request.param
-
-
 @pytest.mark.anyio
 async def test_async(cmp_client, cmp_ca, virtual_clock):
     async with cmp_client as client:
@@ -50,8 +45,31 @@ async def test_a_client_may_be_odd(cmp_ca, cmp_secret):
 
 def test_its_fixtures_work_on_both_loops_and_without_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_subprocess("-q", "-W", "error", "-p", "no:cacheprovider")
+    pytester.makepyprojecttoml("[tool.pytest.ini_options]\ncmp_backends = ['asyncio', 'trio']")
+    result = pytester.runpytest_subprocess("-v", "-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=7)
+    for backend in ("asyncio", "trio"):
+        result.stdout.fnmatch_lines([f"*::test_async[[]{backend}[]] PASSED*"])
+    assert "test_without_async PASSED" in result.stdout.str()
+
+
+def test_without_the_setting_it_leaves_the_event_loops_to_anyio(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "trio"
+
+        @pytest.mark.anyio
+        async def test_on_trio():
+            import sniffio
+
+            assert sniffio.current_async_library() == "trio"
+        """
+    )
+    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_loading_it_imports_nothing_else_of_cmpkit() -> None:
