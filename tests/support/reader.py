@@ -7,6 +7,7 @@ stands for anything. Commands of cmpkit run in this process; what runs on, and w
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -19,13 +20,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from pages import Block
 from served import free_port
-from typer.testing import CliRunner
 
 from cmpkit.cli.app import app
+from cmpkit.plugins import Plugins, load_plugins
 
 DEFAULT_PORT = "8829"
 COLUMNS = "100"
@@ -34,6 +37,29 @@ TOOLS = frozenset(
     {"cat", "chmod", "cp", "cmpkit", "export", "grep", "head", "ls", "mkdir", "mv", "printf", "python", "rm"}
 )
 _SECONDS = 20.0
+
+
+@functools.cache
+def command_line() -> Any:
+    """The command line, put together once: that takes longer than most commands."""
+    return typer.main.get_command(app)
+
+
+@functools.cache
+def installed_plugins() -> Plugins:
+    """What commands use that run in this process."""
+    return load_plugins()
+
+
+def new_stream() -> io.TextIOWrapper:
+    """What stands for standard output, or error."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def written_to(stream: io.TextIOWrapper) -> bytes:
+    """What was written to one of these."""
+    stream.seek(0)
+    return stream.buffer.read()
 
 
 @dataclass
@@ -249,12 +275,19 @@ class Reader:
         return self._run_here(arguments, status, target)
 
     def _run_here(self, arguments: list[str], status: int, target: str | None = None) -> str:
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.exit_code == status, f"cmpkit {shlex.join(arguments)}: {result.exit_code}\n{result.output}"
+        shown = new_stream()
+        out = shown if target is None else new_stream()
+        ended: object = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(shown):
+            try:
+                command_line().main(arguments, prog_name="cmpkit", obj=installed_plugins())
+            except SystemExit as end:
+                ended = end.code or 0
+        output = written_to(shown).decode()
+        assert ended == status, f"cmpkit {shlex.join(arguments)}: {ended}\n{output}"
         if target is not None:
-            (self._home / target).write_text(result.stdout)
-            return result.stderr
-        return result.output
+            (self._home / target).write_bytes(written_to(out))
+        return output
 
     def _run_in_shell(self, text: str, status: int) -> str:
         done = subprocess.run(
