@@ -165,13 +165,14 @@ def content_holder(tag: int) -> type[Any]:
 
     :raises CMPError: badRequest for an unknown tag.
     """
-    return _find_body(tag)[1]
+    try:
+        return _BODIES[tag][1]
+    except KeyError:
+        raise _unknown(tag) from None
 
 
-def _find_body(tag: int) -> tuple[BodyType, type[Any]]:
-    if tag not in _BODIES:
-        raise CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
-    return _BODIES[tag]
+def _unknown(tag: int) -> CMPError:
+    return CMPError(f"PKIBody has the unknown tag 0x{tag:02x}", rule="RFC 9810 section 5.1.2")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +203,11 @@ class PKIBody:
 
         :raises CMPError: badRequest for an unknown tag, badDataFormat for content that does not fit it.
         """
-        kind, holder = _find_body(der[0] if der else 0)
+        tag = der[0] if der else 0
+        try:
+            kind, holder = _BODIES[tag]
+        except KeyError:
+            raise _unknown(tag) from None
         return cls(kind, decode(holder, b"\x30" + der[1:]).content)
 
     def to_der(self) -> bytes:

@@ -18,7 +18,7 @@ from base_strategies import (
     tlvs,
 )
 from hypothesis import strategies as st
-from x509_strategies import algorithm_identifiers, certificate_lists, certificates
+from x509_strategies import algorithm_identifiers, few_certificate_lists, few_certificates
 
 from cmpkit import asn1
 from cmpkit.asn1 import SetOf, Variant
@@ -101,8 +101,8 @@ recipients = st.one_of(
     tagged("pwri", password_recipient_infos),
     tagged("ori", other_recipient_infos),
 )
-_certificate_sets = certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))
-_list_sets = certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))
+_certificate_sets = few_certificates.map(lambda certificate: SetOf([asn1.to_tlv(certificate)]))
+_list_sets = few_certificate_lists.map(lambda revoked: SetOf([asn1.to_tlv(revoked)]))
 originator_infos = st.builds(asn1.OriginatorInfo, certs=_certificate_sets, crls=optional(_list_sets)) | st.builds(
     asn1.OriginatorInfo, crls=_list_sets
 )

@@ -29,10 +29,10 @@ from crmf_strategies import (
 from hypothesis import strategies as st
 from x509_strategies import (
     algorithm_identifiers,
-    certificate_lists,
-    certificates,
     certification_requests,
     extensions,
+    few_certificate_lists,
+    few_certificates,
 )
 
 from cmpkit import asn1
@@ -44,7 +44,7 @@ failures = st.sets(st.sampled_from(list(PKIFailureInfo))).map(lambda bits: PKIFa
 status_infos = st.builds(asn1.PKIStatusInfo.of, st.sampled_from(PKIStatus), st.lists(texts, max_size=2), failures)
 certified_key_pairs = st.builds(
     asn1.CertifiedKeyPair,
-    cert_or_enc_cert=certificates.map(lambda certificate: Variant(asn1.to_tlv(certificate), "certificate"))
+    cert_or_enc_cert=few_certificates.map(lambda certificate: Variant(asn1.to_tlv(certificate), "certificate"))
     | tagged("encrypted_cert", encrypted_keys.map(lambda key: asn1.make_element(key, asn1.EncryptedKey))),
     private_key=optional(encrypted_keys),
     publication_info=optional(publication_infos),
@@ -58,7 +58,7 @@ cert_responses = st.builds(
 )
 cert_rep_messages = st.builds(
     asn1.CertRepMessage,
-    ca_pubs=optional(some(certificates.map(asn1.to_tlv), 2)),
+    ca_pubs=optional(some(few_certificates.map(asn1.to_tlv), 2)),
     response=st.lists(cert_responses, max_size=2),
 )
 cert_statuses = st.builds(
@@ -73,7 +73,7 @@ rev_rep_contents = st.builds(
     asn1.RevRepContent,
     status=some(status_infos),
     rev_certs=optional(some(cert_ids)),
-    crls=optional(some(certificate_lists.map(asn1.to_tlv), 2)),
+    crls=optional(some(few_certificate_lists.map(asn1.to_tlv), 2)),
 )
 poll_reqs = st.builds(asn1.PollReq, cert_req_id=integers)
 poll_reps = st.builds(asn1.PollRep, cert_req_id=integers, check_after=integers, reason=optional(some(texts)))
@@ -86,18 +86,18 @@ error_msg_contents = st.builds(
 key_rec_rep_contents = st.builds(
     asn1.KeyRecRepContent,
     status=status_infos,
-    new_sig_cert=optional(certificates),
-    ca_certs=optional(some(certificates, 2)),
+    new_sig_cert=optional(few_certificates),
+    ca_certs=optional(some(few_certificates, 2)),
     key_pair_hist=optional(some(certified_key_pairs, 2)),
 )
 ca_key_upd_ann_contents = st.builds(
-    asn1.CAKeyUpdAnnContent, old_with_new=certificates, new_with_old=certificates, new_with_new=certificates
+    asn1.CAKeyUpdAnnContent, old_with_new=few_certificates, new_with_old=few_certificates, new_with_new=few_certificates
 )
 root_ca_key_update_contents = st.builds(
     asn1.RootCaKeyUpdateContent,
-    new_with_new=certificates,
-    new_with_old=optional(certificates),
-    old_with_new=optional(certificates),
+    new_with_new=few_certificates,
+    new_with_old=optional(few_certificates),
+    old_with_new=optional(few_certificates),
 )
 ca_key_upd_contents = tagged("ca_key_upd_ann_v2", ca_key_upd_ann_contents) | tagged(
     "ca_key_upd_ann_v3", root_ca_key_update_contents
@@ -154,9 +154,9 @@ _CONTENTS: dict[BodyType, st.SearchStrategy[Any]] = {
     BodyType.CCR: some(cert_req_msgs, 1),
     BodyType.CCP: cert_rep_messages,
     BodyType.CKUANN: ca_key_upd_contents,
-    BodyType.CANN: certificates,
+    BodyType.CANN: few_certificates,
     BodyType.RANN: rev_ann_contents,
-    BodyType.CRLANN: st.lists(certificate_lists, max_size=2),
+    BodyType.CRLANN: st.lists(few_certificate_lists, max_size=2),
     BodyType.PKICONF: st.just(Null()),
     BodyType.GENM: st.lists(infos, max_size=3),
     BodyType.GENP: st.lists(infos, max_size=3),
@@ -182,12 +182,13 @@ def messages_with(bodies: st.SearchStrategy[asn1.PKIBody]) -> st.SearchStrategy[
         headers,
         bodies,
         optional(octets),
-        st.lists(certificates.map(asn1.encode), max_size=2).map(tuple),
+        st.lists(few_certificates.map(asn1.encode), max_size=2).map(tuple),
     )
 
 
 plain_messages = messages_with(plain_bodies)
-nested_bodies = some(plain_messages, 2).map(
+_short_bodies = st.sampled_from([BodyType.PKICONF, BodyType.POLL_REQ, BodyType.GENM]).flatmap(bodies_of)
+nested_bodies = some(messages_with(_short_bodies), 2).map(
     lambda messages: asn1.PKIBody(BodyType.NESTED, [asn1.to_tlv(message.raw) for message in messages])
 )
 bodies = plain_bodies | nested_bodies

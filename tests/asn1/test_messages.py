@@ -9,7 +9,7 @@ import hashlib
 import pytest
 import strategies
 from cryptography import x509
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rebuilding import rebuild
 
@@ -39,6 +39,7 @@ from cmpkit.asn1 import (
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
 
+EXAMPLES = settings(max_examples=40)
 NULL_DN = directory_name(x509.Name([]))
 HEADER = PKIHeader(pvno=2, sender=NULL_DN, recipient=NULL_DN, transaction_id=b"t" * 16)
 CERTIFICATE = bytes.fromhex("3003020101")
@@ -50,6 +51,7 @@ def minimal(body: PKIBody, protection: bytes | None = None) -> PKIMessage:
 
 
 @given(strategies.messages)
+@EXAMPLES
 def test_what_is_encoded_decodes_to_an_equal_message(message: PKIMessage) -> None:
     decoded = decode_message(encode_message(message))
     assert decoded == message
@@ -64,12 +66,14 @@ def test_what_is_encoded_decodes_to_an_equal_message(message: PKIMessage) -> Non
 
 
 @given(strategies.messages)
+@EXAMPLES
 def test_what_decodes_is_encoded_from_its_values_to_the_same_octets(message: PKIMessage) -> None:
     der = encode_message(message)
     assert rebuild(decode_message(der)).raw == der
 
 
 @given(strategies.messages)
+@EXAMPLES
 def test_received_octets_are_kept(message: PKIMessage) -> None:
     der = encode_message(message)
     decoded = decode_message(der)
@@ -86,6 +90,7 @@ def _split(der: bytes) -> tuple[bytes, bytes]:
 
 
 @given(strategies.messages, st.binary(max_size=16), st.lists(st.just(CERTIFICATE), max_size=2))
+@EXAMPLES
 def test_with_protection_keeps_header_and_body(message: PKIMessage, protection: bytes, certs: list[bytes]) -> None:
     protected = decode_message(encode_message(message)).with_protection(protection, certs)
     assert protected == PKIMessage(message.header, message.body, protection, tuple(certs))
@@ -99,6 +104,7 @@ def test_a_replaced_field_is_encoded() -> None:
 
 
 @given(strategies.messages, st.data())
+@EXAMPLES
 def test_damaged_messages_decode_or_raise_cmp_error(message: PKIMessage, data: st.DataObject) -> None:
     der = bytearray(encode_message(message))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -139,6 +145,7 @@ def decode_and_use(der: bytes) -> None:
 
 
 @given(strategies.bodies)
+@EXAMPLES
 def test_the_tag_of_a_body_is_its_number(body: PKIBody) -> None:
     der = body.to_der()
     assert der[0] == 0xA0 + body.type
@@ -177,6 +184,7 @@ def test_protection_and_extra_certs_have_explicit_tags() -> None:
 
 
 @given(strategies.nested_bodies)
+@EXAMPLES
 def test_nested_messages_are_read_when_they_are_asked_for(body: PKIBody) -> None:
     message = decode_message(minimal(body).raw)
     assert [encode(element) for element in message.body.content] == [inner.raw for inner in message.nested]
