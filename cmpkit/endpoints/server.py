@@ -238,6 +238,8 @@ class Server:
                 await self._expire(transaction, now)
             except ConflictError:
                 _log.debug("transaction %s changed while it expired", transaction.transaction_id.hex())
+            except CMPError as error:
+                _log.error("transaction %s cannot be ended: %s", transaction.transaction_id.hex(), error)
         await self.workshop.store.prune(now)
 
     async def _expire(self, transaction: Transaction, now: datetime) -> None:

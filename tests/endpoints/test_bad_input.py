@@ -23,10 +23,12 @@ from cmpkit.asn1 import (
     directory_name,
     encode,
 )
+from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
+from cmpkit.errors import CMPError
 from cmpkit.parts import Answer, CertificateState, Disposition, SharedSecret
 
 from .conftest import NOW, SECRET, World
@@ -390,6 +392,27 @@ class TestTransactions:
         assert [record.state for record in await world.certificates()] == [CertificateState.REVOKED]
         message = await forge.message(self.confirmation(answer), to=answer)
         assert failure(await world.handle(message.raw))[0] is BodyType.ERROR
+
+    async def test_what_cannot_be_ended_does_not_keep_others_from_their_end(self, world, forge, monkeypatch, caplog):
+        await self.issue(world, forge)
+        other = Forge(world.plugins, await world.secret("dev-43"), world.clock)
+        key = generate_key("p256", world.plugins)
+        await world.handle((await other.request(key, parse_name("CN=dev-43"))).raw)
+        confirm, failed = LocalIssuer.confirm, []
+
+        async def confirm_all_but_one(issuer, certificate, *, accepted, now):
+            if not failed:
+                failed.append(certificate.serial_number)
+                raise CMPError("the issuer does not answer", PKIFailureInfo.SYSTEM_UNAVAIL)
+            return await confirm(issuer, certificate, accepted=accepted, now=now)
+
+        monkeypatch.setattr(LocalIssuer, "confirm", confirm_all_but_one)
+        world.clock.advance(86_400)
+        await world.server.housekeep()
+        states = {record.serial_number: record.state for record in await world.certificates()}
+        assert states.pop(failed[0]) is CertificateState.ISSUED
+        assert list(states.values()) == [CertificateState.REVOKED]
+        assert "cannot be ended: the issuer does not answer" in caplog.text
 
     async def test_a_client_that_sends_error_ends_the_transaction(self, world, forge):
         answer = await self.issue(world, forge)
