@@ -174,6 +174,8 @@ class Conversation:
         if isinstance(step, Send):
             transaction = await self._sent(step)
             self._save(transaction)
+            if transaction.transaction_id != step.transaction.transaction_id:
+                self._forget(step.transaction)
             confirming = step.body.type is BodyType.CERT_CONF
             saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
             reach(self.plugins, saved, transaction.transaction_id)
@@ -190,8 +192,6 @@ class Conversation:
         if octets != message.raw:
             message = _message_in(octets) or message
         transaction_id = message.header.transaction_id or step.transaction.transaction_id
-        if transaction_id != step.transaction.transaction_id:
-            self._forget(step.transaction)
         self._current = replace(sent(step.transaction, message), message=octets, transaction_id=transaction_id)
         return self._current
 
@@ -301,8 +301,8 @@ class Conversation:
         try:
             value = cert_hash(transaction.certificate, self.plugins)
         except CMPError:
-            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL takes,
-            # and the only one that its server understands.
+            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL
+            # takes, and the only one that its server understands.
             hash_alg, value = AlgorithmIdentifier(oids.SHA256), hashlib.sha256(transaction.certificate).digest()
         return decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
 

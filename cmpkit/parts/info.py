@@ -53,7 +53,8 @@ class InfoType(Protocol):
 class Event:
     """Something that observers are told.
 
-    :param name: ``message-received``, ``message-sent``, ``refused``, ``issued``, ``revoked`` ..., or ``checkpoint``.
+    :param name: ``message-received``, ``message-sent``, ``refused``, ``issued``, ``revoked`` ..., or ``checkpoint``;
+        ``octets-sent`` where a :class:`~cmpkit.parts.Transform` made something of a message that is none.
     :param details: plain values; ``point`` names a checkpoint.
     """
 
