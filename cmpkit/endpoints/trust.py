@@ -17,7 +17,7 @@ from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import fingerprint, outline
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
-from cmpkit.engine.header import unprotected_answer_faults
+from cmpkit.engine.header import foreign_mac_faults, unprotected_answer_faults
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import ProtectionKind, SharedSecret
@@ -75,12 +75,7 @@ class AnswerVerifier:
         algorithm = message.header.protection_alg
         protection = find_protection(self.plugins, algorithm.algorithm)
         if protection.kind is ProtectionKind.MAC:
-            if not isinstance(self.credentials, SharedSecret):
-                raise TrustError(
-                    "the answer is protected by a MAC, the request was by a signature",
-                    PKIFailureInfo.WRONG_INTEGRITY,
-                    rule="RFC 9483 section 3.2",
-                )
+            raise_first(foreign_mac_faults(by_mac=True, asked_by_mac=isinstance(self.credentials, SharedSecret)))
             await verify_protection(
                 protection,
                 message.protected_part,

@@ -6,7 +6,7 @@ RFC 9810 section 5.1.1, RFC 9483 sections 3.1 and 3.5.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,6 +37,7 @@ __all__ = [
     "confirm_wait_time_faults",
     "correlation_faults",
     "first_message_faults",
+    "foreign_mac_faults",
     "header_form_faults",
     "next_message_faults",
     "request_header",
@@ -44,6 +45,7 @@ __all__ = [
     "response_header",
     "response_header_faults",
     "unprotected_answer_faults",
+    "used_nonce_faults",
     "whole_seconds",
 ]
 
@@ -139,6 +141,20 @@ def next_message_faults(header: PKIHeader, sender_nonce: bytes | None) -> Iterat
         )
 
 
+def used_nonce_faults(header: PKIHeader, used: Container[bytes | None]) -> Iterator[CMPError]:
+    """What a server refuses in the header of a message whose nonce another one of its transaction had (R-022).
+
+    :param used: the senderNonces of the client's messages before it.
+    """
+    if header.sender_nonce in used:
+        yield CMPError(
+            "senderNonce was used before",
+            PKIFailureInfo.BAD_SENDER_NONCE,
+            rule="RFC 9810 section 5.1.1",
+            hint="the client must make a new one for each message; only the same octets may be sent again",
+        )
+
+
 def check_message_time(message: PKIMessage, now: datetime, window: timedelta | None) -> None:
     """Whether messageTime is near enough; absent is fine.
 
@@ -155,6 +171,21 @@ def check_message_time(message: PKIMessage, now: datetime, window: timedelta | N
         rule=_RULE,
         hint="set the clocks right, or raise message_time_window",
     )
+
+
+def foreign_mac_faults(*, by_mac: bool, asked_by_mac: bool) -> Iterator[TrustError]:
+    """What a client refuses where it has no secret: a MAC in answer to a signature (R-039).
+
+    :param by_mac: whether the answer is protected by a MAC.
+    :param asked_by_mac: whether the request was.
+    """
+    if by_mac and not asked_by_mac:
+        yield TrustError(
+            "the answer is protected by a MAC, the request was by a signature",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.2",
+            hint="the server must answer by a signature",
+        )
 
 
 @dataclass(frozen=True, slots=True)

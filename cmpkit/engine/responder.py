@@ -13,7 +13,7 @@ from datetime import datetime
 from cmpkit.asn1 import PKIHeader, PKIMessage
 from cmpkit.engine.confirmation import confirm, end, expire
 from cmpkit.engine.enrolment import enrol, poll
-from cmpkit.engine.header import first_message_faults, next_message_faults
+from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
 from cmpkit.engine.replies import rejection
 from cmpkit.engine.revocation import revoke
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
@@ -80,13 +80,7 @@ def _check_place(message: PKIMessage, transaction: Transaction | None, now: date
     """Whether this body and these nonces may come now (R-004, R-019, R-022, R-023)."""
     header, body_type = message.header, message.body.type
     raise_first(place_faults(body_type))
-    if transaction is not None and header.sender_nonce in transaction.peer_nonces:
-        raise CMPError(
-            "senderNonce was used before",
-            PKIFailureInfo.BAD_SENDER_NONCE,
-            rule="RFC 9810 section 5.1.1",
-            hint="the client must make a new one for each message; only the same octets may be sent again",
-        )
+    raise_first(used_nonce_faults(header, transaction.peer_nonces if transaction else ()))
     if body_type in OPENS:
         _check_opening(header, transaction)
     elif transaction is None:

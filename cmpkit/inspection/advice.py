@@ -175,15 +175,11 @@ def _extra_certs_notes(message: PKIMessage) -> Iterator[Note]:
     read: list[tuple[x509.Name, x509.Name] | None] = []
     for number, der in enumerate(certificates[:MAX_EXTRA_CERTS]):
         try:
-            read.append((read_name(outline(der).subject_der), _issuer(der)))
-        except (CMPError, ValueError) as error:
+            read.append((read_name(outline(der).subject_der), read_name(outline(der).issuer_der)))
+        except CMPError as error:
             read.append(None)
             yield Note(f"extraCerts[{number}] cannot be read: {error}", _EXTRA_CERTS_RULE, "send DER certificates")
     yield from _order_notes(message, read)
-
-
-def _issuer(der: bytes) -> x509.Name:
-    return x509.load_der_x509_certificate(der).issuer
 
 
 def _order_notes(message: PKIMessage, read: list[tuple[x509.Name, x509.Name] | None]) -> Iterator[Note]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
 from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
@@ -22,17 +22,19 @@ from cmpkit.engine.header import (
     confirm_wait_time_faults,
     correlation_faults,
     first_message_faults,
+    foreign_mac_faults,
     header_form_faults,
     next_message_faults,
     request_header_faults,
     unprotected_answer_faults,
+    used_nonce_faults,
 )
 from cmpkit.engine.responder import place_faults
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS, P10_CERT_REQ_ID
 from cmpkit.engine.template import p10_faults, request_faults, requested_profile, revocation_faults
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of
-from cmpkit.inspection.advice import advise
+from cmpkit.inspection.advice import MACS, advise
 
 __all__ = ["Finding", "Severity", "find_faults", "from_client"]
 
@@ -85,7 +87,9 @@ class Finding:
         return cls(severity, fault.detail, fault.rule, fault.hint, fault.fail_info)
 
 
-def find_faults(message: PKIMessage, *, answer_to: PKIMessage | None = None) -> tuple[Finding, ...]:
+def find_faults(
+    message: PKIMessage, *, answer_to: PKIMessage | None = None, used_nonces: Container[bytes | None] = ()
+) -> tuple[Finding, ...]:
     """Everything that is wrong with a message as far as it can be seen without keys, faults first, then notes.
 
     The first fault is what :mod:`cmpkit`'s server (for a message of a client) or client (for an answer) would refuse
@@ -94,14 +98,19 @@ def find_faults(message: PKIMessage, *, answer_to: PKIMessage | None = None) -> 
     :param message: a message of a client or of a server.
     :param answer_to: the message that this one answers, or that it continues: for an ip the ir, for a certConf the ip,
         for a pollReq the ip or error that said waiting. Without it, what must fit that message is not looked at.
+    :param used_nonces: for a message of a client, the senderNonces of those before it in its transaction.
     """
-    return tuple(dict.fromkeys(_findings(message, answer_to, _DEEPEST)))
+    return tuple(dict.fromkeys(_findings(message, answer_to, used_nonces, _DEEPEST)))
 
 
-def _findings(message: PKIMessage, answer_to: PKIMessage | None, depth: int) -> Iterator[Finding]:
+def _findings(
+    message: PKIMessage, answer_to: PKIMessage | None, used: Container[bytes | None], depth: int
+) -> Iterator[Finding]:
     """Those of a message, then those of the messages in it."""
     faults = (
-        _client_faults(message, answer_to) if from_client(message, answer_to) else _server_faults(message, answer_to)
+        _client_faults(message, answer_to, used)
+        if from_client(message, answer_to)
+        else _server_faults(message, answer_to)
     )
     yield from (Finding.of(fault) for fault in faults)
     yield from (Finding(Severity.NOTE, note.detail, note.rule, note.change) for note in advise(message))
@@ -118,7 +127,7 @@ def _inner_findings(element: TLV, depth: int) -> Iterator[Finding]:
     except CMPError as error:
         yield Finding.of(error)
         return
-    yield from _findings(inner, None, depth)
+    yield from _findings(inner, None, (), depth)
 
 
 def from_client(message: PKIMessage, answer_to: PKIMessage | None = None) -> bool:
@@ -131,11 +140,12 @@ def from_client(message: PKIMessage, answer_to: PKIMessage | None = None) -> boo
     return message.body.type in _CLIENT_BODIES
 
 
-def _client_faults(message: PKIMessage, before: PKIMessage | None) -> Iterator[CMPError]:
+def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Container[bytes | None]) -> Iterator[CMPError]:
     """In the order in which the server looks."""
     body = message.body
     yield from request_header_faults(message)
     yield from place_faults(body.type)
+    yield from used_nonce_faults(message.header, used)
     if body.type in OPENS:
         yield from first_message_faults(message.header)
     elif before is not None:
@@ -189,6 +199,7 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
         sent = request.header
         nonces = (sent.sender_nonce or b"",)
         yield from correlation_faults(message, Correlation(sent.pvno, sent.transaction_id or b"", nonces))
+        yield from foreign_mac_faults(by_mac=_by_mac(message), asked_by_mac=_by_mac(request))
         yield from _place_faults(body.type, request.body.type)
     yield from confirm_wait_time_faults(message.header)
     if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
@@ -200,6 +211,10 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
         yield from poll_rep_faults(body.content, _request_ids_polled(request))
     elif body.type is BodyType.ERROR:
         yield from waiting_faults(body.content.pki_status_info)
+
+
+def _by_mac(message: PKIMessage) -> bool:
+    return message.header.protection_alg is not None and message.header.protection_alg.algorithm in MACS
 
 
 def _place_faults(came: BodyType, sent: BodyType) -> Iterator[CMPError]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.asn1.ber import decode_ber_message
 from cmpkit.errors import CMPError
 from cmpkit.inspection.describe import describe
-from cmpkit.inspection.findings import Finding, Severity, find_faults
+from cmpkit.inspection.findings import Finding, Severity, find_faults, from_client
 from cmpkit.inspection.nodes import Node
 from cmpkit.inspection.proofs import Evidence, Proof, check_proofs
 from cmpkit.inspection.salvage import salvage
@@ -57,11 +58,11 @@ def inspect(sources: Iterable[Source], *, secrets: bool = False) -> tuple[Inspec
     :param secrets: whether the values of controls that are secrets are shown.
     """
     read = [(source, *_read(source)) for source in sources]
-    before = _predecessors([message for _, message, _ in read if message is not None])
+    places = _places([message for _, message, _ in read if message is not None])
     return tuple(
         _broken(source, error)
         if message is None
-        else _inspection(source, message, error, before[id(message)], secrets=secrets)
+        else _inspection(source, message, error, places[id(message)], secrets=secrets)
         for source, message, error in read
     )
 
@@ -80,20 +81,34 @@ def _read(source: Source) -> tuple[PKIMessage | None, CMPError | None]:
     return None, fault
 
 
-def _predecessors(messages: list[PKIMessage]) -> dict[int, PKIMessage | None]:
+class _Place(NamedTuple):
+    """Where a message stands in its transaction: what it answers, and the nonces that its sender has used."""
+
+    answers: PKIMessage | None
+    used: frozenset[bytes | None]
+
+
+def _places(messages: list[PKIMessage]) -> dict[int, _Place]:
     return {
-        id(message): answered_by(transaction, number)
+        id(message): _Place(answered_by(transaction, number), _used_nonces(transaction[:number], message))
         for transaction in arrange(messages)
         for number, message in enumerate(transaction)
     }
 
 
+def _used_nonces(before: Sequence[PKIMessage], message: PKIMessage) -> frozenset[bytes | None]:
+    """Those of earlier messages of clients; the same octets may be sent again."""
+    others = (other for other in before if other.digest != message.digest and from_client(other))
+    return frozenset(other.header.sender_nonce for other in others)
+
+
 def _inspection(
-    source: Source, message: PKIMessage, error: CMPError | None, before: PKIMessage | None, *, secrets: bool
+    source: Source, message: PKIMessage, error: CMPError | None, place: _Place, *, secrets: bool
 ) -> Inspection:
     came = _of_the_source(source, error)
-    findings = (*came, *find_faults(message, answer_to=before))
-    return Inspection(source, message, describe(message, secrets=secrets), findings, answers=before)
+    found = find_faults(message, answer_to=place.answers, used_nonces=place.used)
+    node = describe(message, secrets=secrets)
+    return Inspection(source, message, node, (*came, *found), answers=place.answers)
 
 
 def _of_the_source(source: Source, error: CMPError | None) -> tuple[Finding, ...]:

@@ -124,6 +124,14 @@ class TestMessages:
         assert not good.faults
         assert "recipNonce that is not our senderNonce" in text(bad)
 
+    def test_a_nonce_that_is_used_again_is_a_fault_the_same_octets_are_not(self) -> None:
+        conf, answer = ((MESSAGES / "openssl-3.6" / f"{name}.der").read_bytes() for name in ("certConf", "ip"))
+        nonces = [decode_message(octets).header.sender_nonce or b"" for octets in (IR, conf)]
+        again = conf.replace(nonces[1], nonces[0])
+        found = inspect([Source("a", IR), Source("b", IR), Source("c", answer), Source("d", again)])
+        assert "senderNonce was used before" in text(found[3])
+        assert not found[1].faults
+
 
 class TestValues:
     def test_key_usage_has_the_names_of_its_bits(self) -> None:

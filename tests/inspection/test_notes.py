@@ -167,6 +167,13 @@ def test_an_answer_to_another_question_is_a_fault() -> None:
     assert "the answer breaks a rule: pollRep where ip is due" in details
 
 
+def test_a_mac_in_answer_to_a_signature_is_a_fault() -> None:
+    details = [finding.detail for finding in find_faults(read("ip-mac"), answer_to=read("ir"))]
+    assert "the answer is protected by a MAC, the request was by a signature" in details
+    details = [finding.detail for finding in find_faults(read("ip-mac"), answer_to=read("ir-mac"))]
+    assert not [detail for detail in details if "by a MAC" in detail]
+
+
 def test_messages_in_a_message_are_looked_at_too() -> None:
     inner = [to_tlv(remade("ir", sender_nonce=None).raw), to_tlv(b"\x30\x00"), to_tlv(read("cr").raw)]
     found = find_faults(remade("ir", PKIBody(BodyType.NESTED, inner)))
