@@ -117,7 +117,6 @@ from cmpkit.asn1.kinds import (
     OpenValue,
     kind_of_value,
     read_value,
-    value_of,
 )
 from cmpkit.asn1.message import (
     MAX_MESSAGE_SIZE,
@@ -350,6 +349,5 @@ __all__ = [
     "sequence",
     "split_utf8_pairs",
     "to_tlv",
-    "value_of",
     "wire_name",
 ]

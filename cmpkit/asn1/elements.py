@@ -58,7 +58,7 @@ def make_element(value: Any, kind: Any) -> TLV:
         return to_tlv(encode_list(make_element(one, item) for one in value))
     if is_choice(kind):
         return decode(_ElementHolder, encode(_holder(kind)(value=value))).element
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise CMPError(f"{type(value).__name__} is no {name_of_kind(kind)}", PKIFailureInfo.SYSTEM_FAILURE)
     return to_tlv(encode(value))
 

@@ -31,11 +31,11 @@ from cmpkit.asn1.encrypted_key import EncryptedKey
 from cmpkit.asn1.information import CertReqTemplateContent, CRLStatus
 from cmpkit.asn1.kem import KemBMParameter, KemCiphertextInfo
 from cmpkit.asn1.message import PKIMessage
-from cmpkit.asn1.primitives import TLV, GeneralizedTime, NonEmpty, Null
+from cmpkit.asn1.primitives import GeneralizedTime, NonEmpty, Null
 from cmpkit.asn1.recipients import KEMRecipientInfo, OtherRecipientInfo
 from cmpkit.asn1.x509 import CertificateList, CMPCertificate
 
-__all__ = ["OpenValue", "kind_of_value", "read_value", "value_of"]
+__all__ = ["OpenValue", "kind_of_value", "read_value"]
 
 _Kinds = Mapping[ObjectIdentifier, Any]
 
@@ -124,22 +124,11 @@ def kind_of_value(holder: OpenValue) -> Any | None:
             return _OTHER_RECIPIENTS.get(holder.ori_type)
 
 
-def value_of(holder: OpenValue) -> TLV | None:
-    """The value beside an OID as one unread element, or ``None`` if it is absent."""
-    match holder:
-        case AttributeTypeAndValue():
-            return holder.value
-        case OtherRecipientInfo():
-            return holder.ori_value
-        case _:
-            return holder.value
-
-
 def read_value(holder: OpenValue) -> Any:
     """The value beside an OID, read; the unread element where we do not know the OID, ``None`` where it is absent.
 
     :param holder: an information type, control, registration information, algorithm, or recipient of another kind.
     :raises CMPError: badDataFormat if the value does not fit the OID.
     """
-    kind, element = kind_of_value(holder), value_of(holder)
+    kind, element = kind_of_value(holder), holder.ori_value if isinstance(holder, OtherRecipientInfo) else holder.value
     return element if kind is None or element is None else read_element(element, kind)

@@ -74,6 +74,7 @@ def test_a_value_of_any_kind_is_made_an_element_and_read_again(value: Any, kind:
     ("value", "kind"),
     [
         (5, str),
+        (True, int),
         (None, int),
         (b"\x05\x00", Null),
         ([1, "x"], list[int]),
