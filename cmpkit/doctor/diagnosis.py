@@ -164,7 +164,12 @@ class _Visit:
         if bare.error is not None:
             self.report(Check("CMP", Layer.CMP, Verdict.BAD, bare.error.detail, bare.error.hint))
             return False
-        self.report(Check("CMP", Layer.CMP, Verdict.GOOD, f"a genm without protection gets {bare.told}"))
+        said = f"a genm without protection gets {bare.told}"
+        if bare.items is None and bare.refusal is None:
+            advice = "genp or error is due (RFC 9810 section 5.3): is this a CMP server?"
+            self.report(Check("CMP", Layer.CMP, Verdict.BAD, said, advice))
+            return False
+        self.report(Check("CMP", Layer.CMP, Verdict.GOOD, said))
         return True
 
     async def _examine_service(self, prober: Prober, bare: Exchange) -> None:
@@ -174,7 +179,8 @@ class _Visit:
             return
         await examine_trust(own, prober, self._verifier(), self.report)
         examine_credentials(own, prober, self.report)
-        await examine_versions(prober, self.report)
+        # Credentials that are refused are not tried again and again: some servers lock them.
+        await examine_versions(prober, self.report, protect=own.items is not None)
         refused = own.refusal is not None and PKIFailureInfo.BAD_ALG in own.refusal.failures
         if isinstance(self.credentials, SharedSecret) and (own.items is not None or refused):
             await examine_macs(prober, self.report)

@@ -74,7 +74,7 @@ class Exchange:
             return self.error.detail if self.error is not None else "nothing"
         if self.refusal is None:
             return self.answer.body.type.wire_name
-        names = ", ".join(self.refusal.failures.wire_names) or "no failInfo"
+        names = ", ".join(self.refusal.failures.wire_names) or self.refusal.status.wire_name
         return f"error {names}: {'; '.join(self.refusal.texts) or 'no text'}"
 
 

@@ -40,10 +40,13 @@ def examine_credentials(exchange: Exchange, prober: Prober, report: Report) -> N
         report(Check("credentials", Layer.OPERATION, Verdict.NOTE, f"genm gets {exchange.told}"))
 
 
-async def examine_versions(prober: Prober, report: Report) -> None:
-    """Which versions of the protocol (pvno) the server answers (RFC 9810 section 7)."""
+async def examine_versions(prober: Prober, report: Report, *, protect: bool) -> None:
+    """Which versions of the protocol (pvno) the server answers (RFC 9810 section 7).
+
+    :param protect: whether to use the credentials, if there are any.
+    """
     for pvno in (PVNO.CMP2000, PVNO.CMP2021):
-        exchange = await prober.ask(CA_CERTS, pvno=pvno)
+        exchange = await prober.ask(CA_CERTS, pvno=pvno, protect=protect)
         report(_version(pvno, exchange))
 
 

@@ -259,6 +259,12 @@ class TestHTTP:
         assert check(diagnosis, "HTTP").verdict is Verdict.WARNING
         assert "application/x-pkixcmp" in check(diagnosis, "HTTP").detail
 
+    async def test_an_echo_is_no_cmp_server(self, examine):
+        with web_server(handler_for(lambda path, request: (200, CMP, request))) as url:
+            layer, said = failure(await examine(f"{url}/cmp"))
+        assert layer is Layer.CMP
+        assert "a genm without protection gets genm" in said
+
     async def test_a_path_that_brings_nothing_is_told_in_its_place(self, examine):
         def respond(path: str, request: bytes) -> Response:
             return 404, {} if path == "/cmp" else {"Content-Length": "10"}, b""
