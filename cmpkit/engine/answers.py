@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from cmpkit.asn1 import CertRepMessage, CertResponse, PKIStatusInfo, PollRep, RevRepContent
+from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import TrustError
 
 __all__ = [
+    "answer_ids",
     "broken_answer",
     "certificate_answer_faults",
     "misplaced_answer",
@@ -31,6 +33,15 @@ def misplaced_answer(body_type: BodyType, due: BodyType) -> TrustError:
         "RFC 9810 section 5.3",
         f"the server must answer by {due.wire_name} or error",
     )
+
+
+def answer_ids(operation: BodyType, asked: Iterable[int]) -> frozenset[int]:
+    """The certReqIds that an ip, cp or kup may have (R-081); servers answer p10cr with -1 or, older ones, 0.
+
+    :param operation: the body that is answered.
+    :param asked: the certReqIds in it.
+    """
+    return frozenset({P10_CERT_REQ_ID, 0} if operation is BodyType.P10CR else asked)
 
 
 def certificate_answer_faults(content: CertRepMessage, allowed: Container[int] | None = None) -> Iterator[TrustError]:

@@ -27,6 +27,7 @@ from cmpkit.asn1 import (
     encode,
 )
 from cmpkit.engine.answers import (
+    answer_ids,
     broken_answer,
     certificate_answer_faults,
     misplaced_answer,
@@ -278,7 +279,8 @@ def poll(transaction: ClientTransaction) -> Send:
 
 def _certificates(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: CertRepMessage = message.body.content
-    raise_first(certificate_answer_faults(content, _allowed_ids(transaction)))
+    allowed = answer_ids(transaction.operation, {transaction.cert_req_id})
+    raise_first(certificate_answer_faults(content, allowed))
     response = content.response[0]
     status, pair = response.status, response.certified_key_pair
     if status.status is PKIStatus.WAITING:
@@ -297,11 +299,6 @@ def _certificates(transaction: ClientTransaction, message: PKIMessage, now: date
     )
     granted = message.header.info(oids.IMPLICIT_CONFIRM) is not None
     return Decide(came, status.status is PKIStatus.GRANTED_WITH_MODS, granted and transaction.implicit_confirm)
-
-
-def _allowed_ids(transaction: ClientTransaction) -> set[int]:
-    """The certReqId that was sent (R-081); servers answer p10cr with -1 or, older ones, 0."""
-    return {P10_CERT_REQ_ID, 0} if transaction.operation is BodyType.P10CR else {transaction.cert_req_id}
 
 
 def _revocation(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:

@@ -24,7 +24,7 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Authenticated, Transaction, TransactionState
 
-__all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "place_faults", "respond"]
+__all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "place_faults", "respond", "unknown_transaction"]
 
 
 def find_transaction(
@@ -84,11 +84,7 @@ def _check_place(message: PKIMessage, transaction: Transaction | None, now: date
     if body_type in OPENS:
         _check_opening(header, transaction)
     elif transaction is None:
-        raise CMPError(
-            f"{body_type.wire_name} for no known transaction",
-            rule="RFC 9483 section 3.5",
-            hint="the request before it was refused, or never came",
-        )
+        raise unknown_transaction(body_type)
     else:
         _check_continuing(header, body_type, transaction, now)
 
@@ -101,6 +97,15 @@ def place_faults(body_type: BodyType) -> Iterator[CMPError]:
             rule="RFC 9483 section 3.5",
             hint=f"this server takes {', '.join(served.wire_name for served in sorted(_BRANCHES))}",
         )
+
+
+def unknown_transaction(body_type: BodyType) -> CMPError:
+    """The error for a message that continues what nobody began (R-020, R-113)."""
+    return CMPError(
+        f"{body_type.wire_name} for no known transaction",
+        rule="RFC 9483 section 3.5",
+        hint="the request before it was refused, or never came",
+    )
 
 
 def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from cryptography import x509
@@ -11,11 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509 import ObjectIdentifier
 
+from cmpkit import oids
 from cmpkit.asn1 import (
     TLV,
     AlgorithmIdentifier,
+    Attribute,
     AttributeTypeAndValue,
     BitString,
+    CertificateList,
     CertificateWire,
     Extension,
     GeneralizedTime,
@@ -27,10 +31,13 @@ from cmpkit.asn1 import (
     PrintableString,
     SetOf,
     SubjectPublicKeyInfo,
+    TBSCertList,
     UTCTime,
     Variant,
     encode,
     members_of,
+    parse_tlv,
+    read_element,
 )
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import fingerprint
@@ -144,7 +151,7 @@ class _Describer:
         algorithm, *rest = self.parts(value)
         size = _key_size(value)
         bits = () if size is None else (Node("bits", Form.LEAF, size),)
-        details = tuple(Node(part.name, part.form, part.value, part.meaning, detail=True) for part in rest)
+        details = tuple(replace(part, detail=True) for part in rest)
         return Node(name, Form.FIELDS, parts=(algorithm, *bits, *details))
 
     def certificate(self, name: str, value: CertificateWire) -> Node:
@@ -159,6 +166,34 @@ class _Describer:
         shown = [signed[field] for field in _CERTIFICATE_FIELDS if field in signed]
         algorithm = self.node("signatureAlgorithm", value.signature_algorithm)
         return Node(name, Form.FIELDS, parts=(*shown, algorithm, digest, whole))
+
+    def revocation_list(self, name: str, value: CertificateList) -> Node:
+        """A certificate list in short: how many are revoked, and each of them as detail."""
+        der = encode(value)
+        whole = Node("der", Form.LEAF, base64.b64encode(der).decode(), detail=True)
+        digest = Node("sha256", Form.OCTETS, fingerprint(der).hex())
+        try:
+            content = parse_tlv(value.tbs_cert_list, TBSCertList)
+        except CMPError as error:
+            return Node(name, Form.FIELDS, parts=(digest, whole), fault=error.detail)
+        count = Node("revoked", Form.LEAF, len(content.revoked_certificates or ()))
+        signed = [
+            replace(part, detail=True) if part.name == "revokedCertificates" else part for part in self.parts(content)
+        ]
+        return Node(name, Form.FIELDS, parts=(*signed, count, digest, whole))
+
+    def attribute(self, name: str, value: Attribute) -> Node:
+        """An attribute of a PKCS#10 request; the extensions that it asks for are read."""
+        values = value.values.as_list()
+        if value.type != oids.EXTENSION_REQUEST:
+            return self.typed(name, value)
+        asked: list[Any] = []
+        for element in values:
+            try:
+                asked.append(read_element(element, list[Extension]))
+            except CMPError:
+                asked.append(element)
+        return Node(name, Form.TYPED, parts=(self.node("type", value.type), self.node("values", asked)))
 
     def octets(self, name: str, value: bytes) -> Node:
         """Octets; a key identifier may be the reference of a secret, which is text."""
@@ -215,6 +250,8 @@ _WAYS: tuple[tuple[Any, Callable[[_Describer, str, Any], Node]], ...] = (
     (Extension, _Describer.extension),
     (SubjectPublicKeyInfo, _Describer.public_key),
     (CertificateWire, _Describer.certificate),
+    (CertificateList, _Describer.revocation_list),
+    (Attribute, _Describer.attribute),
     (AlgorithmIdentifier | InfoTypeAndValue | AttributeTypeAndValue, _Describer.typed),
     (Variant, _Describer.choice),
     (SetOf | list | tuple, _Describer.listed),
@@ -223,7 +260,7 @@ _WAYS: tuple[tuple[Any, Callable[[_Describer, str, Any], Node]], ...] = (
 
 
 def _with_fault(node: Node, fault: CMPError) -> Node:
-    return Node(node.name, node.form, node.value, node.meaning, node.parts, fault.detail)
+    return replace(node, fault=fault.detail)
 
 
 def _named_bits(bits: BitString, names: tuple[str, ...]) -> list[str]:

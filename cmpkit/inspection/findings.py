@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
 from cmpkit.crypto.pop import popo_faults
 from cmpkit.engine.answers import (
+    answer_ids,
     certificate_answer_faults,
     misplaced_answer,
     poll_rep_faults,
@@ -29,8 +30,8 @@ from cmpkit.engine.header import (
     unprotected_answer_faults,
     used_nonce_faults,
 )
-from cmpkit.engine.responder import place_faults
-from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS, P10_CERT_REQ_ID
+from cmpkit.engine.responder import place_faults, unknown_transaction
+from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
 from cmpkit.engine.template import p10_faults, request_faults, requested_profile, revocation_faults
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of
@@ -150,11 +151,7 @@ def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Contain
         yield from first_message_faults(message.header)
     elif before is not None:
         if message.header.transaction_id != before.header.transaction_id:
-            yield CMPError(
-                f"{body.type.wire_name} for no known transaction",
-                rule="RFC 9483 section 3.5",
-                hint="repeat the transactionID of the answer that it continues",
-            )
+            yield unknown_transaction(body.type)
         yield from next_message_faults(message.header, before.header.sender_nonce)
     if body.type in CERTIFICATE_REQUESTS:
         yield from fault_of(requested_profile, message, None)
@@ -232,12 +229,11 @@ def _request_ids(request: PKIMessage | None) -> frozenset[int] | None:
     """The certReqIds that an answer may have (R-081)."""
     if request is None:
         return None
-    if request.body.type is BodyType.P10CR:
-        return frozenset({P10_CERT_REQ_ID, 0})
-    if request.body.type not in CRMF_REQUESTS:
+    if request.body.type not in CERTIFICATE_REQUESTS:
         return None
-    readable = (item for item in request.body.content if not list(fault_of(lambda item: item.request, item)))
-    return frozenset(item.request.cert_req_id for item in readable)
+    messages = request.body.content if request.body.type in CRMF_REQUESTS else ()
+    readable = (item for item in messages if not list(fault_of(lambda item: item.request, item)))
+    return answer_ids(request.body.type, [item.request.cert_req_id for item in readable])
 
 
 def _request_ids_polled(request: PKIMessage | None) -> int | None:

@@ -13,10 +13,12 @@ from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.inspection.framing import looks_framed, read_frames
 from cmpkit.inspection.tlv import scan
 
-__all__ = ["MAX_FILE_SIZE", "Source", "read_source"]
+__all__ = ["MAX_FILE_SIZE", "MAX_MESSAGES_SIZE", "Source", "read_source"]
 
 MAX_FILE_SIZE = 256 << 20
-"""Octets of a file that are read; captures are large."""
+"""Octets that a capture may have."""
+MAX_MESSAGES_SIZE = 16 << 20
+"""Octets that another file may have."""
 
 _PEM = re.compile(rb"-----BEGIN ([^\r\n]*?)-----(.*?)(?:-----END \1-----|\Z)", re.DOTALL)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\-\s]+")
@@ -51,11 +53,13 @@ def read_source(name: str, octets: bytes) -> tuple[Source, ...]:
     Octets that are of no such kind are one source, so that whoever looks at it can say what is wrong with them.
 
     :param name: of the file, for labels.
-    :raises CMPError: badDataFormat for a capture that cannot be read, or that has no CMP in it.
+    :raises CMPError: badDataFormat for a capture that cannot be read, or has no CMP in it, and for a file too large.
     :raises ConfigurationError: if the library for captures is not installed.
     """
     if octets.startswith(_CAPTURES):
         return _from_capture(name, octets)
+    if len(octets) > MAX_MESSAGES_SIZE:
+        raise CMPError(f"{name} has more than {MAX_MESSAGES_SIZE} octets and is no capture", hint="is it a message?")
     if looks_framed(octets) and octets[:1] == b"\x00":
         return tuple(
             Source(f"{name}#{number}", unit.octets, unit.fault, unit.kind)
@@ -101,14 +105,15 @@ def _from_capture(name: str, octets: bytes) -> tuple[Source, ...]:
 
 def _from_der(octets: bytes) -> Iterator[bytes]:
     """Elements that follow each other; what follows the last and is no SEQUENCE stays with it."""
-    position = 0
-    while position < len(octets):
-        elements = scan(octets[position:], depth=0)
-        end = position + elements[0].end
-        if elements[0].fault or (end < len(octets) and octets[end] != _SEQUENCE):
-            end = len(octets)
-        yield octets[position:end]
-        position = end
+    start = 0
+    for element in scan(octets, depth=0):
+        follows = octets[element.end : element.end + 1]
+        if element.fault or (follows and follows[0] != _SEQUENCE):
+            break
+        yield octets[start : element.end]
+        start = element.end
+    if start < len(octets):
+        yield octets[start:]
 
 
 def _from_text(octets: bytes) -> Iterator[bytes]:

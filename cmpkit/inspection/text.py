@@ -94,9 +94,9 @@ class _Writer:
             return self._octets(node)
         if node.value is None or node.value == "":
             return node.meaning
-        text = (
-            {True: "TRUE", False: "FALSE"}[node.value] if isinstance(node.value, bool) else printable(str(node.value))
-        )
+        text = str(node.value).upper() if isinstance(node.value, bool) else printable(str(node.value))
+        if not self._full and len(text) > _LONGEST_TEXT:
+            text = f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
         return f"{printable(node.meaning)} ({text})" if node.meaning else text
 
     def _octets(self, node: Node) -> str:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.x509 import ObjectIdentifier
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import NameOID, ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    Attribute,
     AttributeTypeAndValue,
     BitString,
+    CertificateList,
+    CertificateWire,
     Extension,
     InfoTypeAndValue,
     PKIBody,
+    SetOf,
     SubjectPublicKeyInfo,
+    decode,
     decode_message,
     to_tlv,
 )
@@ -57,6 +68,19 @@ def scalars(value: Any) -> list[str]:
     if isinstance(value, list):
         return [found for part in value for found in scalars(part)]
     return [str(value)]
+
+
+@functools.cache
+def crl(revoked: int) -> bytes:
+    """DER of a certificate list."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime(2026, 11, 23, tzinfo=UTC)
+    builder = x509.CertificateRevocationListBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")]), now, now
+    )
+    for number in range(1, revoked + 1):
+        entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 class TestMessages:
@@ -175,6 +199,42 @@ class TestValues:
     )
     def test_universal_types_are_read(self, element: str, value: object) -> None:
         assert next(leaf.value for _, leaf in leaves(describe(to_tlv(bytes.fromhex(element))))) == value
+
+    def test_extensions_that_a_p10_asks_for_are_read(self) -> None:
+        lines = text(look((MESSAGES / "openssl-3.6" / "p10cr.der").read_bytes()))
+        assert "extensionRequest (1.2.840.113549.1.9.14)" in lines
+        assert "subjectAltName (2.5.29.17): dNSName: device-42.example" in lines
+
+    def test_other_attributes_and_broken_ones_are_shown_by_their_elements(self) -> None:
+        other = Attribute(type=ObjectIdentifier("1.2.3"), values=SetOf([to_tlv(b"\x0c\x01a")]))
+        assert "1.2.3: a" in shown(other)
+        broken = Attribute(type=oids.EXTENSION_REQUEST, values=SetOf([to_tlv(b"\x0c\x01a")]))
+        assert "extensionRequest (1.2.840.113549.1.9.14): a" in shown(broken)
+
+    def test_a_revocation_list_tells_how_many_are_revoked(self) -> None:
+        made = describe(decode(CertificateList, crl(300)))
+        known = plain(made)
+        assert known["revoked"] == 300
+        assert known["issuer"] == "CN=CA"
+        assert len(known["revokedCertificates"]) == 300
+        lines = "\n".join(node_lines(made))
+        assert "revokedCertificates" not in lines
+        assert "revoked " in lines
+
+    def test_a_broken_revocation_list_or_certificate_has_its_digest(self) -> None:
+        algorithm, bits = AlgorithmIdentifier(oids.ECDSA_SHA256), BitString(b"", 0)
+        element = to_tlv(b"\x30\x00")
+        listed = CertificateList(tbs_cert_list=element, signature_algorithm=algorithm, signature_value=bits)
+        issued = CertificateWire(tbs_certificate=element, signature_algorithm=algorithm, signature_value=bits)
+        for value in (listed, issued):
+            known = plain(describe(value))
+            assert known["fault"]
+            assert len(known["sha256"]) == 64
+
+    def test_long_texts_are_cut_unless_everything_is_wanted(self) -> None:
+        node = Node("", Form.FIELDS, parts=(describe("x" * 1000, "it"),))
+        assert "… (1000 characters)" in "".join(node_lines(node))
+        assert "…" not in "".join(node_lines(node, full=True))
 
     def test_octets_that_are_several_elements_are_shown_as_they_are(self) -> None:
         assert element_node("it", b"\x05\x00\x05\x00").value == "05000500"

@@ -90,6 +90,13 @@ def test_a_message_that_is_cut_off_is_one_source() -> None:
     assert octets_of(IP + IR[:-1]) == [IP, IR[:-1]]
 
 
+def test_a_file_that_is_too_large_for_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmpkit.inspection.sources.MAX_MESSAGES_SIZE", 1000)
+    with pytest.raises(CMPError, match="more than 1000 octets and is no capture"):
+        read_source("file", IR)
+    assert len(read_source("file", pcap(conversation((True, post(IR)))))) == 1
+
+
 def test_a_unit_that_is_cut_off_has_its_fault() -> None:
     [source] = read_source("file", framed(IR, 0)[:-1])
     assert source.fault == "the stream ends 1 octets before its pkiMsg"
