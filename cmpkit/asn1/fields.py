@@ -209,29 +209,29 @@ def _named(value: RDNSequence) -> tuple[Any, CMPError | None]:
         return value, error
 
 
-def _alternatives(hint: Any) -> Iterator[Any]:
-    """The parts of a union, marks and all; the declaration itself if it is none."""
-    if is_choice(_plain(hint)):
-        for part in typing.get_args(_plain(hint)):
+def _alternatives(hint: Any) -> Iterator[tuple[Any, Any]]:
+    """The parts of a union, each without and with its marks; the declaration itself if it is none."""
+    plain = _plain(hint)
+    if is_choice(plain):
+        for part in typing.get_args(plain):
             yield from _alternatives(part)
     else:
-        yield hint
+        yield plain, hint
 
 
 def _alternative_of(hint: Any, tag: str) -> Any:
-    for alternative in _alternatives(hint):
-        plain = _plain(alternative)
-        if typing.get_origin(plain) is Variant and typing.get_args(typing.get_args(plain)[1]) == (tag,):
-            return alternative
-    return None
+    variants = ((plain, marked) for plain, marked in _alternatives(hint) if typing.get_origin(plain) is Variant)
+    return next((marked for plain, marked in variants if _tag_of(plain) == tag), None)
+
+
+def _tag_of(variant: Any) -> str:
+    (tag,) = typing.get_args(typing.get_args(variant)[1])
+    return str(tag)
 
 
 def _item_of(hint: Any) -> Any:
-    for alternative in _alternatives(hint):
-        plain = _plain(alternative)
-        if typing.get_origin(plain) in (list, SetOf):
-            return typing.get_args(plain)[0]
-    return None
+    plain = (plain for plain, _ in _alternatives(hint) if typing.get_origin(plain) in (list, SetOf))
+    return next((typing.get_args(kind)[0] for kind in plain), None)
 
 
 def _plain(hint: Any) -> Any:

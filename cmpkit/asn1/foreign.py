@@ -64,11 +64,10 @@ def read_pyasn1(element: TLV, spec: Any) -> Any:
     :raises CMPError: badDataFormat if it is something else.
     """
     try:
-        value, rest = der_decoder.decode(encode(element), asn1Spec=spec)
+        value, _ = der_decoder.decode(encode(element), asn1Spec=spec)
     except _UNREADABLE as error:
-        raise _bad_format(spec, error) from error
-    if rest:
-        raise _bad_format(spec, f"{len(rest)} octets follow")
+        why = f"pyasn1 reads no {type(spec).__name__}: {error}"
+        raise CMPError(why, PKIFailureInfo.BAD_DATA_FORMAT) from error
     return value
 
 
@@ -82,10 +81,6 @@ def make_pyasn1(value: Any) -> TLV:
     except _UNREADABLE as error:
         name = type(value).__name__
         raise CMPError(f"pyasn1 cannot encode {name}: {error}", PKIFailureInfo.SYSTEM_FAILURE) from error
-
-
-def _bad_format(spec: Any, why: object) -> CMPError:
-    return CMPError(f"pyasn1 reads no {type(spec).__name__}: {why}", PKIFailureInfo.BAD_DATA_FORMAT)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import strategies
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from writing_ber import indefinite, long_lengths, replace_once
+from writing_ber import indefinite, long_lengths, read_elements, replace_once
 
 from cmpkit import oids
 from cmpkit.asn1 import (
@@ -161,6 +161,13 @@ def test_what_is_no_ber_either_is_refused_as_no_der(octets: str) -> None:
         decode_ber_message(bytes.fromhex(octets))
     assert caught.value.fail_info == PKIFailureInfo.BAD_DATA_FORMAT
     assert caught.value.rule == "RFC 9483 section 3.5"
+
+
+def test_tags_of_more_than_one_octet_are_read() -> None:
+    high = b"\xbf\x87\x68\x02\x05\x00"
+    message = PKIMessage(HEADER, PKIBody(BodyType.GENM, [InfoTypeAndValue(oids.CERT_PROFILE, high)]))
+    (_, content) = read_elements(message.raw)[0]
+    assert decode_ber_message(b"\x30\x80" + content + b"\0\0").raw == message.raw
 
 
 def test_an_unknown_body_in_ber_is_refused() -> None:

@@ -17,6 +17,7 @@ from cmpkit import asn1, oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     AttributeTypeAndValue,
+    CertTemplate,
     Extension,
     Field,
     InfoTypeAndValue,
@@ -27,7 +28,9 @@ from cmpkit.asn1 import (
     PKIBody,
     PKIHeader,
     PKIMessage,
+    RDNSequence,
     Variant,
+    decode,
     decode_message,
     directory_name,
     encode,
@@ -144,6 +147,15 @@ def test_a_name_that_cannot_be_read_stays_an_element() -> None:
     (member,) = members_of(name)
     assert member.name == "directoryName"
     assert member.value is name.element
+    assert member.fault is not None
+
+
+def test_a_name_in_a_template_is_read_or_stays_as_it_is() -> None:
+    name = x509.Name.from_rfc4514_string("CN=x")
+    assert members_of(CertTemplate(subject=RDNSequence.of(name))) == (Member("subject", name),)
+    odd = decode(RDNSequence, bytes.fromhex("3005 3003 0201 05"))
+    (member,) = members_of(CertTemplate(subject=odd))
+    assert member.value is odd
     assert member.fault is not None
 
 

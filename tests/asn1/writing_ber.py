@@ -24,7 +24,7 @@ def read_elements(octets: bytes) -> list[tuple[int, bytes]]:
 
 def indefinite(der: bytes) -> bytes:
     """Every constructed element with an indefinite length."""
-    return _rewrite(der, lambda tag, content: bytes((tag, 0x80)) + content + b"\0\0", _definite)
+    return _rewrite(der, lambda tag, content: bytes((tag, 0x80)) + content + b"\0\0", der_wrap)
 
 
 def long_lengths(der: bytes) -> bytes:
@@ -34,10 +34,6 @@ def long_lengths(der: bytes) -> bytes:
         return bytes((tag, 0x84)) + len(content).to_bytes(4, "big") + content
 
     return _rewrite(der, write, write)
-
-
-def _definite(tag: int, content: bytes) -> bytes:
-    return der_wrap(tag, content)
 
 
 def _rewrite(der: bytes, constructed: Callable[[int, bytes], bytes], primitive: Callable[[int, bytes], bytes]) -> bytes:
@@ -51,10 +47,11 @@ def _rewrite(der: bytes, constructed: Callable[[int, bytes], bytes], primitive: 
 
 
 def replace_once(der: bytes, old: bytes, new: bytes) -> bytes:
-    """The outermost element, indefinite, so that a replacement of another length does not need its length changed.
+    """A message with indefinite lengths and another form of one primitive element, whatever its length.
 
-    :param der: a message.
-    :param old: the octets of an element that is directly or not inside, found once, in its form by :func:`indefinite`.
+    :param der: the message.
+    :param old: the element, of which there is one.
+    :param new: its other form.
     """
     octets = indefinite(der)
     assert octets.count(old) == 1
