@@ -12,7 +12,12 @@ Nothing here needs a test framework, and nothing but :class:`InProcessCA` needs 
 are in :mod:`cmpkit.pytest_plugin`.
 """
 
-from cmpkit.testing.authority import InProcessCA
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cmpkit.errors import ConfigurationError
 from cmpkit.testing.client_end import ClientEnd, run_to_the_end
 from cmpkit.testing.clock import VirtualClock
 from cmpkit.testing.factories import check_factory
@@ -35,6 +40,9 @@ from cmpkit.testing.transports import (
     check_client_transport_factory,
     check_server_transport,
 )
+
+if TYPE_CHECKING:
+    from cmpkit.testing.authority import InProcessCA
 
 __all__ = [
     "ClientEnd",
@@ -74,3 +82,14 @@ __all__ = [
     "replay",
     "run_to_the_end",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "InProcessCA":
+        raise AttributeError(f"module 'cmpkit.testing' has no attribute {name!r}")
+    try:
+        return importlib.import_module("cmpkit.testing.authority").InProcessCA
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a CA in this process needs the package {error.name}", hint="pip install 'cmpkit[server]'"
+        ) from error

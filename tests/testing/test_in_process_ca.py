@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 from cryptography import x509
 
+import cmpkit.testing
 from cmpkit.asn1 import decode_message
 from cmpkit.blocking import Client as BlockingClient
 from cmpkit.endpoints.client import Client
-from cmpkit.errors import PeerRefusal
+from cmpkit.errors import ConfigurationError, PeerRefusal
 from cmpkit.parts import CertificateState, Peer
 from cmpkit.testing import InProcessCA, VirtualClock
 
@@ -37,6 +39,17 @@ async def test_a_secret_grants_what_it_is_told_to(cmp_ca: InProcessCA) -> None:
         with pytest.raises(PeerRefusal) as caught:
             await client.enroll("CN=anything")
     assert caught.value.fail_info
+
+
+def test_what_it_needs_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cmpkit.testing.authority")
+    monkeypatch.delitem(sys.modules, "cmpkit.ca.policy")
+    monkeypatch.delitem(sys.modules, "cmpkit.ca.settings")
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(ConfigurationError, match="needs the package pydantic"):
+        getattr(cmpkit.testing, "InProcessCA")  # noqa: B009 - it is imported when it is asked for
+    with pytest.raises(AttributeError, match="nonsense"):
+        getattr(cmpkit.testing, "nonsense")  # noqa: B009 - as above
 
 
 async def test_the_random_octets_of_the_server_can_be_pinned(tmp_path, cmp_plugins) -> None:
