@@ -10,10 +10,12 @@ import contextlib
 import functools
 import io
 import os
+import random
 import re
 import runpy
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +27,6 @@ from typing import Any
 import pytest
 import typer
 from pages import Block
-from served import free_port
 
 from cmpkit.cli.app import app
 from cmpkit.plugins import Plugins, load_plugins
@@ -37,6 +38,15 @@ TOOLS = frozenset(
     {"cat", "chmod", "cp", "cmpkit", "export", "grep", "head", "ls", "mkdir", "mv", "printf", "python", "rm"}
 )
 _SECONDS = 20.0
+
+
+def quiet_port() -> int:
+    """A port below those that the system gives to clients: nobody takes it between now and its use."""
+    for number in random.sample(range(20000, 32000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", number))
+            return number
+    raise AssertionError("no port is free")
 
 
 @functools.cache
@@ -193,7 +203,7 @@ class Reader:
         text = "\n".join(block.text for block in blocks)
         named = re.findall(r"(?:127\.0\.0\.1|localhost|\[::1?\]):(\d+)|-port (\d+)", text)
         ports = {DEFAULT_PORT, *(port for pair in named for port in pair if port)} - {"0"}
-        self._ports = {port: str(free_port()) for port in ports}
+        self._ports = {port: str(quiet_port()) for port in ports}
 
     def follow(self) -> int:
         """Run what there is to run; how many blocks that were."""
