@@ -196,7 +196,8 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
         sent = request.header
         nonces = (sent.sender_nonce or b"",)
         yield from correlation_faults(message, Correlation(sent.pvno, sent.transaction_id or b"", nonces))
-        yield from foreign_mac_faults(by_mac=_by_mac(message), asked_by_mac=_by_mac(request))
+        if sent.protection_alg is not None:
+            yield from foreign_mac_faults(by_mac=_by_mac(message), asked_by_mac=_by_mac(request))
         yield from _place_faults(body.type, request.body.type)
     yield from confirm_wait_time_faults(message.header)
     if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):

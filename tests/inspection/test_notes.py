@@ -170,8 +170,11 @@ def test_an_answer_to_another_question_is_a_fault() -> None:
 def test_a_mac_in_answer_to_a_signature_is_a_fault() -> None:
     details = [finding.detail for finding in find_faults(read("ip-mac"), answer_to=read("ir"))]
     assert "the answer is protected by a MAC, the request was by a signature" in details
-    details = [finding.detail for finding in find_faults(read("ip-mac"), answer_to=read("ir-mac"))]
-    assert not [detail for detail in details if "by a MAC" in detail]
+    unprotected = read("ir")
+    unprotected = PKIMessage(dataclasses.replace(unprotected.header, protection_alg=None), unprotected.body)
+    for request in (read("ir-mac"), unprotected):
+        details = [finding.detail for finding in find_faults(read("ip-mac"), answer_to=request)]
+        assert not [detail for detail in details if "by a MAC" in detail]
 
 
 def test_messages_in_a_message_are_looked_at_too() -> None:
