@@ -24,6 +24,7 @@ from cmpkit.parts import (
     Rejected,
     RevocationRequest,
     Revoked,
+    RootKeyUpdate,
     UnitOfWork,
 )
 from cmpkit.plugins import Plugins
@@ -63,6 +64,10 @@ async def check_issuer(
     """
     require_name(issuer)
     require_type(getattr(issuer, "local", None), bool, "local")
+    require_type(getattr(issuer, "crl_urls", None), tuple, "crl_urls")
+    with success("root_key_update() must say whether the root CA has a new key"):
+        update = await issuer.root_key_update()
+    require_type(update, (RootKeyUpdate, type(None)), "what root_key_update() returns")
     with success("ca_certificates() must give the certificates of the CA"):
         certificates = await issuer.ca_certificates()
     check = _Check(issuer, Authority.of(certificates, plugins), make_request, auth, commit, clock, wait)

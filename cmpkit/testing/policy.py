@@ -19,6 +19,7 @@ from cmpkit.parts import (
     Credential,
     Policy,
     ProtectionKind,
+    RequestTemplate,
     RevocationRequest,
     SharedSecret,
 )
@@ -66,6 +67,9 @@ async def check_policy(
     for what, other in _lesser(auth, request, now):
         await _refuse_opening(policy, what, other, request, now)
     await _check_grant(policy, request, auth, now)
+    with success("request_template() must say what the sender of the check should ask for"):
+        template = await policy.request_template(decided.profile, auth, now=now)
+    require_type(template, RequestTemplate, "what request_template() returns")
     return decided
 
 

@@ -12,7 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import Extension
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest
+from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest, RequestTemplate
 from cmpkit.testing.contract import AnsweredOrRefused, refused, require, require_name, require_type, success
 
 __all__ = ["check_profile"]
@@ -34,7 +34,7 @@ def check_profile(
     """Check a certificate profile, with a request that it allows.
 
     What it gives is well-formed and the same each time, it is honest about what it changed, and asking for just what
-    it gave changes nothing. Odd requests get something well-formed, or are refused by a CMPError.
+    it gave changes nothing; so does its template. Odd requests get something well-formed, or are refused by a CMPError.
 
     :param auth: whose request it is.
     :param forbidden: requests that it must refuse, for instance for a CA certificate.
@@ -61,10 +61,31 @@ def check_profile(
             content_or_none = profile.content(odd, auth, now=now)
         if content_or_none is not None:
             _require_content(content_or_none, odd, name)
+    _check_template(profile, request, auth, now)
     for number, one in enumerate(forbidden, 1):
         with refused(f"forbidden request {number}", *_REFUSALS):
             profile.content(one, auth, now=now)
     return content
+
+
+def _check_template(
+    profile: CertificateProfile, request: CertificateRequest, auth: Authenticated, now: datetime
+) -> None:
+    """Who asks for what the template says gets it."""
+    with success("template() must say what to ask for"):
+        template = profile.template(auth)
+    require_type(template, RequestTemplate, "what template() returns")
+    asked = replace(request, subject=template.subject or request.subject, extensions=template.extensions)
+    with success("content() must allow what template() says"):
+        subject, extensions, *_ = profile.content(asked, auth, now=now)
+    require(
+        template.subject is None or names_match(template.subject, subject),
+        "content() must give the subject that template() says",
+    )
+    require(
+        all(extension in extensions for extension in template.extensions),
+        "content() must give the extensions that template() says",
+    )
 
 
 def _odd_requests(request: CertificateRequest, now: datetime) -> Iterator[tuple[str, CertificateRequest]]:

@@ -16,6 +16,7 @@ from cmpkit.parts import (
     CertificateRequest,
     OpenContext,
     ProtectionKind,
+    RequestTemplate,
     RevocationRequest,
 )
 
@@ -46,6 +47,10 @@ class DevicePolicy:
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
     ) -> None:
         await self.authorize(BodyType.RR, auth, now=now)
+
+    async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
+        await self.authorize(BodyType.GENM, auth, now=now)
+        return RequestTemplate(auth.subject)
 
 
 class DevicePolicyFactory:

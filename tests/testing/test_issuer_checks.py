@@ -35,6 +35,7 @@ class Issuer:
 
     name = "broken"
     local: Any = True
+    crl_urls: Any = ()
 
     def __init__(self, issuer: LocalIssuer, hierarchy: Hierarchy) -> None:
         self.issuer, self.hierarchy = issuer, hierarchy
@@ -61,6 +62,9 @@ class Issuer:
     async def crl(self, *, now: datetime) -> bytes:
         return await self.issuer.crl(now=now)
 
+    async def root_key_update(self) -> Any:
+        return await self.issuer.root_key_update()
+
 
 class Stranger(Issuer):
     """Shows certificates of a CA that has nothing to do with it."""
@@ -71,6 +75,15 @@ class Stranger(Issuer):
 
 class NoLocal(Issuer):
     local = None
+
+
+class NoAddresses(Issuer):
+    crl_urls = None
+
+
+class NoUpdate(Issuer):
+    async def root_key_update(self) -> Any:
+        return b"a certificate"
 
 
 class NoCertificates(Issuer):
@@ -305,6 +318,8 @@ class TakesAnyKey(Issuer):
     ("broken", "breach"),
     [
         (NoLocal, "local must be bool, not NoneType"),
+        (NoAddresses, "crl_urls must be tuple, not NoneType"),
+        (NoUpdate, r"what root_key_update\(\) returns must be"),
         (NoCertificates, r"ca_certificates\(\) must have the issuing certificate at least"),
         (NoRoot, "must go from the issuing one up to the root"),
         (RootFirst, "must go from the issuing one up to the root"),

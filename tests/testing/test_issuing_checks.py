@@ -25,6 +25,7 @@ from cmpkit.parts import (
     Credential,
     Issued,
     ProtectionKind,
+    RequestTemplate,
     RevocationRequest,
 )
 from cmpkit.testing import (
@@ -46,6 +47,9 @@ class Profile:
 
     def content(self, request: CertificateRequest, auth: Authenticated, *, now: datetime) -> Any:
         return self.change(*self.profile.content(request, auth, now=now))
+
+    def template(self, auth: Authenticated) -> Any:
+        return self.profile.template(auth)
 
     def change(self, *content: Any) -> Any:
         return content
@@ -122,6 +126,27 @@ class RefusesItself(Profile):
         return super().content(request, auth, now=now)
 
 
+class Speechless(Profile):
+    def template(self, auth: Authenticated) -> Any:
+        return None
+
+
+class MisleadsAboutExtensions(Profile):
+    def template(self, auth: Authenticated) -> Any:
+        return RequestTemplate(extensions=(Extension(extn_id=OID, extn_value=b"\x05\x00"),))
+
+
+class MisleadsAboutSubjects(Profile):
+    def template(self, auth: Authenticated) -> Any:
+        return replace(self.profile.template(auth), subject=parse_name("CN=another"))
+
+    def content(self, request: CertificateRequest, auth: Authenticated, *, now: datetime) -> Any:
+        if request.subject != parse_name("CN=another"):
+            return super().content(request, auth, now=now)
+        subject, *rest, _ = super().content(replace(request, subject=None), auth, now=now)
+        return (subject, *rest, True)
+
+
 class NeedsSubject(Profile):
     def content(self, request: CertificateRequest, auth: Authenticated, *, now: datetime) -> Any:
         assert request.subject is not None
@@ -132,6 +157,9 @@ class NeedsSubject(Profile):
     ("broken", "breach"),
     [
         (RefusesAll, r"content\(\) must allow the request of the check, not raise"),
+        (Speechless, r"what template\(\) returns"),
+        (MisleadsAboutExtensions, r"content\(\) must give the extensions that template\(\) says"),
+        (MisleadsAboutSubjects, r"content\(\) must give the subject that template\(\) says"),
         (FourFields, "must be subject, extensions, notBefore, notAfter, and whether"),
         (TextSubject, "the subject for the request must be Name, not str"),
         (ExtensionTwice, "must have each extension once"),
@@ -196,6 +224,9 @@ class Policy:
     ) -> None:
         await self.policy.authorize_revocation(request, record, auth, now=now)
 
+    async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> Any:
+        return await self.policy.request_template(profile, auth, now=now)
+
 
 class Forbids(Policy):
     async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
@@ -210,6 +241,11 @@ class Undecided(Policy):
 class OtherKey(Policy):
     async def authorize_request(self, request: CertificateRequest, auth: Authenticated, *, now: datetime) -> Any:
         return replace(await super().authorize_request(request, auth, now=now), public_key_info=b"another")
+
+
+class Taciturn(Policy):
+    async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> Any:
+        return None
 
 
 class Forgetful(Policy):
@@ -291,6 +327,7 @@ async def certificate(issuer: LocalIssuer, asking: Any, clock: VirtualClock) -> 
         (Undecided, r"authorize_request\(\) must decide the profile"),
         (OtherKey, r"authorize_request\(\) must leave public_key_info as it was"),
         (Forgetful, "must be CertificateRequest, not NoneType"),
+        (Taciturn, r"what request_template\(\) returns must be RequestTemplate"),
         (OpenDoor, "a rr by a signer with a certificate of another CA must be refused"),
         (Generous, "a request for a certificate by a signer with a certificate of another CA must be refused"),
         (Revoker, "the revocation of somebody's certificate by a signer"),
