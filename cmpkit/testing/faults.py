@@ -32,6 +32,7 @@ from cmpkit.asn1 import (
     directory_name,
 )
 from cmpkit.enums import BodyType
+from cmpkit.errors import CMPError
 
 __all__ = ["MESSAGE_FAULTS", "Chance", "MessageFault", "flipped"]
 
@@ -203,7 +204,11 @@ def _wrong_cert_req_id(message: PKIMessage, chance: Chance) -> PKIMessage | None
         return None
     first, *rest = content
     if isinstance(first, CertReqMsg):
-        request = dataclasses.replace(first.request, cert_req_id=number)
+        try:
+            request = dataclasses.replace(first.request, cert_req_id=number)
+        except CMPError:
+            # It cannot be read, and is faulty enough.
+            return None
         return _with_content(message, [CertReqMsg.build(request, first.popo, reg_info=first.reg_info), *rest])
     if isinstance(first, CertStatus | PollReq | PollRep):
         return _with_content(message, [dataclasses.replace(first, cert_req_id=number), *rest])

@@ -8,7 +8,18 @@ import anyio
 import pytest
 from cryptography import x509
 
-from cmpkit.asn1 import CertRepMessage, ErrorMsgContent, InfoTypeAndValue, PKIBody, PKIMessage, PollReq, decode_message
+from cmpkit.asn1 import (
+    CertRepMessage,
+    CertReqMsg,
+    ErrorMsgContent,
+    InfoTypeAndValue,
+    PKIBody,
+    PKIMessage,
+    PollReq,
+    decode_message,
+    encode_list,
+    to_tlv,
+)
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.requests import p10_request
@@ -204,6 +215,9 @@ def test_what_has_nothing_that_could_be_wrong_stays_as_it_is(passed: Road) -> No
     assert mutate("broken-protection").on_road(unprotected.raw) == unprotected.raw
     genm = PKIMessage(first.header, PKIBody(BodyType.GENM, [InfoTypeAndValue(CA_CERTS)]), b"MAC")
     assert mutate("wrong-cert-req-id", "wrong-pop").on_road(genm.raw) == genm.raw
+    asked = CertReqMsg(cert_req=to_tlv(encode_list([])))
+    unreadable = PKIMessage(first.header, PKIBody(BodyType.IR, [asked]), b"MAC")
+    assert mutate("wrong-cert-req-id", "wrong-pop").on_road(unreadable.raw) == unreadable.raw
 
 
 def test_octets_that_one_fault_left_nothing_of_have_no_others(enrolment: list[bytes]) -> None:

@@ -100,6 +100,29 @@ async def test_signing_credentials_are_played_without_their_key(cmp_ca, cmp_secr
         assert await ask(tape, None) == answers
 
 
+async def test_several_operations_are_played_one_after_the_other(cmp_ca, cmp_secret, tmp_path):
+    async def live(tape: Tape, road=None, keys=(None, None)) -> list[bytes]:
+        async with Client(
+            "memory:",
+            credentials=tape.credentials(cmp_secret),
+            trust=cmp_ca.trust,
+            options=tape.options(cmp_ca.options()),
+            plugins=cmp_ca.plugins,
+            transport=tape.road(road),
+        ) as client:
+            first = await client.enroll("CN=dev-42", tape.key(keys[0]))
+            second = await client.update(first, tape.key(keys[1]))
+            await client.revoke(second)
+            return [first.certificate, second.certificate]
+
+    keys = [generate_key(kind, cmp_ca.plugins) for kind in ("p256", "ed25519")]
+    with record(tmp_path) as tape:
+        certificates = await live(tape, cmp_ca.road(), keys)
+    with replay(tmp_path) as tape:
+        assert await live(tape) == certificates
+    assert len(list(tmp_path.glob("*.der"))) == 10
+
+
 async def test_who_does_something_else_is_told_so(cmp_ca, cmp_secret, tmp_path):
     await recorded(cmp_ca, cmp_secret, tmp_path)
     with pytest.raises(ConfigurationError, match="did not sign"), replay(tmp_path) as tape:
