@@ -112,7 +112,7 @@ async def _check(folder: Path, plugins: Plugins, only: list[str], *, as_json: bo
     from cmpkit.cli.exits import ExitStatus, report
     from cmpkit.cli.renewing import print_list
     from cmpkit.renewal.keeper import Keeper
-    from cmpkit.renewal.requesting import utc_now
+    from cmpkit.renewal.materials import utc_now
 
     keeper, status = Keeper(folder, plugins), ExitStatus.DONE
     found: list[tuple[Place, Standing | ConfigurationError]] = []
@@ -169,8 +169,8 @@ async def _watch_signals(
 def list_certificates(ctx: typer.Context, *, state: StateOption = None, json: JSONOption = False) -> None:
     """List the certificates under renewal: how they stand, and what is due when."""
     from cmpkit.cli.renewing import print_list
+    from cmpkit.renewal.materials import utc_now
     from cmpkit.renewal.place import find_places
-    from cmpkit.renewal.requesting import utc_now
     from cmpkit.renewal.standing import look
 
     found: list[tuple[Place, Standing | ConfigurationError]] = []

@@ -13,8 +13,9 @@ from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.errors import ConfigurationError
 from cmpkit.plugins import Plugins
 from cmpkit.renewal.definition import Definition, dump_definition
+from cmpkit.renewal.materials import Materials, Surroundings
 from cmpkit.renewal.place import Place, Version
-from cmpkit.renewal.requesting import Requester, Surroundings
+from cmpkit.renewal.requesting import forget_what_was_begun
 from cmpkit.renewal.state import load_state, save_state
 
 __all__ = ["add_certificate", "import_pair"]
@@ -40,7 +41,7 @@ async def add_certificate(
             hint="give --cert and --key, or --ref and --secret, or both",
         )
     text = dump_definition(definition)
-    await Requester(place, definition, Surroundings(plugins)).check(None)
+    await Materials(place, definition, Surroundings(plugins)).check(None)
     version = None
     with place.locked():
         if pair is not None:
@@ -77,8 +78,9 @@ async def _import(
         )
     pem = None
     if definition.key is None:
-        password = await Requester(place, definition, Surroundings(plugins)).password()
+        password = await Materials(place, definition, Surroundings(plugins)).password()
         pem = await anyio.to_thread.run_sync(key_to_pem, key, password)
     version = await anyio.to_thread.run_sync(place.write_version, certificate, tuple(chain), pem)
     await anyio.to_thread.run_sync(place.switch_to, version)
+    await anyio.to_thread.run_sync(forget_what_was_begun, place)
     return version

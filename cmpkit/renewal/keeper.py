@@ -14,9 +14,9 @@ import anyio.to_thread
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Observer
 from cmpkit.plugins import Plugins, load_plugins
+from cmpkit.renewal.materials import Materials, Surroundings, utc_now
 from cmpkit.renewal.place import Place, find_places
 from cmpkit.renewal.renewer import Outcome, Renewer
-from cmpkit.renewal.requesting import Requester, Surroundings, utc_now
 from cmpkit.renewal.standing import Standing, look
 
 __all__ = ["Keeper"]
@@ -98,7 +98,7 @@ class Keeper:
         :raises ConfigurationError: naming what cannot be.
         """
         standing = await anyio.to_thread.run_sync(look, place)
-        await Requester(place, standing.definition, self._around).check(standing.version)
+        await Materials(place, standing.definition, self._around).check(standing.version)
         hopeless = standing.hopeless(self._around.clock())
         if hopeless is not None:
             raise hopeless

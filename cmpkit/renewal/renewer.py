@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 import anyio.to_thread
 
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, ConfigurationError, StillWaiting
 from cmpkit.renewal.definition import load_definition
 from cmpkit.renewal.hook import HookError, run_hook
+from cmpkit.renewal.materials import Materials, Surroundings
 from cmpkit.renewal.place import Place, Version, find_places
-from cmpkit.renewal.requesting import Requester, Surroundings, forget_what_led_to, under_way
+from cmpkit.renewal.requesting import Requester, forget_what_led_to, under_way
 from cmpkit.renewal.schedule import lifetime_of, retry_pause
 from cmpkit.renewal.standing import Standing, look
 from cmpkit.renewal.state import RenewalState, Trouble, save_state
@@ -93,9 +95,9 @@ class Renewer:
             await self._note_failure(standing, error)
             return
         done.append(deed)
-        ends = lifetime_of(version.certificate).not_after
-        _log.info("%s: %s, valid until %s", self.place.name, deed.value, ends.isoformat())
-        if standing.lifetime is not None and ends <= standing.lifetime.not_after:
+        new, old = lifetime_of(version.certificate), standing.lifetime
+        _log.info("%s: %s, valid until %s", self.place.name, deed.value, new.not_after.isoformat())
+        if old is not None and new.not_after <= old.not_after and new.length < old.length:
             # Each renewal would be due sooner after the one before.
             useless = CMPError(
                 "the new certificate ends no later than the one before",
@@ -105,10 +107,14 @@ class Renewer:
             await self._note_failure(replace(standing, state=replace(standing.state, deployment=None)), useless)
 
     async def _obtain(self, standing: Standing) -> tuple[Version, Deed]:
+        requester = Requester(Materials(self.place, standing.definition, self.around))
+        finished = await requester.finish(standing.version)
+        if finished is not None:
+            version, operation = finished
+            return version, Deed.UPDATED if operation is BodyType.KUR else Deed.ENROLLED
         hopeless = standing.hopeless(self.around.clock())
         if hopeless is not None:
             raise hopeless
-        requester = Requester(self.place, standing.definition, self.around)
         if standing.version is None or standing.expired(self.around.clock()):
             return await requester.enroll(standing.version), Deed.ENROLLED
         return await requester.update(standing.version), Deed.UPDATED

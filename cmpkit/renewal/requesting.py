@@ -1,42 +1,30 @@
-"""From a definition to a certificate: credentials, key and client, and going on with what was interrupted."""
+"""A new certificate for one that is under renewal: asked for, or gone on with if that was interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from cmpkit.asn1 import Extension
-from cmpkit.ca.sources import load_key, read_certificates, read_password
-from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
-from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.client import Client, Enrolled
-from cmpkit.endpoints.conversation import ClientOptions
-from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_name
-from cmpkit.endpoints.protector import mac_names
-from cmpkit.endpoints.requests import subject_alternative_names
+from cmpkit.endpoints.credentials import Credentials, as_name
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.errors import CMPError, ConfigurationError, StillWaiting
-from cmpkit.parts import Observer, PrivateKey, SharedSecret, TransportOptions
-from cmpkit.plugins import Plugins
-from cmpkit.renewal.definition import Definition
+from cmpkit.engine.states import ClientState
+from cmpkit.enums import BodyType
+from cmpkit.errors import StillWaiting
+from cmpkit.parts import PrivateKey
+from cmpkit.renewal.materials import Materials
 from cmpkit.renewal.place import Place, Version
+from cmpkit.renewal.schedule import lifetime_of
 
-__all__ = ["Requester", "Surroundings", "forget_what_led_to", "under_way", "utc_now"]
-
-
-def utc_now() -> datetime:
-    """The time by the clock of this machine."""
-    return datetime.now(UTC)
+__all__ = ["Requester", "forget_what_led_to", "forget_what_was_begun", "under_way"]
 
 
 def under_way(place: Place) -> tuple[ClientTransaction, ...]:
@@ -53,89 +41,35 @@ def forget_what_led_to(place: Place) -> None:
             folder.remove(transaction)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What renewal takes from the process that it is in.
-
-    :param plugins: the parts to use.
-    :param clock: gives the time, in UTC.
-    :param sleep: waits for some seconds; a virtual clock has its own.
-    :param observers: told of every message.
-    """
-
-    plugins: Plugins
-    clock: Callable[[], datetime] = utc_now
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    observers: Sequence[Observer] = ()
+def forget_what_was_begun(place: Place) -> None:
+    """Remove every request that is under way, and its key."""
+    folder = TransactionFolder(place.transactions)
+    for transaction in folder.all():
+        folder.remove(transaction)
+    place.new_key.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Gets certificates for one place; whoever calls it holds the place's lock."""
 
-    place: Place
-    definition: Definition
-    around: Surroundings
+    materials: Materials
 
-    async def own_credentials(self, version: Version) -> SigningCredentials:
-        """The certificate in use, with its key.
-
-        :raises ConfigurationError: if the key cannot be had, or does not fit.
-        """
-        uri = self.definition.key or (version.directory / "key.pem").absolute().as_uri()
-        key = await load_key(uri, self.definition.keypass, self.place.folder, self.around.plugins)
-        if certificate_public_key_info(version.certificate) != key.public_key_info:
-            raise ConfigurationError(f"the key in {uri} is not that of the certificate in {version.directory}")
-        return SigningCredentials(version.certificate, key, version.chain)
-
-    async def secret(self) -> SharedSecret:
-        """The shared secret of the definition, which has one.
-
-        :raises ConfigurationError: if it cannot be read.
-        """
-        assert self.definition.ref is not None
-        assert self.definition.secret is not None
-        value = await read_password(self.definition.secret, self.place.folder)
-        if not value:
-            raise ConfigurationError(f"secret: {self.definition.secret} is empty")
-        return SharedSecret(self.definition.ref, value)
-
-    async def client(self, credentials: Credentials) -> Client:
-        """A client for the definition; nothing is sent.
-
-        :raises ConfigurationError: naming what cannot be used.
-        """
-        return Client(
-            self.definition.url,
-            credentials=credentials,
-            trust=await self._certificates(self.definition.trusted),
-            options=await self._options(),
-            plugins=self.around.plugins,
-            observers=self.around.observers,
-        )
-
-    async def check(self, version: Version | None) -> None:
-        """Whether everything that the definition names can be used, without asking the server.
-
-        :raises ConfigurationError: naming what cannot be.
-        """
-        self._extensions()
-        if self.definition.key is not None:
-            await load_key(self.definition.key, self.definition.keypass, self.place.folder, self.around.plugins)
-        if version is not None:
-            async with await self.client(await self.own_credentials(version)):
-                pass
-        if self.definition.ref is not None:
-            async with await self.client(await self.secret()):
-                pass
+    @property
+    def place(self) -> Place:
+        """Where the certificate lives."""
+        return self.materials.place
 
     async def update(self, version: Version) -> Version:
         """A new version by a kur that the certificate in use signs, written and not yet in use.
 
         :raises CMPError: if there is none.
         """
-        credentials = await self.own_credentials(version)
-        key = credentials.key if self.definition.reuse_key else await self._new_key(credentials.key.key_type)
+        materials = self.materials
+        credentials = await materials.own_credentials(version)
+        key = credentials.key
+        if not materials.definition.reuse_key:
+            key = await materials.new_key(key.key_type)
 
         async def begin(client: Client, context: dict[str, str]) -> Enrolled:
             return await client.update(key=key, context=context)
@@ -149,30 +83,62 @@ class Requester:
             the definition has another.
         :raises CMPError: if there is none.
         """
-        credentials = await self.secret()
-        before = None if version is None else await self.own_credentials(version)
-        subject = self.definition.subject
-        wanted = (
-            before.subject if subject is None and before is not None else None if subject is None else as_name(subject)
-        )
-        extensions = self._extensions()
-        if self.definition.key is not None:
-            key = await load_key(self.definition.key, self.definition.keypass, self.place.folder, self.around.plugins)
-        elif before is not None and self.definition.reuse_key:
+        materials, definition = self.materials, self.materials.definition
+        credentials = await materials.secret()
+        before = None if version is None else await materials.own_credentials(version)
+        wanted = None if before is None else before.subject
+        if definition.subject is not None:
+            wanted = as_name(definition.subject)
+        extensions = materials.extensions()
+        if definition.key is not None:
+            key = await materials.key_elsewhere()
+        elif before is not None and definition.reuse_key:
             key = before.key
         else:
-            key = await self._new_key("p256" if before is None else before.key.key_type)
+            key = await materials.new_key("p256" if before is None else before.key.key_type)
 
         async def begin(client: Client, context: dict[str, str]) -> Enrolled:
             return await client.enroll(wanted, key, extensions=extensions, context=context)
 
         return await self._obtain(credentials, key, begin)
 
+    async def finish(self, version: Version | None) -> tuple[Version, BodyType] | None:
+        """A new version from a request that is over: killed before its certificate was written. No server is asked.
+
+        It may be that the certificate in use expired in the meantime, and the new one did not.
+
+        :returns: it, and the operation that brought it; ``None`` if there is none.
+        :raises CMPError: if the certificate is not acceptable.
+        """
+        materials, folder = self.materials, TransactionFolder(self.place.transactions)
+        for transaction in under_way(self.place):
+            if transaction.state is not ClientState.DONE:
+                continue
+            key = await self._key_of(transaction, version)
+            if key is None or lifetime_of(transaction.certificate).is_over(materials.around.clock()):
+                folder.remove(transaction)
+                continue
+            credentials = await (materials.secret() if version is None else materials.own_credentials(version))
+            async with await materials.client(credentials) as client:
+                return await self._write(await client.resume(transaction, key)), transaction.operation
+        return None
+
+    async def _key_of(self, transaction: ClientTransaction, version: Version | None) -> PrivateKey | None:
+        """The key that a transaction had certified, if it is there still."""
+        materials = self.materials
+        keys = [await materials.saved_key()]
+        if materials.definition.key is not None:
+            keys.append(await materials.key_elsewhere())
+        elif version is not None:
+            keys.append((await materials.own_credentials(version)).key)
+        found = [key for key in keys if key is not None and key.public_key_info == transaction.public_key_info]
+        return found[0] if found else None
+
     async def _obtain(
         self, credentials: Credentials, key: PrivateKey, begin: Callable[[Client, dict[str, str]], Any]
     ) -> Version:
         transaction = await self._begun(credentials, key)
-        async with await self.client(credentials) as client:
+        async with await self.materials.client(credentials) as client:
             try:
                 enrolled: Enrolled = await resume_or_begin(
                     client, transaction, key, begin=partial(begin, client, {"renewal": self.place.name})
@@ -180,96 +146,23 @@ class Requester:
             except StillWaiting as error:
                 error.hint = "the next run goes on with it"
                 raise
-        # What brought it stays until it is in use: see forget_what_led_to.
-        return await anyio.to_thread.run_sync(self._write, enrolled, await self._pem(key))
+        return await self._write(enrolled)
 
-    def _write(self, enrolled: Enrolled, key: bytes | None) -> Version:
-        version = self.place.write_version(enrolled.certificate, enrolled.chain, key)
-        reach(self.around.plugins, Checkpoint.VERSION_WRITTEN, None)
+    async def _write(self, enrolled: Enrolled) -> Version:
+        """What brought it stays until it is in use: see :func:`forget_what_led_to`."""
+        assert enrolled.key is not None
+        pem = await self.materials.pem(enrolled.key)
+        write = self.place.write_version
+        version = await anyio.to_thread.run_sync(write, enrolled.certificate, enrolled.chain, pem)
+        reach(self.materials.around.plugins, Checkpoint.VERSION_WRITTEN, None)
         return version
 
     async def _begun(self, credentials: Credentials, key: PrivateKey) -> ClientTransaction | None:
         """The transaction to go on with. Those that cannot lead to anything any more are removed."""
-        folder, found = TransactionFolder(self.place.transactions), None
+        folder, found, plugins = TransactionFolder(self.place.transactions), None, self.materials.around.plugins
         for transaction in under_way(self.place):
-            if await is_own_transaction(
-                transaction, credentials, self.around.plugins, public_key_info=key.public_key_info
-            ):
+            if await is_own_transaction(transaction, credentials, plugins, public_key_info=key.public_key_info):
                 found = transaction
             else:
                 folder.remove(transaction)
         return found
-
-    async def _new_key(self, default_type: str) -> PrivateKey:
-        """The key of the request that is under way, or a new one; it is on the disk when this returns."""
-        key_type, path = self.definition.newkey_type or default_type, self.place.new_key
-        if await anyio.Path(path).exists():
-            data = await anyio.Path(path).read_bytes()
-            password = await self.password()
-            try:
-                found = await anyio.to_thread.run_sync(load_private_key, data, password, self.around.plugins)
-            except CMPError:
-                # Written under a password that was changed since: what it was for cannot be gone on with.
-                found = None
-            if found is not None and found.key_type == key_type:
-                return found
-        key = await anyio.to_thread.run_sync(generate_key, key_type, self.around.plugins)
-        pem = await self._pem(key)
-        assert pem is not None
-        await anyio.to_thread.run_sync(lambda: write_file_atomically(path, pem, mode=0o600))
-        reach(self.around.plugins, Checkpoint.KEY_WRITTEN, None)
-        return key
-
-    async def _pem(self, key: PrivateKey) -> bytes | None:
-        if self.definition.key is not None:
-            return None
-        return await anyio.to_thread.run_sync(key_to_pem, key, await self.password())
-
-    async def password(self) -> bytes | None:
-        """The password of the private keys, if they have one.
-
-        :raises ConfigurationError: if it cannot be read.
-        """
-        source = self.definition.keypass
-        return None if source is None else await read_password(source, self.place.folder)
-
-    def _extensions(self) -> tuple[Extension, ...]:
-        return subject_alternative_names(self.definition.sans)
-
-    async def _certificates(self, paths: Sequence[Path]) -> tuple[bytes, ...]:
-        return tuple([der for path in paths for der in await read_certificates(str(path), self.place.folder)])
-
-    async def _options(self) -> ClientOptions:
-        wanted = self.definition
-        known = {name for part in self.around.plugins.all("protection") for name in part.tolerances}
-        if not known.issuperset(wanted.tolerate):
-            raise ConfigurationError(f"tolerate: there are only: {', '.join(sorted(known)) or 'none'}")
-        macs = mac_names(self.around.plugins)
-        if wanted.mac is not None and wanted.mac not in macs:
-            raise ConfigurationError(f"mac: there is no {wanted.mac}", hint=f"there are: {', '.join(macs) or 'none'}")
-        tls = [wanted.tls_trusted, wanted.tls_cert, wanted.tls_key]
-        trusted, certificate, key = (None if path is None else str(path) for path in tls)
-        return ClientOptions(
-            implicit_confirm=wanted.implicit_confirm,
-            total_timeout=wanted.total_timeout,
-            recipient=None if wanted.recipient is None else as_name(wanted.recipient),
-            profile=wanted.profile,
-            untrusted=await self._certificates(wanted.untrusted),
-            extra_certs=await self._certificates(wanted.extracerts),
-            pinned=None if wanted.srvcert is None else (await self._certificates([wanted.srvcert]))[0],
-            expected_sender=None if wanted.expect_sender is None else as_name(wanted.expect_sender),
-            unprotected_errors=wanted.unprotected_errors,
-            tolerances=frozenset(wanted.tolerate),
-            mac=wanted.mac,
-            state=self.place.transactions,
-            transport=TransportOptions(
-                timeout=wanted.msg_timeout,
-                tls_trusted=trusted,
-                tls_cert=certificate,
-                tls_key=key,
-                tls_host=wanted.tls_host,
-                proxy=wanted.proxy,
-            ),
-            clock=self.around.clock,
-            sleep=self.around.sleep,
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from cmpkit.crypto.keys import generate_key, key_to_pem
 from cmpkit.endpoints.checkpoints import Checkpoint
 from cmpkit.enums import BodyType
 from cmpkit.errors import ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.hookspecs import hookimpl
+from cmpkit.parts import PrivateKey
 from cmpkit.renewal.adding import import_pair
 from cmpkit.renewal.hook import HookError
 from cmpkit.renewal.keeper import Keeper
@@ -31,6 +34,21 @@ CLIENT_POINTS = [
 ]
 
 
+@dataclass(eq=False)
+class HoldsKey:
+    """A key provider with one key, which cannot leave it."""
+
+    key: PrivateKey
+    schemes: tuple[str, ...] = ("held",)
+
+    @hookimpl
+    def cmpkit_key_providers(self) -> list[HoldsKey]:
+        return [self]
+
+    async def load(self, uri: str, password: bytes | None, algorithms: object) -> PrivateKey:
+        return self.key
+
+
 def bodies(renewing: Renewing) -> list[BodyType]:
     return [request.body.type for request in renewing.device.road.requests]
 
@@ -39,7 +57,7 @@ class TestDue:
     async def test_the_first_certificate_is_got_by_the_secret_and_the_next_ones_by_the_one_before(
         self, renewing: Renewing
     ) -> None:
-        await renewing.add()
+        await renewing.add(implicit_confirm=False)
         assert (await renewing.renew()).done == (Deed.ENROLLED,)
         first = renewing.certificate()
         assert (await renewing.renew()).done == ()
@@ -63,6 +81,21 @@ class TestDue:
         assert (await renewing.renew(force=True)).done == (Deed.UPDATED,)
         assert renewing.certificate().public_key() == first.public_key()
         assert renewing.certificate().serial_number != first.serial_number
+
+    async def test_a_key_that_is_in_no_file_is_certified_again(self, renewing: Renewing) -> None:
+        device = HoldsKey(generate_key("p256", renewing.device.plugins))
+        renewing.device.plugins.add(device, "device")
+        await renewing.add(
+            key="held:key", reuse_key=True, deploy_hook=f"echo $CMPKIT_KEY > {renewing.device.path('key')}"
+        )
+        assert (await renewing.renew()).done == (Deed.ENROLLED, Deed.DEPLOYED)
+        renewing.until_due()
+        renewing.device.watcher.at[Checkpoint.CONFIRMED.value] = KilledError()
+        with pytest.raises(BaseExceptionGroup):
+            await renewing.renew()
+        assert (await renewing.renew()).done == (Deed.UPDATED, Deed.DEPLOYED)
+        assert renewing.device.path("key").read_text() == "held:key\n"
+        assert not (renewing.place.current / "key.pem").exists()
 
     async def test_keys_are_encrypted_if_there_is_a_password(
         self, renewing: Renewing, monkeypatch: pytest.MonkeyPatch
@@ -159,7 +192,7 @@ class TestFailures:
         await renewing.renew(force=True)
         renewing.until_due()
         await renewing.renew()
-        first, again, _ = renewing.device.road.requests
+        first, again = renewing.device.road.requests
         assert first.raw == again.raw
         assert len(await renewing.issued()) == 2
 
@@ -231,7 +264,7 @@ class TestKilled:
     async def test_the_next_run_finishes_what_was_begun_and_asks_for_nothing_twice(
         self, renewing: Renewing, point: Checkpoint, reuse_key: bool
     ) -> None:
-        await renewing.add(reuse_key=reuse_key)
+        await renewing.add(reuse_key=reuse_key, implicit_confirm=point is not Checkpoint.CERTIFICATE_SAVED)
         await renewing.renew()
         before = renewing.certificate()
         renewing.until_due()
@@ -248,6 +281,27 @@ class TestKilled:
         ]
         assert not list(renewing.place.transactions.iterdir())
 
+    async def test_a_certificate_that_came_is_used_though_the_one_before_expired(self, renewing: Renewing) -> None:
+        pair = await renewing.enrolled()
+        await renewing.add(pair, ref=None, secret=None)
+        renewing.clock.advance(50)
+        renewing.device.watcher.at[Checkpoint.CONFIRMED.value] = KilledError()
+        with pytest.raises(BaseExceptionGroup):
+            await renewing.renew()
+        renewing.until_expired()
+        requests = len(renewing.device.road.requests)
+        assert (await renewing.renew()).done == (Deed.UPDATED,)
+        assert len(renewing.device.road.requests) == requests
+
+    async def test_one_that_came_and_expired_is_got_anew(self, renewing: Renewing) -> None:
+        await renewing.add()
+        renewing.device.watcher.at[Checkpoint.CONFIRMED.value] = KilledError()
+        with pytest.raises(BaseExceptionGroup):
+            await renewing.renew()
+        renewing.clock.advance(61)
+        assert (await renewing.renew()).done == (Deed.ENROLLED,)
+        assert renewing.certificate().not_valid_after_utc > renewing.clock()
+
     async def test_a_hook_that_was_not_noted_runs_again(self, renewing: Renewing) -> None:
         ran = renewing.device.path("ran")
         await renewing.add(deploy_hook=f"echo >> {ran}")
@@ -258,15 +312,26 @@ class TestKilled:
         assert len(ran.read_text()) == 2
         assert (await renewing.renew()).done == ()
 
-    async def test_what_was_begun_for_another_certificate_is_forgotten(self, renewing: Renewing) -> None:
+    async def test_what_was_begun_is_forgotten_when_a_certificate_is_imported(self, renewing: Renewing) -> None:
         await renewing.add()
         await renewing.renew()
-        renewing.device.road.faults = [DOWN]
-        await renewing.renew(force=True)
+        renewing.device.watcher.at[Checkpoint.CONFIRMED.value] = KilledError()
+        with pytest.raises(BaseExceptionGroup):
+            await renewing.renew(force=True)
         pair = await renewing.enrolled()
         await import_pair(renewing.place, renewing.definition(), renewing.device.plugins, pair=pair, keypass=None)
-        assert (await renewing.renew(force=True)).done == (Deed.UPDATED,)
         assert not list(renewing.place.transactions.iterdir())
+        assert (await renewing.renew()).done == ()
+        assert (await renewing.renew(force=True)).done == (Deed.UPDATED,)
+
+    async def test_what_was_begun_with_another_secret_is_forgotten(self, renewing: Renewing) -> None:
+        await renewing.add()
+        right = renewing.device.path("dev-42.secret").read_text()
+        renewing.device.path("dev-42.secret").write_text("another one")
+        renewing.device.road.faults = [DOWN]
+        await renewing.renew()
+        renewing.device.path("dev-42.secret").write_text(right)
+        assert (await renewing.renew(force=True)).done == (Deed.ENROLLED,)
 
 
 class TestHook:

@@ -18,7 +18,7 @@ moments = st.datetimes(timezones=st.just(UTC))
 troubles = st.none() | st.builds(Trouble, st.integers(1, 10**6), moments, st.text())
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.builds(RenewalState, troubles, troubles, st.text()))
 def test_a_state_that_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, state: RenewalState) -> None:
     path = tmp_path_factory.getbasetemp() / "state.json"

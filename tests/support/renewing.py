@@ -50,6 +50,7 @@ class Renewing:
             "ref": "dev-42",
             "secret": f"file:{self.device.path('dev-42.secret')}",
             "subject": "CN=dev-42",
+            "implicit_confirm": True,
         }
         return Definition(**{**values, **changes})
 
