@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import operator
 import types
 import typing
@@ -36,6 +35,7 @@ def sequence(cls: type[T]) -> type[T]:
     :class:`Holds`, :class:`Secret` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields
     cannot be a field of another. A method ``_check`` of the class is called for each new value, and raises ValueError.
     """
+    written = {**cls.__annotations__, "return": None}
     hints = typing.get_type_hints(cls, include_extras=True)
     unread = [name for name, hint in hints.items() if _unread(hint)]
     wire_types = {name: _wire_type(hint) for name, hint in hints.items()}
@@ -54,6 +54,7 @@ def sequence(cls: type[T]) -> type[T]:
         declared._holds_names = True
         READERS[declared] = functools.partial(decode_with_names, declared)
     _install_init(declared, fields, hints)
+    declared.__init__.__annotations__ = written
     _install_value_methods(declared, {field.name: _is_secret(hints[field.name]) for field in fields})
     return typing.cast(type[T], declared)
 
@@ -102,7 +103,6 @@ def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: d
         lines.append("self._check()")
     body = "\n    ".join(lines)
     exec(f"def __init__(self, *, {', '.join(parameters)}):\n    {body}\n", scope)  # noqa: S102
-    cls.__signature__ = inspect.signature(cls)
     cls.__init__ = scope["__init__"]
     cls.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
 
