@@ -58,9 +58,10 @@ async def main(arguments: list[str]) -> None:
     if arguments:
         url, reference, subject, trust = arguments
         secret = cmpkit.SharedSecret(reference, os.environ["CMP_SECRET"])
+        options = cmpkit.ClientOptions(total_timeout=5)  # some servers say nothing at all
         await try_everything(
             lambda mutant, listener: cmpkit.Client(
-                url, credentials=secret, trust=trust, transform=mutant, observers=[listener]
+                url, credentials=secret, trust=trust, options=options, transform=mutant, observers=[listener]
             ),
             subject,
         )
