@@ -6,6 +6,7 @@ import base64
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from cryptography import x509
@@ -30,6 +31,7 @@ from cmpkit.cli.operations import Work
 from cmpkit.cli.options import InfoOptions
 from cmpkit.cli.results import Result, describe_certificate, summarise
 from cmpkit.cli.wording import counted
+from cmpkit.crypto.crls import load_crl
 from cmpkit.crypto.key_specs import key_type_names
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.crypto.names import format_name
@@ -37,12 +39,13 @@ from cmpkit.crypto.x509 import to_pem
 from cmpkit.endpoints.credentials import read_anchors
 from cmpkit.endpoints.support import (
     believe_root_update,
+    check_newer_crl,
     read_ca_certificates,
     read_crls,
     read_request_template,
     read_root_update,
 )
-from cmpkit.errors import CMPError, TrustError
+from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.inspection.names import object_name
 
 __all__ = ["tell"]
@@ -104,11 +107,21 @@ def _current_crl(item: InfoTypeAndValue, _: Work, files: _Files) -> _Told:
     return [_crl_line(crl)], _crl_values(crl)
 
 
-def _crls(item: InfoTypeAndValue, _: Work, files: _Files) -> _Told:
+def _crls(item: InfoTypeAndValue, work: Work, files: _Files) -> _Told:
     crls = read_crls(item)
+    about = work.job.info or InfoOptions()
+    if about.oldcrl is not None:
+        check_newer_crl(crls[0], _load_crl(about.oldcrl))
     # What was asked for by its name is what is wanted, also beside currentCRL.
     files["crlout"] = b"".join(crl.public_bytes(Encoding.PEM) for crl in crls)
     return [_crl_line(crl) for crl in crls], {"crls": [_crl_values(crl) for crl in crls]}
+
+
+def _load_crl(path: Path) -> x509.CertificateRevocationList:
+    try:
+        return load_crl(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _crl_line(crl: x509.CertificateRevocationList) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "ask_for_crl",
     "ask_for_root_update",
     "believe_root_update",
+    "check_newer_crl",
     "read_ca_certificates",
     "read_crls",
     "read_request_template",
@@ -59,13 +60,18 @@ def ask_for_crl(certificate: bytes | None, crl: bytes | None) -> InfoTypeAndValu
 
 
 def ask_for_root_update(old_root: bytes | None, anchors: Sequence[bytes]) -> InfoTypeAndValue:
-    """rootCaCert, for the root that is named, else for the only trust anchor (RFC 9810 section 5.3.19.15).
+    """rootCaCert, for the root that is named, else for the only one that is trusted (RFC 9810 section 5.3.19.15).
 
     :param old_root: DER.
     :param anchors: DER of the trust anchors.
     """
-    root = old_root if old_root is not None else anchors[0] if len(anchors) == 1 else None
-    return InfoTypeAndValue(oids.ROOT_CA_CERT, None if root is None else to_tlv(root))
+    roots = [old_root] if old_root is not None else [anchor for anchor in anchors if _is_self_issued(anchor)]
+    return InfoTypeAndValue(oids.ROOT_CA_CERT, to_tlv(roots[0]) if len(roots) == 1 else None)
+
+
+def _is_self_issued(certificate: bytes) -> bool:
+    found = outline(certificate)
+    return found.subject_der == found.issuer_der
 
 
 def read_ca_certificates(answer: InfoTypeAndValue) -> tuple[bytes, ...]:
@@ -87,6 +93,8 @@ def read_crls(answer: InfoTypeAndValue) -> tuple[x509.CertificateRevocationList,
     """
     with _reading(answer):
         elements = [answer.parse(TLV)] if answer.info_type == oids.CURRENT_CRL else answer.parse_list(TLV)
+        if not elements:
+            raise ValueError("an empty list where at least one element is needed")
         return tuple(x509.load_der_x509_crl(encode(element)) for element in elements)
 
 
@@ -131,23 +139,26 @@ def believe_root_update(
     :param now: when everything must be valid.
     :raises TrustError: if none of them does, saying what is wrong.
     """
-    old_root = next((root for root in old_roots if is_update_of(update, root)), None)
-    if old_root is None:
+    fault: CMPError | None = None
+    for old_root in old_roots:
+        try:
+            if is_update_of(update, old_root):
+                check_root_update(update, old_root, plugins=plugins, now=now)
+                return update
+        except CMPError as error:
+            fault = fault or error
+    if fault is None:
         raise TrustError(
             "the new root CA certificate is not linked to one that is trusted",
             rule="RFC 9810 section 4.4",
             hint="name the root whose key was replaced: --oldwithold FILE, or as trust anchor",
         )
-    try:
-        check_root_update(update, old_root, plugins=plugins, now=now)
-    except CMPError as error:
-        raise TrustError(
-            f"the new root CA certificate is not believed: {error.detail}",
-            error.fail_info,
-            rule=error.rule,
-            hint=error.hint,
-        ) from error
-    return update
+    raise TrustError(
+        f"the new root CA certificate is not believed: {fault.detail}",
+        fault.fail_info,
+        rule=fault.rule,
+        hint=fault.hint,
+    ) from fault
 
 
 @contextmanager
@@ -199,7 +210,7 @@ class SupportMessages(ABC):
         if not crls:
             return None
         if crl is not None:
-            _check_newer(crls[0], load_crl(crl))
+            check_newer_crl(crls[0], load_crl(crl))
         return crls[0].public_bytes(Encoding.DER)
 
     async def root_update(self, old_root: bytes | None = None) -> RootKeyUpdate | None:
@@ -233,7 +244,11 @@ class SupportMessages(ABC):
         return None if given is None else read(given)
 
 
-def _check_newer(new: x509.CertificateRevocationList, old: x509.CertificateRevocationList) -> None:
+def check_newer_crl(new: x509.CertificateRevocationList, old: x509.CertificateRevocationList) -> None:
+    """Whether a CRL follows another of the same issuer.
+
+    :raises TrustError: if it does not.
+    """
     if not names_match(new.issuer, old.issuer):
         raise TrustError(
             f"the CRL that came is of {format_name(new.issuer)}, not of {format_name(old.issuer)}",

@@ -88,6 +88,14 @@ class TestRootUpdate:
         async with trusting.client(secret) as client:
             assert await client.root_update() == rolled.update
 
+    async def test_each_anchor_of_that_name_is_tried(self, world, secret, rolled, monkeypatch):
+        """One of the two is an older root, whose key the link does not verify by."""
+        monkeypatch.setattr(world.issuer, "_root_update", replace(rolled.update, old_with_new=None))
+        older = Rollover(NOW).old_root
+        for anchors in ((older, rolled.old_root), (rolled.old_root, older)):
+            async with world.with_(trust=(*world.trust, *anchors)).client(secret) as client:
+                assert await client.root_update() is not None
+
     async def test_the_old_root_may_be_named(self, world, secret, rolled):
         async with world.client(secret) as client:
             assert await client.root_update(rolled.old_root) == rolled.update
@@ -202,10 +210,15 @@ async def test_what_a_server_does_not_know_is_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("value", [Null(), b"\x30\x02\x30\x00", b"\x30\x02\x05\x00"])
-def test_an_answer_that_cannot_be_read_is_not_believed(read: Any, oid: x509.ObjectIdentifier, value: Any) -> None:
+def test_an_unreadable_answer_is_not_believed(read: Any, oid: x509.ObjectIdentifier, value: Any) -> None:
     answer = InfoTypeAndValue(oid, to_tlv(value))
     if read is read_request_template and value == b"\x30\x02\x30\x00":
         assert read(answer).subject is None
         return
     with pytest.raises(TrustError, match=oid.dotted_string.replace(".", r"\.")):
         read(answer)
+
+
+def test_an_empty_list_of_crls_is_not_believed() -> None:
+    with pytest.raises(TrustError, match="an empty list"):
+        read_crls(InfoTypeAndValue(oids.CRLS, to_tlv(b"\x30\x00")))
