@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier
-from cmpkit.crypto.digests import HASH_NAMES, SHAKE_SIZES, digest
+from cmpkit.crypto.digests import HASH_NAMES, SHAKE_SIZES
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
-__all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hmac_name", "one_way", "refuse_weak"]
+__all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hash_repeatedly", "hmac_name", "refuse_weak"]
 
 _log = logging.getLogger("cmpkit.mac")
 
@@ -54,15 +52,19 @@ def hash_name(algorithm: AlgorithmIdentifier) -> str:
     return name
 
 
-def one_way(name: str) -> Callable[[bytes], bytes]:
-    """A one-way function; thousands of calls in a row take little more time than the hash itself.
+def hash_repeatedly(name: str, data: bytes, times: int) -> bytes:
+    """A one-way function of its own result, as often as asked: no call of ours for each, so it takes no longer.
 
     :param name: from :func:`hash_name`.
     """
-    if name in SHAKE_SIZES:
-        return partial(digest, name)
-    new = getattr(hashlib, name)
-    return lambda data: new(data).digest()
+    new, size = getattr(hashlib, name), SHAKE_SIZES.get(name)
+    if size is None:
+        for _ in range(times):
+            data = new(data).digest()
+    else:
+        for _ in range(times):
+            data = new(data).digest(size)
+    return data
 
 
 def hmac_name(algorithm: AlgorithmIdentifier) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from cryptography.x509 import ObjectIdentifier
@@ -10,7 +9,7 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, PBMParameter, encode
 from cmpkit.parts import RandomOctets
-from cmpkit_mac.algorithms import bad_alg, hash_name, one_way
+from cmpkit_mac.algorithms import bad_alg, hash_name, hash_repeatedly
 from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
 from cmpkit_mac.macs import MAC_NAMES, new_mac, read_mac, with_fresh_nonce
 
@@ -40,10 +39,9 @@ class PasswordBasedMac(DerivedKeyMac):
                 f"{MIN_ITERATIONS} to {MAX_ITERATIONS} are accepted",
             )
         owf, mac = hash_name(params.owf), read_mac(params.mac)
-        hashed = one_way(owf)
-        length = mac.fit_key(len(hashed(b"")))
+        length = mac.fit_key(len(hash_repeatedly(owf, b"", 1)))
         return Derivation(
-            derive=partial(_derive, owf=hashed, salt=params.salt, iterations=params.iteration_count, length=length),
+            derive=partial(_derive, owf=owf, salt=params.salt, iterations=params.iteration_count, length=length),
             label=b"PasswordBasedMac %d %d %b %b" % (params.iteration_count, length, encode(params.owf), params.salt),
             steps=params.iteration_count,
             mac=mac,
@@ -70,16 +68,14 @@ class PasswordBasedMac(DerivedKeyMac):
         return AlgorithmIdentifier(oids.PASSWORD_BASED_MAC, renewed)
 
 
-def _derive(secret: bytes, *, owf: Callable[[bytes], bytes], salt: bytes, iterations: int, length: int) -> bytes:
+def _derive(secret: bytes, *, owf: str, salt: bytes, iterations: int, length: int) -> bytes:
     """The key: BASEKEY cut, or lengthened, to what the MAC takes (RFC 9810 section 5.1.3.1).
 
     An HMAC takes a key of any length, so the whole BASEKEY is its key (RFC 9045 section 4.2).
     """
-    base = secret + salt
-    for _ in range(iterations):
-        base = owf(base)
+    base = hash_repeatedly(owf, secret + salt, iterations)
     key, number = base, 0
     while len(key) < length:
         number += 1
-        key += owf(b"%d" % number + base)
+        key += hash_repeatedly(owf, b"%d" % number + base, 1)
     return key[:length]
