@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cmpkit.asn1 import decode_message
-from cmpkit.crypto.protection import find_protection, verify_protection
+from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.engine.client import ClientTransaction
@@ -33,9 +33,7 @@ async def is_own_transaction(
         if message.header.protection_alg is None or message.protection is None:
             return False
         protection = find_protection(plugins, message.header.protection_alg.algorithm)
-        await verify_protection(
-            protection, message.protected_part, message.header.protection_alg, message.protection, credential
-        )
+        await verify_message(protection, message, credential)
     except CMPError:
         return False
     return True

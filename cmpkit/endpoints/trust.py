@@ -12,7 +12,7 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import PKIMessage, PKIStatusInfo
 from cmpkit.crypto.names import format_name, names_match
-from cmpkit.crypto.protection import find_protection, verify_protection
+from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import fingerprint, outline
 from cmpkit.endpoints.credentials import Credentials
@@ -71,19 +71,10 @@ class AnswerVerifier:
         self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
     ) -> None:
         assert message.header.protection_alg is not None
-        assert message.protection is not None
-        algorithm = message.header.protection_alg
-        protection = find_protection(self.plugins, algorithm.algorithm)
+        protection = find_protection(self.plugins, message.header.protection_alg.algorithm)
         if protection.kind is ProtectionKind.MAC:
             raise_first(foreign_mac_faults(by_mac=True, asked_by_mac=isinstance(self.credentials, SharedSecret)))
-            await verify_protection(
-                protection,
-                message.protected_part,
-                algorithm,
-                message.protection,
-                self.credentials,
-                tolerances=self.tolerances,
-            )
+            await verify_message(protection, message, self.credentials, tolerances=self.tolerances)
             return
         if not self.anchors and self.pinned is None:
             raise TrustError(
