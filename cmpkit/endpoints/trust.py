@@ -139,7 +139,6 @@ class AnswerVerifier:
             hint="name it with --expect-sender or pin it with --srvcert if it is the right one",
         )
 
-
     def _issued_any(self, signer: bytes, certificates: Sequence[bytes]) -> bool:
         """Whether the signer is the CA that issued one of them."""
         return _is_ca(x509.load_der_x509_certificate(signer)) and any(
