@@ -96,7 +96,7 @@ def add(
 
     pair = _pair(credentials.cert, credentials.key)
     definition = _definition(url, pair, credentials, trust, certificate, transfer)
-    place = Place(renewal_folder(state), name)
+    place = Place.named(renewal_folder(state), name)
     version = anyio.run(partial(add_certificate, place, definition, plugins_of(ctx), pair=pair))
     print(f"{name} is renewed by: cmpkit renew --state {place.folder}")
     print(f"  definition   {place.definition}")

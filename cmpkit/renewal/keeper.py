@@ -83,14 +83,19 @@ class Keeper:
                 renewer = Renewer(place, self._around)
                 try:
                     outcomes[place.name] = await renewer.work(force=force)
-                except ConfigurationError as error:
-                    _log.warning("%s: %s", place.name, error)
-                    outcomes[place.name] = Outcome(place.name, (), (error,), self._around.clock() + _LONGEST_REST)
+                except (ConfigurationError, OSError) as error:
+                    outcomes[place.name] = self._failed(place, error)
 
         async with anyio.create_task_group() as workers:
             for place in places:
                 workers.start_soon(work, place)
         return tuple(outcomes[place.name] for place in places)
+
+    def _failed(self, place: Place, error: ConfigurationError | OSError) -> Outcome:
+        if isinstance(error, OSError):
+            error = ConfigurationError(f"{error.filename or place.directory}: {error.strerror}")
+        _log.warning("%s: %s", place.name, error)
+        return Outcome(place.name, (), (error,), self._around.clock() + _LONGEST_REST)
 
     async def check(self, place: Place) -> Standing:
         """Whether everything that a certificate needs can be used. No server is asked, and nothing changed.

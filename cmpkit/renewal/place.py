@@ -62,19 +62,22 @@ class Place:
     """The files of one certificate.
 
     :param folder: ``DIR``.
-    :param name: letters, digits and ``_.@+-``.
-    :raises ConfigurationError: if the name is none.
+    :param name: a file name.
     """
 
     folder: Path
     name: str
 
-    def __post_init__(self) -> None:
-        """Look at the name: it becomes a path."""
-        if not _NAME.fullmatch(self.name):
-            raise ConfigurationError(
-                f"{self.name!r} is no name for a certificate", hint="use letters, digits and _.@+-"
-            )
+    @classmethod
+    def named(cls, folder: Path, name: str) -> Place:
+        """A place under a name that somebody chose.
+
+        :param name: letters, digits and ``_.@+-``.
+        :raises ConfigurationError: if it is none.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r} is no name for a certificate", hint="use letters, digits and _.@+-")
+        return cls(folder, name)
 
     @property
     def definition(self) -> Path:
@@ -114,18 +117,24 @@ class Place:
         :raises ConfigurationError: if the directory cannot be used.
         """
         try:
-            for directory in (self.folder, self.directory):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.folder, self.directory, self.transactions):
+                if not directory.is_dir():
+                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    sync_directory(directory.parent)
             descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(f"{self.directory} cannot be used: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
             yield
-        except BlockingIOError as error:
-            raise Busy(f"another process works on {self.name}") from error
         finally:
             os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"another process works on {self.name}") from error
 
     def version(self) -> Version | None:
         """The version in use, or ``None`` if there is none yet.
@@ -206,8 +215,9 @@ class Place:
 def find_places(folder: Path) -> tuple[Place, ...]:
     """Every certificate that has a definition in the folder, by name.
 
-    :raises ConfigurationError: if there is no such folder, or a name is none.
+    :raises ConfigurationError: if there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}", hint="begin with: cmpkit renew add --help")
-    return tuple(Place(folder, path.stem) for path in sorted(folder.glob("*.toml")))
+    # An editor keeps hidden files beside the one that it has open.
+    return tuple(Place(folder, path.stem) for path in sorted(folder.glob("[!.]*.toml")))

@@ -165,8 +165,9 @@ class Renewer:
         await anyio.to_thread.run_sync(save_state, self.place.state, state)
 
     def _pause(self, standing: Standing, attempts: int) -> timedelta:
-        lifetime = standing.lifetime
-        window = timedelta() if lifetime is None else lifetime.window(standing.definition.window)
+        lifetime, window = standing.lifetime, timedelta()
+        if lifetime is not None and standing.hopeless(self.around.clock()) is None:
+            window = lifetime.window(standing.definition.window)
         return retry_pause(attempts, window, seed=self.place.name.encode())
 
     def _secret_variables(self) -> frozenset[str]:

@@ -74,7 +74,7 @@ def systemd_units(
     :raises ConfigurationError: if a path or the user cannot stand in a unit.
     """
     name = "cmpkit-renew"
-    command = f"{_quoted(program)} renew --state {_quoted(folder)}"
+    command = f"{_quoted(program)} renew --state {_quoted(folder)}".replace("$", "$$")
     running = f"{_STAYS}\nExecStart={command} --daemon" if daemon else f"Type=oneshot\nExecStart={command}"
     service = _SERVICE.format(
         name=name,
@@ -91,8 +91,8 @@ def systemd_units(
 
 
 def _quoted(path: Path) -> str:
-    """A path as one word of a unit; ``%`` and ``$`` have a meaning there."""
-    text = str(path.absolute()).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """A path as one word of a unit, where ``%`` has a meaning."""
+    text = str(path.absolute()).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     if not text.isprintable():
         raise ConfigurationError(f"{text!a} cannot stand in a systemd unit")
     return f'"{text}"' if " " in text or '"' in text or "'" in text else text

@@ -29,6 +29,12 @@ def own_log() -> Iterator[None]:
 
 
 @pytest.fixture
+def alone(tmp_path: Path) -> Device:
+    """A device without a server, for what is refused before one is needed."""
+    return Device.of(tmp_path, tmp_path / "cmpkit.toml")
+
+
+@pytest.fixture
 def folder(device: Device) -> Path:
     return device.home / "renewal"
 
@@ -98,26 +104,22 @@ class TestRenew:
         assert not device.road.requests
 
     @pytest.mark.parametrize(
-        ("options", "said"),
-        [
-            (["--daemon", "--force"], "exclude each other"),
-            (["--daemon", "--dry-run"], "exclude each other"),
-            (["--daemon", "--only", "dev"], "exclude each other"),
-            (["--dry-run", "--force"], "exclude each other"),
-            (["--only", "other"], "there is no other"),
-        ],
+        "options",
+        [["--daemon", "--force"], ["--daemon", "--dry-run"], ["--daemon", "--only", "x"], ["--dry-run", "--force"]],
     )
-    def test_options_that_make_no_sense_are_refused(self, device: Device, options: list[str], said: str) -> None:
-        add(device)
-        assert said in renew(device, *options, status=2).err
+    def test_options_that_make_no_sense_together_are_refused(self, alone: Device, options: list[str]) -> None:
+        assert "exclude each other" in renew(alone, *options, status=2).err
 
-    def test_a_folder_that_is_not_there_says_how_to_begin(self, device: Device) -> None:
-        assert "cmpkit renew add" in renew(device, status=2).err
-        assert "cmpkit renew add" in renew(device, "--daemon", status=2).err
-
-    def test_an_option_before_a_command_is_not_passed_over(self, device: Device, folder: Path) -> None:
+    def test_a_name_that_is_not_there_is_refused(self, device: Device) -> None:
         add(device)
-        refused = device.run("renew", "--state", folder, "list", status=2)
+        assert "there is no other in " in renew(device, "--only", "other", status=2).err
+
+    def test_a_folder_that_is_not_there_says_how_to_begin(self, alone: Device) -> None:
+        assert "cmpkit renew add" in renew(alone, status=2).err
+        assert "cmpkit renew add" in renew(alone, "--daemon", status=2).err
+
+    def test_an_option_before_a_command_is_not_passed_over(self, tmp_path: Path) -> None:
+        refused = run("renew", "--state", tmp_path, "list", status=2)
         assert "--state stands before list" in refused.err
         assert "cmpkit renew list" in refused.err
 
@@ -178,11 +180,11 @@ class TestAdd:
             (["--key", "x.key"], "--cert missing"),
         ],
     )
-    def test_what_cannot_be_used_is_named(self, device: Device, folder: Path, options: list[str], said: str) -> None:
-        refused = add(device, *options, status=2)
+    def test_what_cannot_be_used_is_named(self, alone: Device, options: list[str], said: str) -> None:
+        refused = add(alone, *options, status=2)
         assert said in refused.err
         assert "hunter2" not in refused.err
-        assert not (folder / "dev.toml").exists()
+        assert not (alone.home / "renewal").exists()
 
     def test_by_default_it_is_in_the_state_of_the_user(self, device: Device) -> None:
         env = {"XDG_STATE_HOME": str(device.home / "xdg")}

@@ -18,7 +18,7 @@ moments = st.datetimes(timezones=st.just(UTC))
 troubles = st.none() | st.builds(Trouble, st.integers(1, 10**6), moments, st.text())
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.builds(RenewalState, troubles, troubles, st.text()))
 def test_a_state_that_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, state: RenewalState) -> None:
     path = tmp_path_factory.getbasetemp() / "state.json"
@@ -176,10 +176,10 @@ class TestPlaces:
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", ".hidden", "a b", "x" * 101, "ä"])
     def test_a_name_that_is_no_good_file_name_is_refused(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(ConfigurationError, match="is no name"):
-            Place(tmp_path, name)
+            Place.named(tmp_path, name)
 
     def test_every_definition_is_found(self, tmp_path: Path) -> None:
-        for name in ("b.toml", "a.toml", "notes.txt"):
+        for name in ("b.toml", "a.toml", "notes.txt", ".#a.toml"):
             (tmp_path / name).write_text("")
         assert [place.name for place in find_places(tmp_path)] == ["a", "b"]
 

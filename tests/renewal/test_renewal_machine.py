@@ -133,4 +133,4 @@ def test_the_pair_belongs_together_and_nothing_is_asked_for_twice(
     initialised: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Renewals, "initialised", initialised, raising=False)
-    run_state_machine_as_test(Renewals, settings=settings(max_examples=6, stateful_step_count=8))
+    run_state_machine_as_test(Renewals, settings=settings(max_examples=4, stateful_step_count=8))

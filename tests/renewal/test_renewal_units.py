@@ -45,7 +45,8 @@ def test_a_daemon_needs_no_timer() -> None:
 
 def test_paths_with_odd_characters_are_quoted() -> None:
     (service, _) = map(parsed, systemd_units(PROGRAM, Path('/a b/"c"/100%/$x'), daemon=False).values())
-    assert service["Service"]["ReadWritePaths"] == '"/a b/\\"c\\"/100%%/$$x"'
+    assert service["Service"]["ReadWritePaths"] == '"/a b/\\"c\\"/100%%/$x"'
+    assert service["Service"]["ExecStart"].endswith('"/a b/\\"c\\"/100%%/$$x"')
 
 
 def test_what_cannot_stand_in_a_unit_is_refused() -> None:
