@@ -12,6 +12,7 @@ __all__ = [
     "CMPError",
     "ConfigurationError",
     "ConflictError",
+    "DeploymentError",
     "PeerRefusal",
     "StillWaiting",
     "TransportError",
@@ -121,6 +122,10 @@ class StillWaiting(CMPError):
 
 class ConfigurationError(CMPError):
     """The configuration or the call is wrong: names the key, option or plugin."""
+
+
+class DeploymentError(CMPError):
+    """A new certificate is in use, and the deploy hook that tells others of it failed."""
 
 
 class ConflictError(CMPError):

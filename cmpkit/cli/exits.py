@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.errors import CMPError, DeploymentError, PeerRefusal, StillWaiting, TransportError, TrustError
 
 __all__ = ["ExitStatus", "Interrupted", "UnfinishedError", "exit_status", "plain_error", "report", "resume_command"]
 
@@ -64,6 +64,7 @@ def exit_status(error: CMPError) -> ExitStatus:
 _STATUSES: dict[type[CMPError], ExitStatus] = {
     TrustError: ExitStatus.NOT_TRUSTED,
     PeerRefusal: ExitStatus.REFUSED,
+    DeploymentError: ExitStatus.NOT_DEPLOYED,
     Interrupted: ExitStatus.INTERRUPTED,
 }
 

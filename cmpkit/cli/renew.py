@@ -78,8 +78,8 @@ def renew(
 
 
 def _no_options_before(ctx: typer.Context) -> None:
-    given = [name for name in ctx.params if ctx.get_parameter_source(name) is not None]
-    wrong = [name for name in given if ctx.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    wrong = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if wrong:
         raise ConfigurationError(
             f"--{wrong[0].replace('_', '-')} stands before {ctx.invoked_subcommand}",

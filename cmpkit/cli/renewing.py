@@ -10,8 +10,7 @@ from typing import Any
 from cmpkit.cli.exits import ExitStatus, exit_status, plain_error, report
 from cmpkit.cli.results import describe_certificate
 from cmpkit.cli.serverside import print_columns, print_json, shown_time
-from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.renewal.hook import HookError
+from cmpkit.errors import ConfigurationError
 from cmpkit.renewal.place import Place
 from cmpkit.renewal.renewer import Outcome
 from cmpkit.renewal.standing import Standing
@@ -23,11 +22,7 @@ __all__ = ["outcome_line", "print_list", "print_outcomes", "status_of"]
 def status_of(outcomes: Sequence[Outcome]) -> ExitStatus:
     """The exit status of the first error, by the order of the certificates."""
     errors = [error for outcome in outcomes for error in outcome.errors]
-    return _status(errors[0]) if errors else ExitStatus.DONE
-
-
-def _status(error: CMPError) -> ExitStatus:
-    return ExitStatus.NOT_DEPLOYED if isinstance(error, HookError) else exit_status(error)
+    return exit_status(errors[0]) if errors else ExitStatus.DONE
 
 
 def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
@@ -60,7 +55,7 @@ def _plain_outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         "name": outcome.name,
         "done": [deed.value for deed in outcome.done],
-        "errors": [{**plain_error(error), "status": int(_status(error))} for error in outcome.errors],
+        "errors": [plain_error(error) for error in outcome.errors],
         "next_step": shown_time(outcome.next_step),
         **({} if outcome.standing is None else _plain_files(outcome.standing)),
     }

@@ -13,18 +13,12 @@ from subprocess import DEVNULL, PIPE, STDOUT
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
-from cmpkit.errors import CMPError
-
-__all__ = ["MAX_OUTPUT", "HookError", "HookResult", "run_hook"]
+__all__ = ["MAX_OUTPUT", "HookResult", "run_hook"]
 
 MAX_OUTPUT = 4096
 """Octets of its output that are kept: the last ones."""
 _LINGERING = 0.5
 """Seconds that are waited for the output of what a hook leaves behind in the background."""
-
-
-class HookError(CMPError):
-    """A deploy hook failed."""
 
 
 @dataclass(frozen=True, slots=True)

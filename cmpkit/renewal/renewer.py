@@ -11,9 +11,9 @@ import anyio.to_thread
 
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.enums import BodyType
-from cmpkit.errors import CMPError, ConfigurationError, StillWaiting
+from cmpkit.errors import CMPError, ConfigurationError, DeploymentError, StillWaiting
 from cmpkit.renewal.definition import load_definition
-from cmpkit.renewal.hook import HookError, run_hook
+from cmpkit.renewal.hook import run_hook
 from cmpkit.renewal.materials import Materials, Surroundings
 from cmpkit.renewal.place import Place, Version, find_places
 from cmpkit.renewal.requesting import Requester, forget_what_led_to, under_way
@@ -160,7 +160,7 @@ class Renewer:
             attempts = standing.state.deployment.attempts + 1 if standing.state.deployment is not None else 1
             at = self.around.clock() + self._pause(standing, attempts)
             state = replace(standing.state, deployment=Trouble(attempts, at, result.failure))
-            errors.append(HookError(result.failure))
+            errors.append(DeploymentError(result.failure))
             _log.warning("%s: attempt %d failed: %s", self.place.name, attempts, result.failure)
         await anyio.to_thread.run_sync(save_state, self.place.state, state)
 

@@ -17,6 +17,7 @@ from cmpkit.errors import (
     CMPError,
     ConfigurationError,
     ConflictError,
+    DeploymentError,
     PeerRefusal,
     StillWaiting,
     TransportError,
@@ -36,6 +37,7 @@ from cmpkit.errors import (
         (PeerRefusal(PKIFailureInfo.BAD_POP), 6),
         (StillWaiting(None, waiting=True, seconds=1), 7),
         (StillWaiting(None, waiting=False, seconds=1), 8),
+        (DeploymentError("x"), 9),
     ],
 )
 def test_each_kind_of_error_has_its_status(error: CMPError, status: int) -> None:

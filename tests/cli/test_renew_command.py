@@ -86,7 +86,7 @@ class TestRenew:
         failed = renew(device, "--json", status=9)
         (entry,) = failed.json["certificates"]
         assert entry["done"] == ["enrolled"]
-        assert entry["errors"][0]["status"] == 9
+        assert (entry["errors"][0]["status"], entry["errors"][0]["kind"]) == (9, "not deployed")
         assert "cmpkit: dev: the deploy hook ended with status 1: no room" in failed.err
 
     def test_the_log_is_shown_if_it_is_asked_for(self, device: Device) -> None:

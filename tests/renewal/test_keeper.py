@@ -15,11 +15,10 @@ from renewing import Renewing
 from cmpkit.crypto.keys import generate_key, key_to_pem
 from cmpkit.endpoints.checkpoints import Checkpoint
 from cmpkit.enums import BodyType
-from cmpkit.errors import ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.errors import ConfigurationError, DeploymentError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import PrivateKey
 from cmpkit.renewal.adding import import_pair
-from cmpkit.renewal.hook import HookError
 from cmpkit.renewal.keeper import Keeper
 from cmpkit.renewal.renewer import Deed, Outcome
 
@@ -352,11 +351,11 @@ class TestHook:
         outcome = await renewing.renew()
         assert outcome.done == (Deed.ENROLLED,)
         (error,) = outcome.errors
-        assert isinstance(error, HookError)
+        assert isinstance(error, DeploymentError)
         assert error.detail == "the deploy hook ended with status 1: no good"
         assert (await renewing.renew()).errors == ()
         renewing.until_due()
-        assert isinstance((await renewing.renew()).errors[0], HookError)
+        assert isinstance((await renewing.renew()).errors[0], DeploymentError)
         trouble = renewing.standing.state.deployment
         assert trouble is not None
         assert trouble.attempts == 2
@@ -469,7 +468,7 @@ class TestStaying:
         assert deeds[0] is Deed.ENROLLED
         assert 6 <= deeds.count(Deed.UPDATED) <= 8
         assert TransportError in errors
-        assert HookError in errors
+        assert DeploymentError in errors
         assert len(await renewing.issued()) == deeds.count(Deed.UPDATED) + 1
         assert ran.read_text().endswith((renewing.place.current / "cert.pem").read_text())
         assert len(renewing.slept) < 40
