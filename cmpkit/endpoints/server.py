@@ -247,6 +247,9 @@ class Server:
         nobody = Authenticated("", Credential(kind, transaction.credential))
         steps = expire(transaction, now)
         reply = await self._drive(steps, nobody, transaction.transaction_id, now, [])
+        if reply.transaction is None:
+            _log.info("transaction %s expired, its issuer needs time to end it", transaction.transaction_id.hex())
+            return
         await self.workshop.store.commit(
             UnitOfWork(transaction=reply.transaction, changes=reply.changes, audit=reply.audit)
         )

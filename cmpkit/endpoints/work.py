@@ -100,7 +100,7 @@ class Workshop:
         status = need.status
         return record, b"" if status is None else cert_hash(record.der, self.plugins, status.hash_alg)
 
-    async def _confirm(self, need: Confirm, _: Authenticated, __: bytes, now: datetime) -> CertificateChange:
+    async def _confirm(self, need: Confirm, _: Authenticated, __: bytes, now: datetime) -> CertificateChange | Pending:
         return await self.issuer.confirm(need.certificate, accepted=need.accepted, now=now)
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:

@@ -7,38 +7,47 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from cmpkit.asn1 import CertStatus, ErrorMsgContent, Null, PKIBody, PKIStatusInfo
+from cmpkit.asn1 import CertStatus, ErrorMsgContent, Null, PKIBody, PKIMessage, PKIStatusInfo
 from cmpkit.engine.needs import Confirm, FindCertificate, Need
+from cmpkit.engine.polling import delay
 from cmpkit.engine.replies import Reply, change_event
 from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, fault_of, raise_first
-from cmpkit.parts import AuditEntry, CertificateChange, Transaction, TransactionState
+from cmpkit.parts import AuditEntry, CertificateChange, Pending, Transaction, TransactionState
 
-__all__ = ["confirm", "confirmation_faults", "end", "expire"]
+__all__ = ["confirm", "confirm_again", "confirmation_faults", "end", "expire"]
 
 
 def confirm(work: Work) -> Steps:
-    """certConf, or a pkiconf in its place, which accepts all (R-092 to R-098, RFC 9810 sections 5.3.17 and 5.3.18)."""
-    statuses = _statuses(work) if work.body_type is BodyType.CERT_CONF else None
-    changes = yield from _confirmations(work, statuses)
+    """certConf, or a pkiconf in its place, which accepts all (R-092 to R-100, RFC 9810 sections 5.3.17 and 5.3.18)."""
+    return confirm_again(work, work.message)
+
+
+def confirm_again(work: Work, kept: PKIMessage) -> Steps:
+    """What was said of the certificates is put to the issuer, again if it needed time (R-100)."""
+    assert work.transaction is not None
+    statuses = _statuses(work.transaction, kept.body)
+    changes: tuple[CertificateChange, ...] | Pending = yield from _confirmations(work.transaction, statuses)
+    if isinstance(changes, Pending):
+        return delay(work, kept, changes)
     return Reply(
         PKIBody(BodyType.PKICONF, Null()),
-        transaction=work.continued(TransactionState.DONE, expires=None),
+        transaction=work.continued(TransactionState.DONE, expires=None, request=b""),
         changes=changes,
-        audit=tuple(change_event(work.now, work.auth, work.message, change) for change in changes),
+        audit=tuple(change_event(work.now, work.auth, kept, change) for change in changes),
     )
 
 
-def _statuses(work: Work) -> dict[int, CertStatus]:
-    """What the certConf says, by certReqId."""
-    assert work.transaction is not None
-    content: list[CertStatus] = work.message.body.content
-    known = {cert_req_id for cert_req_id, _, _ in work.transaction.certificates}
-    raise_first(confirmation_faults(content, known))
-    return {_known_id(status.cert_req_id, known): status for status in content}
+def _statuses(transaction: Transaction, body: PKIBody) -> dict[int, CertStatus] | None:
+    """What a certConf says, by certReqId; ``None`` for a pkiconf in its place."""
+    if body.type is not BodyType.CERT_CONF:
+        return None
+    known = {cert_req_id for cert_req_id, _, _ in transaction.certificates}
+    raise_first(confirmation_faults(body.content, known))
+    return {_known_id(status.cert_req_id, known): status for status in body.content}
 
 
 def _known_id(cert_req_id: int, known: Set[int]) -> int:
@@ -66,11 +75,11 @@ def confirmation_faults(content: list[CertStatus], known: Set[int] | None = None
 
 
 def _confirmations(
-    work: Work, statuses: Mapping[int, CertStatus] | None
-) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
-    assert work.transaction is not None
+    transaction: Transaction, statuses: Mapping[int, CertStatus] | None
+) -> Generator[Need, Any, tuple[CertificateChange, ...] | Pending]:
+    """What becomes of the certificates, or that the issuer needs time to say so."""
     changes = []
-    for cert_req_id, issuer_key, serial_number in work.transaction.certificates:
+    for cert_req_id, issuer_key, serial_number in transaction.certificates:
         status = None if statuses is None else statuses.get(cert_req_id)
         record, cert_hash = yield FindCertificate(issuer_key, serial_number, status)
         if status is not None and status.cert_hash != cert_hash:
@@ -81,8 +90,11 @@ def _confirmations(
                 hint="the client confirms another certificate, or hashes by another algorithm",
             )
         accepted = statuses is None or (status is not None and _is_accepted(status.status_info))
-        if not work.transaction.implicit_confirm:
-            changes.append((yield Confirm(record, accepted)))
+        if not transaction.implicit_confirm:
+            change: CertificateChange | Pending = yield Confirm(record, accepted)
+            if isinstance(change, Pending):
+                return change
+            changes.append(change)
         elif not accepted:
             raise CMPError(
                 "the certificate was confirmed implicitly, as the client asked, and is now rejected",
@@ -107,13 +119,19 @@ def _is_accepted(status: PKIStatusInfo | None) -> bool:
 
 def end(work: Work) -> Steps:
     """error from a client: the transaction ends; what was not confirmed is rejected (RFC 9810 section 5.3.21)."""
-    assert work.transaction is not None
-    changes: tuple[CertificateChange, ...] = ()
-    if work.transaction.state is TransactionState.ISSUED:
-        changes = yield from _confirmations(work, {})
+    transaction = work.transaction
+    assert transaction is not None
+    changes: tuple[CertificateChange, ...] | Pending = ()
+    if transaction.state is not TransactionState.DONE:
+        changes = yield from _confirmations(transaction, {})
+    if isinstance(changes, Pending):
+        # It is rejected as soon as the issuer can, like what was not confirmed in time.
+        ended, changes = work.continued(TransactionState.ISSUED, expires=work.now, request=b""), ()
+    else:
+        ended = work.continued(TransactionState.DONE, expires=None, request=b"")
     return Reply(
         PKIBody(BodyType.PKICONF, Null()),
-        transaction=work.continued(TransactionState.DONE, expires=None, request=b""),
+        transaction=ended,
         changes=changes,
         audit=(work.audit("ended by the client", text=_error_text(work.message.body.content)),),
     )
@@ -124,14 +142,17 @@ def _error_text(content: ErrorMsgContent) -> str:
 
 
 def expire(transaction: Transaction, now: datetime) -> Generator[Need, Any, Reply]:
-    """End a transaction whose certConf or pollReq never came: what was issued counts as rejected (R-098, R-116)."""
-    changes = []
-    for _, issuer_key, serial_number in transaction.certificates:
-        record, _ = yield FindCertificate(issuer_key, serial_number)
-        changes.append((yield Confirm(record, accepted=False)))
+    """End a transaction whose certConf or pollReq never came: what was issued counts as rejected (R-098, R-116).
+
+    So it does if only the pkiconf was never polled for: to the client, too, that is the end (RFC 9810 section 5.3.21).
+    The reply has no transaction if the issuer needs time: then it is to be tried again.
+    """
+    changes = yield from _confirmations(transaction, {})
+    if isinstance(changes, Pending):
+        return Reply(None)
     return Reply(
         None,
         transaction=replace(transaction, state=TransactionState.DONE, expires=None, request=b""),
-        changes=tuple(changes),
+        changes=changes,
         audit=(AuditEntry(now, "expired", transaction.credential, transaction.transaction_id),),
     )

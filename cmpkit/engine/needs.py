@@ -69,7 +69,7 @@ class FindCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """The certificate was accepted, or it was not. Answered by ``CertificateChange``."""
+    """The certificate was accepted, or it was not. Answered by ``CertificateChange`` or ``Pending``."""
 
     certificate: CertificateRecord
     accepted: bool

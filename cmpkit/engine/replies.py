@@ -19,7 +19,7 @@ from cmpkit.asn1 import (
     Variant,
     to_tlv,
 )
-from cmpkit.engine.states import ANSWERS, P10_CERT_REQ_ID
+from cmpkit.engine.states import ANSWERS, DELAYED_BY, P10_CERT_REQ_ID
 from cmpkit.enums import BodyType, PKIStatus
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
@@ -67,9 +67,16 @@ def certificate_response(body_type: BodyType, cert_req_id: int, result: Issued, 
 
 
 def waiting_response(body_type: BodyType, cert_req_id: int, reason: str) -> PKIBody:
-    """ip, cp or kup that says "later" (RFC 9483 section 4.4)."""
+    """What says "later" to a body: ip, cp or kup to requests for certificates, error to others (RFC 9483 section 4.4).
+
+    :param body_type: of what is answered.
+    :param cert_req_id: of the request for a certificate.
+    """
     status = PKIStatusInfo.of(PKIStatus.WAITING, [reason] if reason else [])
-    return PKIBody(ANSWERS[body_type], CertRepMessage(response=[CertResponse(cert_req_id=cert_req_id, status=status)]))
+    answer = DELAYED_BY[body_type]
+    if answer is BodyType.ERROR:
+        return PKIBody(answer, ErrorMsgContent(pki_status_info=status))
+    return PKIBody(answer, CertRepMessage(response=[CertResponse(cert_req_id=cert_req_id, status=status)]))
 
 
 def rejection(body: PKIBody, error: CMPError) -> Reply:

@@ -7,15 +7,16 @@ happened before that reply was committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from cmpkit.asn1 import PKIHeader, PKIMessage
-from cmpkit.engine.confirmation import confirm, end, expire
-from cmpkit.engine.enrolment import enrol, poll
+from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
+from cmpkit.engine.enrolment import enrol, enrol_again
 from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
+from cmpkit.engine.polling import poll
 from cmpkit.engine.replies import rejection
-from cmpkit.engine.revocation import revoke
+from cmpkit.engine.revocation import revoke, revoke_again
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
 from cmpkit.engine.support import inform
 from cmpkit.engine.template import requested_profile
@@ -141,12 +142,18 @@ def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Trans
     raise_first(next_message_faults(header, transaction.sender_nonce))
 
 
-_BRANCHES = {
+_AGAIN = {
+    **dict.fromkeys(CERTIFICATE_REQUESTS, enrol_again),
+    BodyType.RR: revoke_again,
+    BodyType.CERT_CONF: confirm_again,
+    BodyType.PKICONF: confirm_again,
+}
+_BRANCHES: dict[BodyType, Callable[[Work], Steps]] = {
     **dict.fromkeys(CERTIFICATE_REQUESTS, enrol),
     BodyType.RR: revoke,
     BodyType.GENM: inform,
     BodyType.CERT_CONF: confirm,
     BodyType.PKICONF: confirm,
-    BodyType.POLL_REQ: poll,
+    BodyType.POLL_REQ: lambda work: poll(work, _AGAIN),
     BodyType.ERROR: end,
 }

@@ -16,6 +16,7 @@ __all__ = [
     "CERTIFICATE_REQUESTS",
     "CONTINUES",
     "CRMF_REQUESTS",
+    "DELAYED_BY",
     "HEADER_FAULTS",
     "OPENS",
     "P10_CERT_REQ_ID",
@@ -47,6 +48,14 @@ ANSWERS = {
 
 OPENS = frozenset(ANSWERS)
 """Bodies that open an operation at a server."""
+
+DELAYED_BY = {
+    **{request: ANSWERS[request] for request in CERTIFICATE_REQUESTS},
+    **dict.fromkeys((BodyType.RR, BodyType.CERT_CONF, BodyType.PKICONF), BodyType.ERROR),
+}
+"""The body in which a server says "waiting" to what it needs time for (RFC 9810 section 5.3.22, RFC 9483 section 4.4).
+
+It is what a pollReq asks for: by the certReqId of a response, or for the whole message where ``error`` said so."""
 
 CONTINUES = {
     TransactionState.PENDING: frozenset({BodyType.POLL_REQ, BodyType.ERROR}),

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from cmpkit.asn1 import PKIMessage
 from cmpkit.engine.needs import Need
 from cmpkit.engine.replies import Reply
+from cmpkit.engine.states import OPENS
 from cmpkit.enums import BodyType
 from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
 
@@ -74,6 +75,10 @@ class Work:
         assert self.transaction is not None
         known = () if state is TransactionState.DONE else self.transaction.extra_certs
         return replace(self.transaction, state=state, peer_nonces=self._nonces(), extra_certs=known, **changes)
+
+    def followed(self, state: TransactionState, **changes: Any) -> Transaction:
+        """The transaction after this message, whether it opens it or continues it."""
+        return (self.opened if self.body_type in OPENS else self.continued)(state, **changes)
 
     def _nonces(self) -> tuple[bytes, ...]:
         """Every senderNonce so far; the oldest are forgotten, for their messages have a recipNonce that is over."""

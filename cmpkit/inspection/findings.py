@@ -17,7 +17,6 @@ from cmpkit.engine.answers import (
     waiting_faults,
 )
 from cmpkit.engine.confirmation import confirmation_faults
-from cmpkit.engine.enrolment import poll_req_faults
 from cmpkit.engine.header import (
     Correlation,
     confirm_wait_time_faults,
@@ -30,6 +29,7 @@ from cmpkit.engine.header import (
     unprotected_answer_faults,
     used_nonce_faults,
 )
+from cmpkit.engine.polling import poll_req_faults
 from cmpkit.engine.responder import place_faults, unknown_transaction
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
 from cmpkit.engine.template import p10_faults, request_faults, requested_profile, revocation_faults

@@ -182,13 +182,18 @@ class Issuer(Protocol):
     ) -> Issued | Pending | Rejected:
         """Issue a certificate. The same key gives the same certificate, however often it is asked."""
 
-    async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
-        """The requester accepted or rejected the certificate, or said nothing in time (RFC 9810 section 5.3.18)."""
+    async def confirm(
+        self, certificate: CertificateRecord, *, accepted: bool, now: datetime
+    ) -> CertificateChange | Pending:
+        """The requester accepted or rejected the certificate, or said nothing in time (RFC 9810 section 5.3.18).
+
+        After *pending* it is asked again, until it gives the change: the requester polls for the pkiconf.
+        """
 
     async def revoke(
         self, request: RevocationRequest, auth: Authenticated, *, now: datetime
     ) -> Revoked | Pending | Rejected:
-        """Revoke, put on hold, or lift a hold."""
+        """Revoke, put on hold, or lift a hold. After *pending* it is asked again: the requester polls for the rp."""
 
     async def ca_certificates(self) -> tuple[bytes, ...]:
         """DER certificates of this CA: the issuing one first, then its chain, the root included."""

@@ -104,8 +104,7 @@ class _Check:
         accepted, rejected = await self._issue(), await self._issue()
         for record, state in ((accepted, CertificateState.VALID), (rejected, CertificateState.REVOKED)):
             good = state is CertificateState.VALID
-            with success("confirm() must say what becomes of the certificate"):
-                change = await self.issuer.confirm(record, accepted=good, now=self.clock())
+            change = await self._confirm(record, accepted=good)
             self._require_change(change, record, state, f"confirm(accepted={good})")
             require(
                 CertificateState.ISSUED in change.expected,
@@ -177,9 +176,16 @@ class _Check:
 
     async def _valid(self) -> CertificateRecord:
         record = await self._issue()
-        change = await self.issuer.confirm(record, accepted=True, now=self.clock())
+        change = await self._confirm(record, accepted=True)
         await self.commit(UnitOfWork(changes=(change,)))
         return record
+
+    async def _confirm(self, record: CertificateRecord, *, accepted: bool) -> CertificateChange:
+        result = await self._settle(
+            lambda: self.issuer.confirm(record, accepted=accepted, now=self.clock()), "confirm()", CertificateChange
+        )
+        assert not isinstance(result, Rejected)
+        return result
 
     async def _revoke(self, record: CertificateRecord, reason: CRLReason) -> Revoked | Rejected:
         request = RevocationRequest(self.authority.name, record.serial_number, reason)

@@ -64,6 +64,7 @@ _ISSUER = parse_name("CN=Toy CA")
 _ISSUER_KEY = "1f" * 32
 _FIRST_SERIAL = 0x2000
 _VALIDITY = timedelta(days=30)
+_LATER = Pending(3, "an operator looks at it")
 
 
 def known_sender(reference: str = "alice") -> Authenticated:
@@ -110,7 +111,8 @@ class ResponderEnd:
     """A responder and what it has committed.
 
     :param settings: of the responder.
-    :param waits: how often its issuer needs more time.
+    :param waits: how often its issuer needs more time to issue or revoke.
+    :param confirm_waits: how often it needs more time for what a certConf says.
     :param parts: what answers a need in place of the usual, by the class of the need: a function of it, which may raise
         a :class:`~cmpkit.errors.CMPError`.
     :param now: its time.
@@ -121,6 +123,7 @@ class ResponderEnd:
 
     settings: ResponderSettings = field(default_factory=ResponderSettings)
     waits: int = 0
+    confirm_waits: int = 0
     parts: Mapping[type[Any], Callable[[Any], Any]] = field(default_factory=dict)
     now: datetime = START
     transactions: dict[tuple[bytes, str], Transaction] = field(default_factory=dict)
@@ -204,7 +207,7 @@ class ResponderEnd:
     def _issue(self, need: Issue) -> Issued | Pending:
         if self.waits:
             self.waits -= 1
-            return Pending(3, "an operator looks at it")
+            return _LATER
         record = _toy_certificate(_FIRST_SERIAL + len(self.certificates))
         return Issued(replace(record, request_key=need.key))
 
@@ -212,12 +215,18 @@ class ResponderEnd:
         (record,) = (record for record in self.certificates if record.serial_number == need.serial_number)
         return record, hashlib.sha256(record.der).digest()
 
-    def _confirm(self, need: Confirm) -> CertificateChange:
+    def _confirm(self, need: Confirm) -> CertificateChange | Pending:
+        if self.confirm_waits:
+            self.confirm_waits -= 1
+            return _LATER
         state = CertificateState.VALID if need.accepted else CertificateState.REVOKED
         record = need.certificate
         return CertificateChange(record.issuer_key, record.serial_number, state, (CertificateState.ISSUED,), self.now)
 
-    def _revoke(self, request: RevocationRequest) -> Revoked:
+    def _revoke(self, request: RevocationRequest) -> Revoked | Pending:
+        if self.waits:
+            self.waits -= 1
+            return _LATER
         change = CertificateChange(
             _ISSUER_KEY,
             request.serial_number,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from cmpkit.asn1 import CertStatus
+from cmpkit.asn1 import CertStatus, PKIBody
 from cmpkit.engine.needs import Confirm, FindCertificate
 from cmpkit.engine.replies import Reply
 from cmpkit.engine.responder import expire
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
-from cmpkit.parts import CertificateState, Transaction, TransactionState
+from cmpkit.parts import CertificateState, Pending, Transaction, TransactionState
 
 from .scene import (
     NOW,
@@ -26,9 +27,11 @@ from .scene import (
     cert_status,
     certificate,
     error_body,
+    ir,
     message,
     nonce,
     pki_conf,
+    poll_req,
 )
 
 OURS = nonce()
@@ -186,18 +189,90 @@ class TestErrorOfAClient:
         (entry,) = reply.audit
         assert (entry.event, entry.details) == ("ended by the client", {"text": "no use; for it"})
 
-    @pytest.mark.parametrize("state", [TransactionState.PENDING, TransactionState.DONE])
-    def test_what_was_not_issued_or_is_over_stays_as_it_is(self, state: TransactionState) -> None:
+    @pytest.mark.parametrize(
+        "known",
+        [
+            {"state": TransactionState.PENDING, "certificates": ()},
+            {"state": TransactionState.DONE},
+        ],
+        ids=["not issued", "over"],
+    )
+    def test_what_was_not_issued_or_is_over_stays_as_it_is(self, known: dict[str, Any]) -> None:
         parts = Parts()
-        reply = confirm(error_body(), issued(state=state, request=b"request"), parts=parts)
+        reply = confirm(error_body(), issued(**known, request=b"request"), parts=parts)
         assert reply.body == pki_conf()
         assert parts.needs == []
         assert reply.transaction is not None
         assert (reply.transaction.state, reply.transaction.request) == (TransactionState.DONE, b"")
 
+    def test_an_issuer_that_needs_time_rejects_it_later(self) -> None:
+        reply = confirm(error_body(), Confirm=Pending(60))
+        assert reply.body == pki_conf()
+        assert reply.changes == ()
+        state = reply.transaction
+        assert state is not None
+        assert (state.state, state.expires) == (TransactionState.ISSUED, NOW)
+        parts = Parts({FindCertificate: find})
+        assert states_of(parts.run(expire(state, NOW))) == {0x1001: CertificateState.REVOKED}
+
     def test_text_in_the_audit_is_bounded(self) -> None:
         (entry,) = confirm(error_body(PKIStatus.REJECTION, "x" * 5000)).audit
         assert len(str(entry.details["text"])) == 200
+
+
+class TestDelayedConfirmation:
+    """The issuer needs time for what certConf says: error with waiting, then polling (R-100, RFC 9483 section 4.4)."""
+
+    def waiting(self, body: PKIBody | None = None, known: Transaction | None = None) -> tuple[Reply, Transaction]:
+        reply = confirm(body or cert_conf(cert_status(FIRST)), known, Confirm=Pending(60, "a person looks at it"))
+        assert reply.transaction is not None
+        return reply, dataclasses.replace(reply.transaction, sender_nonce=OURS, version=2)
+
+    @pytest.mark.parametrize("body", [cert_conf(cert_status(FIRST)), pki_conf()], ids=["certConf", "pkiconf"])
+    def test_answer_is_an_error_that_says_waiting(self, body: PKIBody) -> None:
+        reply, state = self.waiting(body)
+        assert reply.body is not None
+        assert reply.body.type is BodyType.ERROR
+        status = reply.body.content.pki_status_info
+        assert (status.status, status.texts, status.fail_info) == (PKIStatus.WAITING, ("a person looks at it",), None)
+        assert (state.state, state.certificates) == (TransactionState.PENDING, BOTH[:1])
+        assert state.expires == NOW + timedelta(days=30)
+        assert (reply.changes, reply.refused) == ((), None)
+
+    def test_poll_rep_tells_when_to_ask_again(self) -> None:
+        reply = confirm(poll_req(-1), self.waiting()[1], Confirm=Pending(60))
+        assert reply.body is not None
+        assert reply.body.type is BodyType.POLL_REP
+        (poll_rep,) = reply.body.content
+        assert (poll_rep.cert_req_id, poll_rep.check_after) == (-1, 60)
+
+    @pytest.mark.parametrize("accepted", [True, False])
+    def test_pki_conf_comes_at_last(self, accepted: bool) -> None:
+        said = cert_conf(cert_status(FIRST, status=PKIStatus.ACCEPTED if accepted else PKIStatus.REJECTION))
+        reply = confirm(poll_req(-1), self.waiting(said)[1])
+        assert reply.body == pki_conf()
+        assert states_of(reply) == {0x1001: CertificateState.VALID if accepted else CertificateState.REVOKED}
+        state = reply.transaction
+        assert state is not None
+        assert (state.state, state.request, state.expires) == (TransactionState.DONE, b"", None)
+        assert [entry.event for entry in reply.audit] == ["confirmed" if accepted else "rejected"]
+
+    def test_poll_req_for_a_certificate_is_refused(self) -> None:
+        with pytest.raises(CMPError, match="certReqId 7") as caught:
+            confirm(poll_req(7), self.waiting()[1])
+        assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
+
+    def test_another_cert_conf_is_refused_meanwhile(self) -> None:
+        with pytest.raises(CMPError, match="pending"):
+            confirm(cert_conf(), self.waiting()[1])
+
+    def test_fault_of_the_issuer_leaves_it_pending(self) -> None:
+        with pytest.raises(CMPError, match="no such"):
+            confirm(poll_req(-1), self.waiting()[1], Confirm=CMPError("no such certificate"))
+
+    def test_error_of_the_client_rejects_the_certificate_nevertheless(self) -> None:
+        reply = confirm(error_body(), self.waiting()[1])
+        assert states_of(reply) == {0x1001: CertificateState.REVOKED}
 
 
 class TestExpiry:
@@ -216,6 +291,22 @@ class TestExpiry:
         )
         (entry,) = reply.audit
         assert (entry.event, entry.actor, entry.at) == ("expired", by_mac().credential.id, NOW)
+
+    def test_an_issuer_that_needs_time_is_asked_again_later(self) -> None:
+        parts = Parts({FindCertificate: find, Confirm: Pending(60)})
+        assert parts.run(expire(issued(), NOW)) == Reply(None)
+
+    def test_a_certificate_whose_pki_conf_was_never_polled_for_is_rejected(self) -> None:
+        """Both sides treat it as the end of the transaction (RFC 9810 section 5.3.21)."""
+        state = confirm(cert_conf(cert_status(FIRST)), Confirm=Pending(60)).transaction
+        assert state is not None
+        reply, _ = self.end(state)
+        assert states_of(reply) == {0x1001: CertificateState.REVOKED}
+
+    def test_certificates_beside_a_request_that_is_pending_are_rejected(self) -> None:
+        state = issued(state=TransactionState.PENDING, request=message(ir()).raw)
+        reply, _ = self.end(state)
+        assert states_of(reply) == {0x1001: CertificateState.REVOKED}
 
     def test_what_is_pending_is_given_up(self) -> None:
         reply, parts = self.end(issued(state=TransactionState.PENDING, certificates=(), request=b"request"))

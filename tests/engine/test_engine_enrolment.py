@@ -321,6 +321,14 @@ class TestWaiting:
         assert reply.transaction is not None
         assert (reply.transaction.state, reply.transaction.expires) == (TransactionState.DONE, None)
 
+    def test_implicit_confirmation_is_not_granted_by_an_issuer_that_needs_time_for_it(self) -> None:
+        """It may be waited for in answer to certConf (R-091, R-100)."""
+        reply = answer(message(ir(), general_info=[IMPLICIT_CONFIRM]), Confirm=Pending(60))
+        assert IMPLICIT_CONFIRM not in reply.general_info
+        assert reply.changes == ()
+        assert reply.transaction is not None
+        assert (reply.transaction.state, reply.transaction.implicit_confirm) == (TransactionState.ISSUED, False)
+
     @pytest.mark.parametrize(
         "refusal",
         [

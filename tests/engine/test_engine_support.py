@@ -11,7 +11,7 @@ from cmpkit.engine.needs import Authorize, Inform, Revoke
 from cmpkit.engine.replies import change_event, refusal, rejection
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
-from cmpkit.parts import CertificateChange, CertificateState, Pending, Rejected, TransactionState
+from cmpkit.parts import CertificateChange, CertificateState, Rejected, TransactionState
 
 from .scene import (
     ISSUER,
@@ -55,12 +55,6 @@ class TestRevocation:
         assert reply.body is not None
         assert reply.body.content.status[0].failures is PKIFailureInfo.CERT_REVOKED
         assert (reply.refused, reply.transaction, reply.changes) == (error, None, ())
-
-    def test_issuer_that_needs_time_is_unavailable(self) -> None:
-        with pytest.raises(CMPError, match="needs time") as caught:
-            answer(message(rr()), by_certificate(), Revoke=Pending(60))
-        assert caught.value.fail_info is PKIFailureInfo.SYSTEM_UNAVAIL
-        assert caught.value.hint == "ask again later"
 
     @pytest.mark.parametrize("count", [2, 3])
     def test_every_certificate_of_a_message_is_refused(self, count: int) -> None:

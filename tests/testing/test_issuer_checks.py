@@ -343,7 +343,7 @@ class TakesAnyKey(Issuer):
         (ConfirmsAnother, r"confirm\(accepted=True\) must change the certificate it is about"),
         (ConfirmsAgain, "must expect a certificate that was issued and not confirmed"),
         (ExpectsNothing, "must say in which states it expects the certificate"),
-        (ConfirmsNothing, r"the change of confirm\(accepted=True\) must be CertificateChange"),
+        (ConfirmsNothing, r"what confirm\(\) returns must be CertificateChange"),
         (EmptyCRL, "a certificate that was rejected must be on the CRL"),
         (ForgedCRL, "the CRL must be signed with the key of the CA"),
         (OldCRL, "the CRL must be current at"),

@@ -1,0 +1,92 @@
+"""Delayed delivery: what needs time is kept, and put again at each pollReq.
+
+RFC 9810 section 5.3.22, RFC 9483 section 4.4. It is the same for requests for certificates, revocations and
+confirmations, which differ in the body that says "waiting": see :data:`cmpkit.engine.states.DELAYED_BY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from cmpkit.asn1 import PKIBody, PKIMessage, PollRep, PollReq, decode_message
+from cmpkit.engine.replies import Reply, rejection, waiting_response
+from cmpkit.engine.states import CRMF_REQUESTS, HEADER_FAULTS, P10_CERT_REQ_ID, WHOLE_MESSAGE
+from cmpkit.engine.wording import number_text
+from cmpkit.engine.work import Steps, Work
+from cmpkit.enums import BodyType
+from cmpkit.errors import CMPError, raise_first
+from cmpkit.parts import Pending, TransactionState
+
+__all__ = ["delay", "poll", "poll_req_faults", "refuse_late"]
+
+
+def delay(work: Work, kept: PKIMessage, result: Pending, cert_req_id: int = WHOLE_MESSAGE) -> Reply:
+    """The answer that says "later" (R-110), or says so again (R-112). It is kept while there are pollReqs (R-116).
+
+    :param kept: what cannot be answered yet: the message that came, or the one that it polls for.
+    :param cert_req_id: of the request for a certificate.
+    """
+    expires = work.now + work.settings.pending_time
+    state = work.followed(TransactionState.PENDING, request=kept.raw, expires=expires)
+    if work.body_type is not BodyType.POLL_REQ:
+        body = waiting_response(work.body_type, cert_req_id, result.reason)
+        return Reply(body, transaction=state, audit=(work.audit("waiting", body=work.body_type.wire_name),))
+    # R-112: the certReqId that was asked for, which is -1 where the client polls for the whole message.
+    poll_rep = PollRep(
+        cert_req_id=work.message.body.content[0].cert_req_id,
+        check_after=result.check_after,
+        reason=[result.reason] if result.reason else None,
+    )
+    return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state)
+
+
+def poll(work: Work, again: Mapping[BodyType, Callable[[Work, PKIMessage], Steps]]) -> Steps:
+    """pollReq: what is pending is put again (R-110 to R-118).
+
+    What comes of it answers the pollReq, in its recipNonce too: RFC 9483 section 4.4 wants the nonce of the request
+    there, section 5.1.5 that of the pollReq, and OpenSSL before 3.3 takes no other; later ones take either (R-024).
+
+    :param again: what puts a kept message again, by its body type.
+    """
+    assert work.transaction is not None
+    raw = work.transaction.request
+    kept = decode_message(raw, max_size=len(raw))
+    raise_first(poll_req_faults(work.message.body.content, _cert_req_id(kept.body)))
+    return (yield from again[kept.body.type](work, kept))
+
+
+def _cert_req_id(body: PKIBody) -> int:
+    """By which certReqId a kept message is polled for, if not as a whole."""
+    if body.type in CRMF_REQUESTS:
+        cert_req_id: int = body.content[0].request.cert_req_id
+        return cert_req_id
+    return P10_CERT_REQ_ID if body.type is BodyType.P10CR else WHOLE_MESSAGE
+
+
+def refuse_late(work: Work, kept: PKIMessage, error: CMPError) -> Reply:
+    """The refusal of a request: of one that was kept, it is the end of the transaction.
+
+    :raises CMPError: the error, if ``respond`` makes the answer of it, or it may be another one next time.
+    """
+    if work.body_type is not BodyType.POLL_REQ or error.fail_info & HEADER_FAULTS:
+        raise error
+    over = work.continued(TransactionState.DONE, request=b"", expires=None)
+    return replace(rejection(kept.body, error), transaction=over)
+
+
+def poll_req_faults(content: list[PollReq], awaited: int | None = None) -> Iterator[CMPError]:
+    """What a server refuses in a pollReq: it asks by the certReqId, or for the whole message (R-111, R-114).
+
+    :param awaited: the certReqId of what is pending; ``None`` if it is not known.
+    """
+    asked = [item.cert_req_id for item in content]
+    # Older clients have 0 for p10cr, as in certConf (R-093).
+    known = {awaited, WHOLE_MESSAGE, 0} if awaited == P10_CERT_REQ_ID else {awaited, WHOLE_MESSAGE}
+    if len(asked) != 1 or (awaited is not None and asked[0] not in known):
+        pending = "one request" if awaited is None else str(awaited)
+        yield CMPError(
+            f"pollReq asks for certReqId {', '.join(map(number_text, asked)) or 'none'}, {pending} is pending",
+            rule="RFC 9483 section 4.4",
+            hint="repeat the certReqId of the response that said waiting, or -1 after an error that said so",
+        )
