@@ -19,6 +19,7 @@ from cmpkit.errors import ConfigurationError, DeploymentError, PeerRefusal, Stil
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import PrivateKey
 from cmpkit.renewal.adding import import_pair
+from cmpkit.renewal.definition import dump_definition
 from cmpkit.renewal.keeper import Keeper
 from cmpkit.renewal.renewer import Deed, Outcome
 
@@ -94,6 +95,7 @@ class TestDue:
         with pytest.raises(BaseExceptionGroup):
             await renewing.renew()
         assert (await renewing.renew()).done == (Deed.UPDATED, Deed.DEPLOYED)
+        await renewing.keeper().check(renewing.place)
         assert renewing.device.path("key").read_text() == "held:key\n"
         assert not (renewing.place.current / "key.pem").exists()
 
@@ -116,6 +118,14 @@ class TestDue:
         assert "cmpkit renew import dev" in error.hint
         assert len(renewing.device.road.requests) == requests
         assert outcome.next_step > renewing.clock()
+        with pytest.raises(ConfigurationError, match="expired"):
+            await renewing.keeper().check(renewing.place)
+
+    async def test_without_certificate_and_secret_there_is_nothing_to_begin_with(self, renewing: Renewing) -> None:
+        await renewing.add()
+        text = dump_definition(renewing.definition(ref=None, secret=None))
+        renewing.place.definition.write_text(text)
+        assert "no shared secret" in (await renewing.renew()).errors[0].detail
 
     async def test_it_is_got_anew_if_there_is_a_secret(self, renewing: Renewing) -> None:
         await renewing.add(subject=None, sans="dev-42.example")
@@ -131,13 +141,7 @@ class TestDue:
         await renewing.add()
         await renewing.renew()
         renewing.until_expired()
-        renewing.place.definition.write_text(
-            "\n".join(
-                line
-                for line in renewing.place.definition.read_text().splitlines()
-                if not line.startswith(("ref", "secret"))
-            )
-        )
+        renewing.place.definition.write_text(dump_definition(renewing.definition(ref=None, secret=None)))
         assert (await renewing.renew()).errors
         pair = await renewing.enrolled()
         await import_pair(renewing.place, renewing.definition(), renewing.device.plugins, pair=pair, keypass=None)
