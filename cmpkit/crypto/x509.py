@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,15 +25,12 @@ from cmpkit.asn1 import (
     TLV,
     AlgorithmIdentifier,
     BitString,
-    CertificateList,
     CertificateWire,
     Default,
     Explicit,
     Extension,
     GeneralizedTime,
     Implicit,
-    RevokedCertificate,
-    TBSCertList,
     Time,
     UTCTime,
     Validity,
@@ -43,7 +40,6 @@ from cmpkit.asn1 import (
     parse_tlv,
     read_public_key_info,
     sequence,
-    to_tlv,
 )
 from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import cached_property, keep_last
@@ -74,7 +70,11 @@ __all__ = [
 _VERSION_3 = bytes.fromhex("a003020102")
 _EXTENSIONS = 0xA3
 _BIT_STRING = 0x03
-_CRL_VERSION_2 = 1
+_CRL_VERSION_2 = bytes.fromhex("020101")
+_CRL_EXTENSIONS = 0xA0
+_SEQUENCE = 0x30
+_INTEGER = 0x02
+_UTC_TIME = bytes.fromhex("170d")
 _FIRST_GENERALIZED_YEAR = 2050
 _SERIAL_OCTETS = 20
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -236,6 +236,7 @@ async def build_crl(
     number: int,
     entries: Iterable[tuple[int, datetime, CRLReason | None]],
     authority_key_identifier: bytes,
+    extensions: Sequence[Extension] = (),
 ) -> bytes:
     """DER of a version 2 certificate list, signed with the issuer's key (RFC 5280 section 5).
 
@@ -244,43 +245,54 @@ async def build_crl(
     :param entries: serial number, date and reason of each revoked certificate; a reason that is unspecified is left out
         (RFC 5280 section 5.3.1).
     :param authority_key_identifier: the issuer's key identifier.
+    :param extensions: more of them, for the list as a whole.
     :raises CMPError: if a field holds what its type does not allow.
     """
-    algorithm = issuer_key.signature_algorithm
-    reasons = {reason: _reason_extensions(reason) for reason in (None, *CRLReason)}
-    revoked = [
-        RevokedCertificate(
-            user_certificate=serial_number, revocation_date=_time(date), crl_entry_extensions=reasons[reason]
-        )
-        for serial_number, date, reason in entries
-    ]
-    tbs = encode(
-        TBSCertList(
-            version=_CRL_VERSION_2,
-            signature=algorithm,
-            issuer=decode(x509.Name, issuer),
-            this_update=_time(this_update),
-            next_update=_time(next_update),
-            revoked_certificates=revoked or None,
-            crl_extensions=[
-                extension(x509.AuthorityKeyIdentifier(authority_key_identifier, None, None)),
-                extension(x509.CRLNumber(number)),
-            ],
+    algorithm_der = encode(issuer_key.signature_algorithm)
+    own = (
+        extension(x509.AuthorityKeyIdentifier(authority_key_identifier, None, None)),
+        extension(x509.CRLNumber(number)),
+    )
+    revoked = _revoked_certificates(entries)
+    tbs = encode_list(
+        (
+            _CRL_VERSION_2,
+            algorithm_der,
+            issuer,
+            _time_der(this_update),
+            _time_der(next_update),
+            der_wrap(_SEQUENCE, revoked) if revoked else b"",
+            der_wrap(_CRL_EXTENSIONS, encode_list((*own, *extensions))),
         )
     )
     signature = await issuer_key.sign(tbs)
-    return encode(
-        CertificateList(
-            tbs_cert_list=to_tlv(tbs), signature_algorithm=algorithm, signature_value=BitString(signature, 0)
-        )
-    )
+    return encode_list((tbs, algorithm_der, der_wrap(_BIT_STRING, b"\x00" + signature)))
 
 
-def _reason_extensions(reason: CRLReason | None) -> list[Extension] | None:
+def _revoked_certificates(entries: Iterable[tuple[int, datetime, CRLReason | None]]) -> bytes:
+    """The entries, one after the other. Put together from octets: there may be hundreds of thousands."""
+    reasons = {reason: _reason_extensions(reason) for reason in (None, *CRLReason)}
+    found: list[bytes] = []
+    for serial_number, date, reason in entries:
+        number = serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big", signed=True)
+        content = der_wrap(_INTEGER, number) + _moment_der(date) + reasons[reason]
+        found.append(der_wrap(_SEQUENCE, content))
+    return b"".join(found)
+
+
+def _moment_der(moment: datetime) -> bytes:
+    """What :func:`_time_der` gives, faster where hardly a moment comes twice."""
+    moment = moment.astimezone(UTC)
+    if moment.year < _FIRST_GENERALIZED_YEAR:
+        return _UTC_TIME + moment.strftime("%y%m%d%H%M%SZ").encode()
+    return _time_der(moment)
+
+
+def _reason_extensions(reason: CRLReason | None) -> bytes:
     if reason is None or reason is CRLReason.UNSPECIFIED:
-        return None
+        return b""
     flag = next(flag for flag in x509.ReasonFlags if flag.value == reason.wire_name)
-    return [extension(x509.CRLReason(flag))]
+    return encode_list((extension(x509.CRLReason(flag)),))
 
 
 def extension(ext: x509.ExtensionType, *, critical: bool = False) -> Extension:

@@ -56,6 +56,7 @@ from cmpkit.parts.store import (
     AuditEntry,
     Intent,
     Store,
+from cmpkit.parts.revocation import IssuedCRL, Revocation
     StoredAnswer,
     StoreFactory,
     Transaction,
@@ -102,6 +103,7 @@ __all__ = [
     "KeyProvider",
     "Layer",
     "NeedsExchange",
+    "IssuedCRL",
     "Observer",
     "OpenContext",
     "Peer",
@@ -122,6 +124,7 @@ __all__ = [
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",
+    "Revocation",
     "ServerTransport",
     "SharedSecret",
     "Store",

@@ -11,6 +11,7 @@ from typing import Protocol
 from cmpkit.enums import BodyType
 from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, SecretRecord
 from cmpkit.parts.issuing import CertificateChange
+from cmpkit.parts.revocation import IssuedCRL, Revocation
 
 __all__ = [
     "AuditEntry",
@@ -172,8 +173,27 @@ class Store(Protocol):
         :param states: only these; none means any.
         """
 
-    async def revoked(self, issuer_key: str) -> tuple[CertificateRecord, ...]:
+    async def revoked(self, issuer_key: str) -> tuple[Revocation, ...]:
         """All that a CRL of this issuer must list: revoked or on hold, and not expired before the CRL could say so."""
+
+    async def status_version(self, issuer_key: str) -> int:
+        """A number that grows whenever a certificate of this issuer is revoked or put on hold, or a hold is lifted.
+
+        What was read after it holds at least the changes up to it.
+        """
+
+    async def status_changes(self, issuer_key: str, *, since: int) -> tuple[Revocation, ...]:
+        """What became of the certificates of this issuer that changed after that :meth:`status_version`.
+
+        Those that are revoked or on hold as :meth:`revoked` gives them; of those whose hold was lifted ``at`` is
+        ``None``.
+        """
+
+    async def add_crl(self, crl: IssuedCRL) -> None:
+        """Remember a complete CRL until its nextUpdate."""
+
+    async def oldest_crl(self, issuer_key: str, *, at: datetime) -> IssuedCRL | None:
+        """The one with the smallest number of those complete CRLs that are still valid then (nextUpdate after it)."""
 
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """Transactions whose ``expires`` has passed and which are not done."""

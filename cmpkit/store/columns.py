@@ -14,11 +14,16 @@ from cmpkit.asn1 import decode
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["Moment", "Reason", "SerialNumber", "SubjectName"]
+__all__ = ["Moment", "Reason", "SerialNumber", "SubjectName", "moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SERIAL_BITS = 160
+
+
+def moment(microseconds: int) -> datetime:
+    """The time so long after the beginning of 1970, in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -40,7 +45,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         """The time, in UTC."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else moment(value)
 
 
 class SerialNumber(TypeDecorator[int]):

@@ -12,12 +12,14 @@ from cmpkit.parts import (
     AuditEntry,
     CertificateRecord,
     CertificateState,
+    IssuedCRL,
+    Revocation,
     StoredAnswer,
     Transaction,
     TransactionState,
 )
 from cmpkit.store import tables
-from cmpkit.store.rows import certificate_from_row, transaction_from_row
+from cmpkit.store.rows import certificate_from_row, revocations_from_rows, transaction_from_row
 
 __all__ = [
     "audit_entries",
@@ -25,8 +27,11 @@ __all__ = [
     "certificate_by_fingerprint",
     "certificates",
     "load",
+    "oldest_crl",
     "overdue",
     "revoked",
+    "status_changes",
+    "status_version",
 ]
 
 _T, _A, _C = tables.transactions.c, tables.answers.c, tables.certificates.c
@@ -52,11 +57,36 @@ _CERTIFICATE_BY_SERIAL = _CERTIFICATE.where(
 )
 _CERTIFICATE_BY_FINGERPRINT = _CERTIFICATE.where(_C.fingerprint == sa.bindparam("fingerprint"))
 # A certificate that had expired before it was revoked never was on a CRL (RFC 5280 section 3.3).
-_REVOKED = _CERTIFICATE.where(
+_ON_CRL = _C.revoked_at <= _C.not_after
+# As they lie in the columns: there may be hundreds of thousands of rows, which are read in one loop.
+_REVOCATION = (
+    sa.type_coerce(_C.serial_number, sa.String),
+    sa.type_coerce(_C.revoked_at, sa.BigInteger),
+    sa.type_coerce(_C.reason, sa.SmallInteger),
+)
+_REVOKED = sa.select(*_REVOCATION).where(
     _C.issuer_key == sa.bindparam("issuer_key"),
     _C.state.in_((CertificateState.REVOKED, CertificateState.ON_HOLD)),
-    _C.revoked_at <= _C.not_after,
-).order_by(_C.ordinal)
+    _ON_CRL,
+)
+_STATUS_CHANGES = (
+    sa.select(*_REVOCATION)
+    .where(
+        _C.issuer_key == sa.bindparam("issuer_key"),
+        _C.status_version > sa.bindparam("since"),
+        sa.or_(_C.revoked_at.is_(None), _ON_CRL),
+    )
+    .order_by(_C.status_version)
+)
+_STATUS_VERSION = sa.select(tables.crl_numbers.c.status_version).where(
+    tables.crl_numbers.c.issuer_key == sa.bindparam("issuer_key")
+)
+_OLDEST_CRL = (
+    sa.select(*(tables.crls.c[field.name] for field in fields(IssuedCRL)))
+    .where(tables.crls.c.issuer_key == sa.bindparam("issuer_key"), tables.crls.c.next_update > sa.bindparam("at"))
+    .order_by(tables.crls.c.number)
+    .limit(1)
+)
 _OVERDUE = (
     sa.select(_T.transaction_id, _T.credential, _T.version, _T.state, _T.body, _T.expires)
     .where(_T.expires < sa.bindparam("now"), _T.state != TransactionState.DONE)
@@ -108,9 +138,26 @@ def certificates(
     return tuple(map(certificate_from_row, connection.execute(query)))
 
 
-def revoked(connection: sa.Connection, issuer_key: str) -> tuple[CertificateRecord, ...]:
+def revoked(connection: sa.Connection, issuer_key: str) -> tuple[Revocation, ...]:
     """See :meth:`cmpkit.parts.Store.revoked`."""
-    return tuple(map(certificate_from_row, connection.execute(_REVOKED, {"issuer_key": issuer_key})))
+    return tuple(revocations_from_rows(connection.execute(_REVOKED, {"issuer_key": issuer_key})))
+
+
+def status_version(connection: sa.Connection, issuer_key: str) -> int:
+    """See :meth:`cmpkit.parts.Store.status_version`; 0 before anything was revoked."""
+    return connection.execute(_STATUS_VERSION, {"issuer_key": issuer_key}).scalar_one_or_none() or 0
+
+
+def status_changes(connection: sa.Connection, issuer_key: str, since: int) -> tuple[Revocation, ...]:
+    """See :meth:`cmpkit.parts.Store.status_changes`."""
+    rows = connection.execute(_STATUS_CHANGES, {"issuer_key": issuer_key, "since": since})
+    return tuple(revocations_from_rows(rows))
+
+
+def oldest_crl(connection: sa.Connection, issuer_key: str, at: datetime) -> IssuedCRL | None:
+    """See :meth:`cmpkit.parts.Store.oldest_crl`."""
+    row = connection.execute(_OLDEST_CRL, {"issuer_key": issuer_key, "at": at}).one_or_none()
+    return None if row is None else IssuedCRL(*row)
 
 
 def overdue(connection: sa.Connection, now: datetime) -> tuple[Transaction, ...]:

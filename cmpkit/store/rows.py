@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateRecord, Grant, Transaction
+from cmpkit.parts import CertificateRecord, Grant, Revocation, Transaction
+from cmpkit.store.columns import moment
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,6 +21,7 @@ __all__ = [
     "certificate_to_row",
     "grant_from_row",
     "grant_to_row",
+    "revocations_from_rows",
     "transaction_from_row",
     "transaction_to_row",
     "value_to_row",
@@ -110,6 +112,13 @@ def certificate_to_row(record: CertificateRecord) -> dict[str, Any]:
 def certificate_from_row(row: Sequence[Any]) -> CertificateRecord:
     """The record; the row has its columns in the order of the fields."""
     return CertificateRecord(*row)
+
+
+def revocations_from_rows(rows: Iterable[Sequence[Any]]) -> Iterator[Revocation]:
+    """The revocations; the rows have serial number, time and reason as they lie in the columns."""
+    reasons: dict[int | None, CRLReason | None] = {None: None, **{int(reason): reason for reason in CRLReason}}
+    for digits, at, reason in rows:
+        yield Revocation(int(digits, 16), None if at is None else moment(at), reasons[reason])
 
 
 def grant_to_row(grant: Grant) -> dict[str, Any]:

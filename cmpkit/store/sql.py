@@ -14,6 +14,8 @@ from cmpkit.parts import (
     CertificateRecord,
     CertificateState,
     Grant,
+    IssuedCRL,
+    Revocation,
     SecretRecord,
     StoredAnswer,
     Transaction,
@@ -80,9 +82,25 @@ class SQLStore:
         """See :meth:`cmpkit.parts.Store.certificates`."""
         return await self._database.read(lambda connection: queries.certificates(connection, subject, states, limit))
 
-    async def revoked(self, issuer_key: str) -> tuple[CertificateRecord, ...]:
+    async def revoked(self, issuer_key: str) -> tuple[Revocation, ...]:
         """See :meth:`cmpkit.parts.Store.revoked`; without those that had expired before they were revoked."""
         return await self._database.read(lambda connection: queries.revoked(connection, issuer_key))
+
+    async def status_version(self, issuer_key: str) -> int:
+        """See :meth:`cmpkit.parts.Store.status_version`."""
+        return await self._database.read(lambda connection: queries.status_version(connection, issuer_key))
+
+    async def status_changes(self, issuer_key: str, *, since: int) -> tuple[Revocation, ...]:
+        """See :meth:`cmpkit.parts.Store.status_changes`."""
+        return await self._database.read(lambda connection: queries.status_changes(connection, issuer_key, since))
+
+    async def add_crl(self, crl: IssuedCRL) -> None:
+        """See :meth:`cmpkit.parts.Store.add_crl`."""
+        await self._database.write(lambda connection: units.add_crl(connection, crl))
+
+    async def oldest_crl(self, issuer_key: str, *, at: datetime) -> IssuedCRL | None:
+        """See :meth:`cmpkit.parts.Store.oldest_crl`."""
+        return await self._database.read(lambda connection: queries.oldest_crl(connection, issuer_key, at))
 
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """See :meth:`cmpkit.parts.Store.overdue`; the one that waits longest comes first."""

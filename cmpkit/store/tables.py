@@ -9,7 +9,17 @@ import sqlalchemy as sa
 from cmpkit.parts import CertificateState, TransactionState
 from cmpkit.store.columns import Moment, Reason, SerialNumber, SubjectName
 
-__all__ = ["answers", "audit", "certificates", "crl_numbers", "intents", "metadata", "secrets", "transactions"]
+__all__ = [
+    "answers",
+    "audit",
+    "certificates",
+    "crl_numbers",
+    "crls",
+    "intents",
+    "metadata",
+    "secrets",
+    "transactions",
+]
 
 metadata = sa.MetaData(
     naming_convention={
@@ -67,7 +77,10 @@ certificates = sa.Table(
     sa.Column("state", _one_of(CertificateState), nullable=False, index=True),
     sa.Column("revoked_at", Moment),
     sa.Column("reason", Reason),
+    # The status_version of the issuer as of which it is revoked, on hold, or released from a hold.
+    sa.Column("status_version", sa.BigInteger),
     sa.UniqueConstraint("issuer_key", "serial_number"),
+    sa.Index(None, "issuer_key", "status_version"),
 )
 
 secrets = sa.Table(
@@ -108,4 +121,16 @@ crl_numbers = sa.Table(
     metadata,
     sa.Column("issuer_key", sa.String(64), primary_key=True),
     sa.Column("number", sa.BigInteger, nullable=False),
+    # Counted under the lock of this row, so that it grows in the order in which units are committed.
+    sa.Column("status_version", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+crls = sa.Table(
+    "crls",
+    metadata,
+    sa.Column("issuer_key", sa.String(64), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("status_version", sa.BigInteger, nullable=False),
+    sa.Column("this_update", Moment, nullable=False),
+    sa.Column("next_update", Moment, nullable=False),
 )

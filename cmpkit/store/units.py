@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,7 +12,9 @@ from cmpkit.errors import ConflictError
 from cmpkit.parts import (
     AuditEntry,
     CertificateChange,
+    CertificateRecord,
     CertificateState,
+    IssuedCRL,
     Transaction,
     TransactionState,
     UnitOfWork,
@@ -19,7 +22,7 @@ from cmpkit.parts import (
 from cmpkit.store import tables
 from cmpkit.store.rows import certificate_to_row, transaction_to_row, value_to_row
 
-__all__ = ["commit", "next_crl_number", "prune"]
+__all__ = ["add_crl", "commit", "next_crl_number", "prune"]
 
 _T, _A, _C, _S = tables.transactions.c, tables.answers.c, tables.certificates.c, tables.secrets.c
 
@@ -44,6 +47,7 @@ _CHANGE_CERTIFICATE = (
     )
     .values(state=sa.bindparam("to_state"), revoked_at=sa.bindparam("at"), reason=sa.bindparam("for_reason"))
 )
+_CHANGE_STATUS = _CHANGE_CERTIFICATE.values(status_version=sa.bindparam("at_version"))
 _SPEND = (
     tables.secrets.update()
     .where(
@@ -55,12 +59,11 @@ _SPEND = (
 )
 _FINISH_INTENT = tables.intents.delete().where(tables.intents.c.idempotency_key == sa.bindparam("finished"))
 _ADD_AUDIT = tables.audit.insert()
-_COUNT_CRL = (
-    tables.crl_numbers.update()
-    .where(tables.crl_numbers.c.issuer_key == sa.bindparam("of_issuer"))
-    .values(number=tables.crl_numbers.c.number + 1)
+_OF_ISSUER = tables.crl_numbers.c.issuer_key == sa.bindparam("of_issuer")
+_ADD_CRL = tables.crls.insert()
+_FORGET_CRLS = tables.crls.delete().where(
+    tables.crls.c.issuer_key == sa.bindparam("of_issuer"), tables.crls.c.next_update <= sa.bindparam("at")
 )
-_CRL_NUMBER = sa.select(tables.crl_numbers.c.number).where(tables.crl_numbers.c.issuer_key == sa.bindparam("of_issuer"))
 _FORGET_ANSWERS = tables.answers.delete().where(_A.keep_until < sa.bindparam("now"))
 _FORGET_TRANSACTIONS = tables.transactions.delete().where(
     _T.state == TransactionState.DONE,
@@ -76,7 +79,7 @@ def commit(connection: sa.Connection, unit: UnitOfWork) -> None:
     if unit.answer is not None:
         connection.execute(_ADD_ANSWER, value_to_row(unit.answer))
     if unit.certificates:
-        connection.execute(_ADD_CERTIFICATE, [certificate_to_row(record) for record in unit.certificates])
+        connection.execute(_ADD_CERTIFICATE, [_new_certificate(connection, record) for record in unit.certificates])
     for change in unit.changes:
         _change_certificate(connection, change)
     for reference in unit.spent:
@@ -111,19 +114,26 @@ def _put_transaction(connection: sa.Connection, transaction: Transaction) -> Non
         )
 
 
+def _new_certificate(connection: sa.Connection, record: CertificateRecord) -> dict[str, Any]:
+    version = _count(connection, record.issuer_key, "status_version") if record.state in _OUT_OF_USE else None
+    return certificate_to_row(record) | {"status_version": version}
+
+
 def _change_certificate(connection: sa.Connection, change: CertificateChange) -> None:
     out_of_use = change.state in _OUT_OF_USE
-    changed = connection.execute(
-        _CHANGE_CERTIFICATE,
-        {
-            "of_issuer": change.issuer_key,
-            "with_serial_number": change.serial_number,
-            "expected": change.expected,
-            "to_state": change.state,
-            "at": change.at if out_of_use else None,
-            "for_reason": change.reason if out_of_use else None,
-        },
-    )
+    values = {
+        "of_issuer": change.issuer_key,
+        "with_serial_number": change.serial_number,
+        "expected": change.expected,
+        "to_state": change.state,
+        "at": change.at if out_of_use else None,
+        "for_reason": change.reason if out_of_use else None,
+    }
+    if out_of_use or CertificateState.ON_HOLD in change.expected:
+        version = _count(connection, change.issuer_key, "status_version")
+        changed = connection.execute(_CHANGE_STATUS, {**values, "at_version": version})
+    else:
+        changed = connection.execute(_CHANGE_CERTIFICATE, values)
     if changed.rowcount == 0:
         expected = " or ".join(state.value for state in change.expected)
         raise ConflictError(f"the certificate {change.serial_number:x} is not there as {expected}")
@@ -146,10 +156,23 @@ def _insert_or_keep(connection: sa.Connection, table: sa.Table) -> sa.Insert:
 
 def next_crl_number(connection: sa.Connection, issuer_key: str) -> int:
     """See :meth:`cmpkit.parts.Store.next_crl_number`."""
+    return _count(connection, issuer_key, "number")
+
+
+def _count(connection: sa.Connection, issuer_key: str, column: str) -> int:
+    """Count on, and hold the row until the transaction ends."""
+    counter = tables.crl_numbers.c[column]
     connection.execute(_insert_or_keep(connection, tables.crl_numbers), {"issuer_key": issuer_key, "number": 0})
-    connection.execute(_COUNT_CRL, {"of_issuer": issuer_key})
-    number: int = connection.execute(_CRL_NUMBER, {"of_issuer": issuer_key}).scalar_one()
+    one = {"of_issuer": issuer_key}
+    connection.execute(tables.crl_numbers.update().where(_OF_ISSUER).values({column: counter + 1}), one)
+    number: int = connection.execute(sa.select(counter).where(_OF_ISSUER), one).scalar_one()
     return number
+
+
+def add_crl(connection: sa.Connection, crl: IssuedCRL) -> None:
+    """See :meth:`cmpkit.parts.Store.add_crl`; those that are not valid any more by then are forgotten."""
+    connection.execute(_FORGET_CRLS, {"of_issuer": crl.issuer_key, "at": crl.this_update})
+    connection.execute(_ADD_CRL, value_to_row(crl))
 
 
 def prune(connection: sa.Connection, now: datetime) -> int:

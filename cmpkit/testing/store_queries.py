@@ -7,7 +7,15 @@ from datetime import timedelta
 
 from cmpkit.crypto.names import parse_name
 from cmpkit.errors import ConfigurationError, ConflictError
-from cmpkit.parts import CertificateRecord, CertificateState, Store, TransactionState, UnitOfWork
+from cmpkit.parts import (
+    CertificateRecord,
+    CertificateState,
+    IssuedCRL,
+    Revocation,
+    Store,
+    TransactionState,
+    UnitOfWork,
+)
 from cmpkit.testing.contract import refused, require, success, task_group
 from cmpkit.testing.store_values import NOW, Values
 
@@ -29,6 +37,7 @@ async def check_queries(store: Store, values: Values) -> None:
     await _check_overdue(store, values)
     await _check_secrets(store, values)
     await _check_crl_numbers(store)
+    await _check_crls(store)
 
 
 async def _add(store: Store, record: CertificateRecord) -> CertificateRecord:
@@ -89,16 +98,35 @@ async def _check_revoked(store: Store, values: Values) -> None:
     records = [await _add(store, values.record(issuer_key=issuer)) for _ in range(4)]
     elsewhere = await _add(store, values.record(issuer_key="ee" * 32, serial_number=records[0].serial_number))
     await _change(store, elsewhere, _REVOKED, _ISSUED)
+    before = await store.status_version(issuer)
     wanted = {
-        await _change(store, records[0], _REVOKED, _ISSUED),
-        await _change(store, records[1], _ON_HOLD, _ISSUED),
+        _listed(await _change(store, records[0], _REVOKED, _ISSUED)),
+        _listed(await _change(store, records[1], _ON_HOLD, _ISSUED)),
     }
+    await _require_changes(store, issuer, before, wanted)
     await _change(store, records[2], _VALID, _ISSUED)
     with success("revoked() must give what a CRL lists"):
         found = await store.revoked(issuer)
     require(
         len(found) == len(wanted) and set(found) == wanted,
         f"revoked() must give what this issuer revoked or put on hold, {wanted}, not {found}",
+    )
+    then = await store.status_version(issuer)
+    require(then > before, f"status_version() must grow with each revocation, not stay from {before} to {then}")
+    await _change(store, records[1], _VALID, _ON_HOLD)
+    await _require_changes(store, issuer, then, {Revocation(records[1].serial_number, None)})
+
+
+def _listed(record: CertificateRecord) -> Revocation:
+    return Revocation(record.serial_number, record.revoked_at, record.reason)
+
+
+async def _require_changes(store: Store, issuer: str, since: int, wanted: set[Revocation]) -> None:
+    with success("status_changes() must give what changed after a version"):
+        changes = await store.status_changes(issuer, since=since)
+    require(
+        len(changes) == len(wanted) and set(changes) == wanted,
+        f"status_changes() must give what was revoked, put on hold or released since, {wanted}, not {changes}",
     )
 
 
@@ -168,3 +196,14 @@ async def _check_crl_numbers(store: Store) -> None:
         len(set(numbers)) == len(numbers) and min(numbers[3:]) > max(numbers[:3]),
         f"no CRL number may be given twice, not {numbers}",
     )
+
+
+async def _check_crls(store: Store) -> None:
+    issuer, day = "ed" * 32, timedelta(days=1)
+    crls = [IssuedCRL(issuer, number, 5, NOW + number * day, NOW + (number + 2) * day) for number in (1, 2)]
+    for crl in crls:
+        with success("add_crl() must remember a CRL"):
+            await store.add_crl(crl)
+    for at, wanted in ((NOW + 2 * day, crls[0]), (NOW + 3 * day, crls[1]), (NOW + 4 * day, None)):
+        found = await store.oldest_crl(issuer, at=at)
+        require(found == wanted, f"oldest_crl() must give the first that is still valid, {wanted}, not {found}")

@@ -11,9 +11,25 @@ import anyio
 import pytest
 
 from cmpkit.enums import CRLReason
-from cmpkit.parts import AuditEntry, CertificateState, Store, TransactionState, UnitOfWork
+from cmpkit.parts import (
+    AuditEntry,
+    CertificateChange,
+    CertificateRecord,
+    CertificateState,
+    IssuedCRL,
+    Revocation,
+    Store,
+    TransactionState,
+    UnitOfWork,
+)
 
 StoredRows = Callable[[], dict[str, list[Any]]]
+
+
+def changed(record: CertificateRecord, make: Any, state: CertificateState, *expected: CertificateState) -> UnitOfWork:
+    reason = CRLReason.KEY_COMPROMISE
+    change = CertificateChange(record.issuer_key, record.serial_number, state, expected, at=make.now, reason=reason)
+    return UnitOfWork(changes=(change,))
 
 
 async def test_unknown_certificates_are_none(store: Store, make: Any) -> None:
@@ -56,7 +72,10 @@ async def test_a_crl_lists_what_is_revoked_or_on_hold(store: Store, make: Any, s
         reason=CRLReason.SUPERSEDED if out_of_use else None,
     )
     await store.commit(UnitOfWork(certificates=(record,)))
-    assert await store.revoked(record.issuer_key) == ((record,) if out_of_use else ())
+    listed = (Revocation(record.serial_number, make.now, CRLReason.SUPERSEDED),)
+    assert await store.revoked(record.issuer_key) == (listed if out_of_use else ())
+    assert await store.status_version(record.issuer_key) == int(out_of_use)
+    assert await store.status_changes(record.issuer_key, since=0) == (listed if out_of_use else ())
     assert await store.revoked("cd" * 32) == ()
 
 
@@ -65,7 +84,54 @@ async def test_a_crl_does_not_list_what_had_expired_before_it_was_revoked(store:
     revoked = make.record(not_after=end, state=CertificateState.REVOKED, revoked_at=end)
     expired = make.record(not_after=end, state=CertificateState.REVOKED, revoked_at=end + timedelta(microseconds=1))
     await store.commit(UnitOfWork(certificates=(revoked, expired)))
-    assert await store.revoked(make.issuer_key) == (revoked,)
+    assert await store.revoked(make.issuer_key) == (Revocation(revoked.serial_number, end),)
+    assert await store.status_changes(make.issuer_key, since=0) == (Revocation(revoked.serial_number, end),)
+
+
+async def test_changes_are_told_from_a_version_on_and_a_lifted_hold_is_one(store: Store, make: Any) -> None:
+    revoked, held, other = make.record(), make.record(), make.record(issuer_key="ef" * 32)
+    await store.commit(UnitOfWork(certificates=(revoked, held, other)))
+    assert await store.status_version(make.issuer_key) == 0
+    on_hold, released = CertificateState.ON_HOLD, CertificateState.VALID
+    versions = []
+    for record, state, *expected in (
+        (held, on_hold, CertificateState.ISSUED),
+        (revoked, CertificateState.REVOKED, CertificateState.ISSUED),
+        (other, CertificateState.REVOKED, CertificateState.ISSUED),
+        (held, released, on_hold),
+    ):
+        await store.commit(changed(record, make, state, *expected))
+        versions.append(await store.status_version(make.issuer_key))
+    assert versions == [1, 2, 2, 3]
+    lifted = Revocation(held.serial_number, None)
+    listed = Revocation(revoked.serial_number, make.now, CRLReason.KEY_COMPROMISE)
+    assert await store.status_changes(make.issuer_key, since=0) == (listed, lifted)
+    assert await store.status_changes(make.issuer_key, since=2) == (lifted,)
+    assert await store.status_changes(make.issuer_key, since=3) == ()
+
+
+async def test_a_confirmation_is_no_change_of_who_is_revoked(store: Store, make: Any) -> None:
+    record = make.record()
+    await store.commit(UnitOfWork(certificates=(record,)))
+    await store.commit(changed(record, make, CertificateState.VALID, CertificateState.ISSUED))
+    assert await store.status_version(make.issuer_key) == 0
+    assert await store.status_changes(make.issuer_key, since=0) == ()
+
+
+async def test_complete_crls_are_remembered_while_they_are_valid(store: Store, make: Any) -> None:
+    day = timedelta(days=1)
+    crls = [
+        IssuedCRL("ab" * 32, number, number * 7, make.now + number * day, make.now + (number + 7) * day)
+        for number in (1, 2, 9)
+    ]
+    assert await store.oldest_crl("ab" * 32, at=make.now) is None
+    for crl in crls[:2]:
+        await store.add_crl(crl)
+    assert await store.oldest_crl("ab" * 32, at=make.now) == crls[0]
+    assert await store.oldest_crl("ab" * 32, at=make.now + 8 * day) == crls[1]
+    assert await store.oldest_crl("cd" * 32, at=make.now) is None
+    await store.add_crl(crls[2])
+    assert await store.oldest_crl("ab" * 32, at=make.now) == crls[2]
 
 
 async def test_overdue_are_those_past_their_time_and_not_done(store: Store, make: Any) -> None:

@@ -99,8 +99,8 @@ async def test_a_transaction_in_a_newer_format_is_refused(store: Store, store_pa
 async def test_a_store_of_an_older_version_is_refused_until_it_is_upgraded(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda self: "0002")
-    with pytest.raises(ConfigurationError, match="has schema 0001; this version needs 0002") as caught:
+    monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda self: "9998")
+    with pytest.raises(ConfigurationError, match=r"has schema \d+; this version needs 9998") as caught:
         await store.check()
     assert "backup" in caught.value.hint
 
