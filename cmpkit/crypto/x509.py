@@ -53,6 +53,7 @@ from cmpkit.plugins import Plugins
 __all__ = [
     "CertificateContent",
     "CertificateOutline",
+    "as_time",
     "build_certificate",
     "build_crl",
     "cert_hash",
@@ -83,13 +84,15 @@ CERT_HASH_RULE = "RFC 9810 section 5.3.18"
 
 @sequence
 class CertificateOutline:
-    """The signed part of a certificate, with names and key, which are compared by their octets, left unread."""
+    """The signed part of a certificate; names and key, which are compared by their octets, are left unread, and so is
+    its validity, which concerns only refusals.
+    """
 
     version: Annotated[int, Explicit(0), Default(0)] = 0
     serial_number: int
     signature: TLV
     issuer: TLV
-    validity: Validity
+    validity: TLV
     subject: TLV
     subject_public_key_info: TLV
     issuer_unique_id: Annotated[BitString | None, Implicit(1)] = None
@@ -133,8 +136,12 @@ class CertificateOutline:
 
     @property
     def validity_period(self) -> tuple[datetime, datetime]:
-        """notBefore and notAfter."""
-        return self.validity.not_before.as_datetime(), self.validity.not_after.as_datetime()
+        """notBefore and notAfter.
+
+        :raises CMPError: badDataFormat if they cannot be read.
+        """
+        validity = parse_tlv(self.validity, Validity)
+        return validity.not_before.as_datetime(), validity.not_after.as_datetime()
 
 
 @sequence
@@ -218,11 +225,11 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
 @lru_cache(maxsize=16)
 def _time_der(moment: datetime) -> bytes:
     """Kept, because what is issued within a second has the same validity."""
-    return encode(_time(moment))
+    return encode(as_time(moment))
 
 
-def _time(moment: datetime) -> Time:
-    """UTCTime through 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5)."""
+def as_time(moment: datetime) -> Time:
+    """UTCTime through 2049, GeneralizedTime after, in whole seconds (RFC 5280 section 4.1.2.5)."""
     moment = moment.astimezone(UTC).replace(microsecond=0)
     return UTCTime(moment) if moment.year < _FIRST_GENERALIZED_YEAR else GeneralizedTime(moment)
 
