@@ -5,6 +5,7 @@ under an id (:mod:`cmpkit.hookspecs`), objects decide. Everything that may take 
 Every value is immutable. Times are aware datetimes in UTC; durations are seconds; sizes are octets.
 """
 
+from cmpkit.parts.approval import Decision, Held, HeldRequest, HeldState
 from cmpkit.parts.examining import Check, Examination, Layer, RoadExaminer, Verdict
 from cmpkit.parts.identity import (
     Authenticated,
@@ -88,11 +89,15 @@ __all__ = [
     "ClientTransport",
     "ClientTransportFactory",
     "Credential",
+    "Decision",
     "Disposition",
     "Event",
     "Examination",
     "Grant",
     "Handler",
+    "Held",
+    "HeldRequest",
+    "HeldState",
     "InfoContext",
     "InfoType",
     "Intent",

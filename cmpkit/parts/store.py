@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cmpkit.enums import BodyType
+from cmpkit.parts.approval import Decision, HeldRequest, HeldState
 from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, SecretRecord
 from cmpkit.parts.issuing import CertificateChange
 from cmpkit.parts.revocation import IssuedCRL, Revocation
@@ -132,6 +133,8 @@ class UnitOfWork:
     :param transaction: stored if the stored version is still ``transaction.version`` (0: if there is none).
     :param spent: references of shared secrets of which a use is taken; one without a use left makes a conflict.
     :param confirmed: changes of certificates; one that is not in its expected state makes a conflict.
+    :param held: requests that wait for a person, of the transaction.
+    :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
     """
 
     transaction: Transaction | None = None
@@ -141,6 +144,8 @@ class UnitOfWork:
     spent: tuple[bytes, ...] = ()
     intents: tuple[Intent, ...] = ()
     finished_intents: tuple[str, ...] = ()
+    held: tuple[HeldRequest, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
 
 
@@ -197,6 +202,17 @@ class Store(Protocol):
 
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """Transactions whose ``expires`` has passed and which are not done."""
+
+    async def held_requests(
+        self, *, now: datetime, key: str = "", states: Sequence[HeldState] = (), limit: int = 1000
+    ) -> tuple[HeldRequest, ...]:
+        """Requests that wait or waited for a person, newest first, as long as their transactions are kept.
+
+        A decision of another process that was committed before is in it.
+
+        :param key: how their keys begin.
+        :param states: only these; none means any.
+        """
 
     async def next_crl_number(self, issuer_key: str) -> int:
         """A number that is greater than each one given before (RFC 5280 section 5.2.3)."""

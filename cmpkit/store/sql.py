@@ -14,6 +14,8 @@ from cmpkit.parts import (
     CertificateRecord,
     CertificateState,
     Grant,
+    HeldRequest,
+    HeldState,
     IssuedCRL,
     Revocation,
     SecretRecord,
@@ -21,7 +23,7 @@ from cmpkit.parts import (
     Transaction,
     UnitOfWork,
 )
-from cmpkit.store import queries, shared_secrets, units
+from cmpkit.store import held_requests, queries, shared_secrets, units
 from cmpkit.store.database import Database, open_database
 from cmpkit.store.schema import require_current_schema, upgrade_schema
 from cmpkit.store.sealing import Sealer
@@ -105,6 +107,12 @@ class SQLStore:
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """See :meth:`cmpkit.parts.Store.overdue`; the one that waits longest comes first."""
         return await self._database.read(lambda connection: queries.overdue(connection, now))
+
+    async def held_requests(
+        self, *, now: datetime, key: str = "", states: Sequence[HeldState] = (), limit: int = 1000
+    ) -> tuple[HeldRequest, ...]:
+        """See :meth:`cmpkit.parts.Store.held_requests`."""
+        return await self._database.read(lambda connection: held_requests.listing(connection, now, key, states, limit))
 
     async def next_crl_number(self, issuer_key: str) -> int:
         """See :meth:`cmpkit.parts.Store.next_crl_number`; the first one is 1."""

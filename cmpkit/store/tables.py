@@ -15,6 +15,7 @@ __all__ = [
     "certificates",
     "crl_numbers",
     "crls",
+    "held_requests",
     "intents",
     "metadata",
     "secrets",
@@ -103,6 +104,25 @@ intents = sa.Table(
     sa.Column("credential", sa.Text, nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
+)
+
+held_requests = sa.Table(
+    "held_requests",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.LargeBinary, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("approved", sa.Boolean),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decided_at", Moment),
+    sa.Column("reason", sa.Text),
+    sa.Column("fail_info", sa.BigInteger),
+    sa.Column("status_text", sa.Text),
 )
 
 audit = sa.Table(

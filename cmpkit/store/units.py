@@ -19,7 +19,7 @@ from cmpkit.parts import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.store import tables
+from cmpkit.store import held_requests, tables
 from cmpkit.store.rows import certificate_to_row, transaction_to_row, value_to_row
 
 __all__ = ["add_crl", "commit", "next_crl_number", "prune"]
@@ -90,6 +90,10 @@ def commit(connection: sa.Connection, unit: UnitOfWork) -> None:
         )
     if unit.finished_intents:
         connection.execute(_FINISH_INTENT, [{"finished": key} for key in unit.finished_intents])
+    if unit.held:
+        held_requests.add(connection, unit.held)
+    for decision in unit.decisions:
+        held_requests.decide(connection, decision)
     if unit.audit:
         connection.execute(_ADD_AUDIT, [_audit_row(entry) for entry in unit.audit])
 
@@ -179,4 +183,5 @@ def prune(connection: sa.Connection, now: datetime) -> int:
     """See :meth:`cmpkit.parts.Store.prune`. Transactions that are done go with their last answer."""
     forgotten = connection.execute(_FORGET_ANSWERS, {"now": now}).rowcount
     connection.execute(_FORGET_TRANSACTIONS)
+    held_requests.prune(connection)
     return forgotten
