@@ -53,11 +53,11 @@ from cmpkit.parts.opening import (
     PolicyFactory,
     SecretSourceFactory,
 )
+from cmpkit.parts.revocation import IssuedCRL, Revocation
 from cmpkit.parts.store import (
     AuditEntry,
     Intent,
     Store,
-from cmpkit.parts.revocation import IssuedCRL, Revocation
     StoredAnswer,
     StoreFactory,
     Transaction,
@@ -102,13 +102,13 @@ __all__ = [
     "InfoType",
     "Intent",
     "Issued",
+    "IssuedCRL",
     "Issuer",
     "IssuerFactory",
     "KeyAlgorithm",
     "KeyProvider",
     "Layer",
     "NeedsExchange",
-    "IssuedCRL",
     "Observer",
     "OpenContext",
     "Peer",
@@ -121,6 +121,7 @@ __all__ = [
     "RandomOctets",
     "Rejected",
     "RequestTemplate",
+    "Revocation",
     "RevocationRequest",
     "Revoked",
     "RoadExaminer",
@@ -129,7 +130,6 @@ __all__ = [
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",
-    "Revocation",
     "ServerTransport",
     "SharedSecret",
     "Store",
