@@ -6,15 +6,18 @@ import enum
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import AlgorithmIdentifier
 
 __all__ = [
+    "AgreementKey",
+    "KeyAgreement",
     "KeyAlgorithm",
     "KeyProvider",
+    "KeyTransport",
     "NeedsExchange",
     "PrivateKey",
     "Protection",
@@ -22,6 +25,7 @@ __all__ = [
     "RandomOctets",
     "SecretProtection",
     "SharedSecret",
+    "TransportKey",
 ]
 
 
@@ -129,6 +133,67 @@ class KeyAlgorithm(Protocol):
         SHAKE128 gives 32 octets and SHAKE256 gives 64 (:func:`cmpkit.crypto.digests.digest`). ``None`` means that the
         algorithm implies none, so that certConf must name one with hashAlg (RFC 9810 section 5.3.18, RFC 9481 section
         3).
+        """
+
+
+@runtime_checkable
+class KeyTransport(Protocol):
+    """What a :class:`KeyAlgorithm` has besides if a content key can be encrypted to its keys (RFC 5652 section 6.2.1).
+
+    A private key that opens such content is a :class:`TransportKey`.
+    """
+
+    def transport_algorithm(self, public_key_info: bytes) -> AlgorithmIdentifier:
+        """How to encrypt to that key.
+
+        :raises CMPError: badAlg if this key does not encrypt.
+        """
+
+    def encrypt(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, secret: bytes) -> bytes:
+        """A short secret, encrypted.
+
+        :raises CMPError: badAlg if this key does not encrypt by that algorithm.
+        """
+
+
+@runtime_checkable
+class TransportKey(Protocol):
+    """What a :class:`PrivateKey` has besides if it decrypts content keys."""
+
+    async def decrypt(self, algorithm: AlgorithmIdentifier, encrypted: bytes) -> bytes:
+        """The secret.
+
+        :raises CMPError: badAlg if this key does not decrypt by that algorithm, badDataFormat if it cannot be
+            decrypted.
+        """
+
+
+@runtime_checkable
+class KeyAgreement(Protocol):
+    """What a :class:`KeyAlgorithm` has besides if its keys agree on secrets with others (RFC 5652 section 6.2.2).
+
+    A private key that opens such content is an :class:`AgreementKey`.
+    """
+
+    def agreement_scheme(self, public_key_info: bytes) -> ObjectIdentifier:
+        """The scheme for that key: agreement and key derivation, e.g. dhSinglePass-stdDH-sha256kdf-scheme."""
+
+    def agree(self, public_key_info: bytes) -> tuple[bytes, bytes]:
+        """A new public key of the same kind (DER of SubjectPublicKeyInfo), and the shared secret.
+
+        :raises CMPError: badAlg or badCertTemplate if there can be none with that key.
+        """
+
+
+@runtime_checkable
+class AgreementKey(Protocol):
+    """What a :class:`PrivateKey` has besides if it agrees on content keys."""
+
+    async def agree(self, public_key_info: bytes) -> bytes:
+        """The shared secret.
+
+        :param public_key_info: the other side's key, DER of SubjectPublicKeyInfo.
+        :raises CMPError: badDataFormat if there can be none with that key.
         """
 
 

@@ -1,4 +1,4 @@
-"""RSA, ECDSA and EdDSA keys: for certificates, messages, proofs and path checks (RFC 9481 section 3)."""
+"""Keys of RSA and elliptic curves: for certificates, messages, proofs and content keys (RFC 9481 sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from cmpkit.parts import KeyAlgorithm
 from cmpkit_signature.ec import EllipticCurveKeys
 from cmpkit_signature.eddsa import EdwardsCurveKeys
 from cmpkit_signature.rsa import RSAKeys
+from cmpkit_signature.xdh import MontgomeryCurveKeys
 
-__all__ = ["EdwardsCurveKeys", "EllipticCurveKeys", "RSAKeys", "cmpkit_key_algorithms"]
+__all__ = ["EdwardsCurveKeys", "EllipticCurveKeys", "MontgomeryCurveKeys", "RSAKeys", "cmpkit_key_algorithms"]
 
 
 @hookimpl
 def cmpkit_key_algorithms() -> Iterable[KeyAlgorithm]:
-    """The three key algorithms."""
-    return (RSAKeys(), EllipticCurveKeys(), EdwardsCurveKeys())
+    """The four key algorithms."""
+    return (RSAKeys(), EllipticCurveKeys(), EdwardsCurveKeys(), MontgomeryCurveKeys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import AlgorithmIdentifier
@@ -69,7 +69,12 @@ def unreadable_key(keys: str, error: object) -> CMPError:
 
 
 def to_pkcs8(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey,
+    key: rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | x25519.X25519PrivateKey
+    | x448.X448PrivateKey,
     password: bytes | None,
 ) -> bytes:
     """DER of PKCS#8, encrypted if there is a password."""

@@ -1,4 +1,7 @@
-"""ECDSA over the NIST and Brainpool curves (RFC 5480, RFC 5639), with SHA-2, SHA-3 or SHAKE (RFC 5758, 9688, 8692)."""
+"""ECDSA over the NIST and Brainpool curves (RFC 5480, RFC 5639), with SHA-2, SHA-3 or SHAKE (RFC 5758, 9688, 8692).
+
+The same keys agree on secrets, if their certificates allow it (RFC 5753).
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,11 @@ _HASH_NAMES = {
     oids.ECDSA_SHAKE128: "shake_128",
     oids.ECDSA_SHAKE256: "shake_256",
 }
+_AGREEMENTS = {
+    oids.ECDSA_SHA256: oids.STD_DH_SHA256_KDF,
+    oids.ECDSA_SHA384: oids.STD_DH_SHA384_KDF,
+    oids.ECDSA_SHA512: oids.STD_DH_SHA512_KDF,
+}
 _SCHEMES = {oid: ec.ECDSA(HASHES[name]) for oid, name in _HASH_NAMES.items() if name in HASHES}
 
 
@@ -62,6 +70,14 @@ class EllipticCurveKey:
     async def sign(self, data: bytes, algorithm: AlgorithmIdentifier | None = None) -> bytes:
         """The signature over ``data``; see :class:`cmpkit.parts.PrivateKey`."""
         return self._key.sign(data, _scheme(algorithm or self.signature_algorithm))
+
+    async def agree(self, public_key_info: bytes) -> bytes:
+        """The shared secret; see :class:`cmpkit.parts.AgreementKey`."""
+        other = _public_key(public_key_info)[0]
+        try:
+            return self._key.exchange(ec.ECDH(), other)
+        except ValueError as error:
+            raise CMPError(f"no secret can be agreed on: {error}", PKIFailureInfo.BAD_DATA_FORMAT) from error
 
     def to_pkcs8(self, password: bytes | None = None) -> bytes:
         """DER of PKCS#8; see :class:`cmpkit.parts.PrivateKey`."""
@@ -109,6 +125,16 @@ class EllipticCurveKeys:
     def cert_hash(self, algorithm: AlgorithmIdentifier) -> str | None:
         """The hash that the signature algorithm names."""
         return _HASH_NAMES[algorithm.algorithm]
+
+    def agreement_scheme(self, public_key_info: bytes) -> ObjectIdentifier:
+        """The X9.63 derivation with a hash as strong as the curve (RFC 5753 section 7.1.4)."""
+        return _AGREEMENTS[_curve(_public_key(public_key_info)[0].curve)[2].algorithm]
+
+    def agree(self, public_key_info: bytes) -> tuple[bytes, bytes]:
+        """A new key on the same curve, and the shared secret."""
+        other = _public_key(public_key_info)[0]
+        ours = ec.generate_private_key(other.curve)
+        return EllipticCurveKey(ours).public_key_info, ours.exchange(ec.ECDH(), other)
 
 
 @lru_cache(maxsize=256)

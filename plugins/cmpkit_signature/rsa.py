@@ -1,4 +1,4 @@
-"""RSA: PKCS#1 v1.5 and PSS signatures (RFC 8017, RFC 4055), with SHA-3, too (RFC 9688)."""
+"""RSA: PKCS#1 v1.5 and PSS signatures (RFC 8017, RFC 4055), with SHA-3, too (RFC 9688); OAEP for content keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null, SubjectPublicKeyInfo, decode, encode
+from cmpkit.crypto.oaep import OAEPParameters
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo, encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -89,6 +90,15 @@ class RSAKey:
         """The signature over ``data``; see :class:`cmpkit.parts.PrivateKey`."""
         return self._key.sign(data, *_scheme(algorithm or self.signature_algorithm, self._public_key))
 
+    async def decrypt(self, algorithm: AlgorithmIdentifier, encrypted: bytes) -> bytes:
+        """The secret; see :class:`cmpkit.parts.TransportKey`."""
+        scheme = _encryption(algorithm, self._public_key)
+        try:
+            return self._key.decrypt(encrypted, scheme)
+        except ValueError:
+            # No reason is given: it would be of use to an attacker only.
+            raise CMPError("the secret cannot be decrypted", PKIFailureInfo.BAD_DATA_FORMAT) from None
+
     def to_pkcs8(self, password: bytes | None = None) -> bytes:
         """DER of PKCS#8; see :class:`cmpkit.parts.PrivateKey`."""
         if self._pss is None:
@@ -142,6 +152,17 @@ class RSAKeys:
             return PSSParameters.of(algorithm).hash_name
         return {**_HASH_NAMES, **_PSS_SHAKE}[algorithm.algorithm]
 
+    def transport_algorithm(self, public_key_info: bytes) -> AlgorithmIdentifier:
+        """OAEP with SHA-256 (RFC 9481 section 4.2)."""
+        algorithm = OAEPParameters().to_algorithm()
+        _encryption(algorithm, _public_key(public_key_info))
+        return algorithm
+
+    def encrypt(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, secret: bytes) -> bytes:
+        """A short secret, encrypted; see :class:`cmpkit.parts.KeyTransport`."""
+        key = _public_key(public_key_info)
+        return key.key.encrypt(secret, _encryption(algorithm, key))
+
 
 @lru_cache(maxsize=256)
 def _public_key(public_key_info: bytes) -> _PublicKey:
@@ -184,3 +205,13 @@ def _scheme(
         raise wrong_algorithm(algorithm, "RSA-PSS keys" if key.pss_only else "RSA keys")
     refuse_sha1(name, algorithm.algorithm)
     return padding.PKCS1v15(), HASHES[name]
+
+
+def _encryption(algorithm: AlgorithmIdentifier, key: _PublicKey) -> padding.OAEP | padding.PKCS1v15:
+    if key.pss_only:
+        raise bad_alg("the RSA key is restricted to PSS signatures: it does not encrypt")
+    if algorithm.algorithm == oids.RSAES_OAEP:
+        return OAEPParameters.of(algorithm).to_padding()
+    if algorithm.algorithm == oids.RSA_ENCRYPTION and algorithm.has_null_or_no_parameters:
+        return padding.PKCS1v15()
+    raise bad_alg(f"RSA keys do not encrypt by {algorithm.algorithm.dotted_string}", "use OAEP with SHA-256")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from cmpkit.asn1 import decode
+from cmpkit.asn1 import AlgorithmIdentifier, decode, encode
 from cmpkit.crypto.keys import (
     generate_key,
     key_to_pem,
@@ -111,8 +111,9 @@ def test_what_is_no_key_is_a_configuration_error(plugins: Plugins, data: bytes, 
 
 
 def test_a_key_of_an_unknown_algorithm_is_a_configuration_error(plugins: Plugins) -> None:
-    der = x25519.X25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    with pytest.raises(ConfigurationError, match=r"no key algorithm for 1\.3\.101\.110"):
+    foreign = AlgorithmIdentifier(x509.ObjectIdentifier("2.999.1"))
+    der = encode(PrivateKeyInfo(version=0, algorithm=foreign, private_key=b"key"))
+    with pytest.raises(ConfigurationError, match=r"no key algorithm for 2\.999\.1"):
         load_private_key(der, None, plugins)
 
 

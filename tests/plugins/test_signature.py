@@ -133,7 +133,7 @@ def test_the_plugin_brings_each_key_algorithm() -> None:
     brainpool = ("brainpoolp256r1", "brainpoolp384r1", "brainpoolp512r1")
     assert plugins.key_types == (
         *("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521"),
-        *(*brainpool, "ed25519", "ed448"),
+        *(*brainpool, "ed25519", "ed448", "x25519", "x448"),
     )
     for oid in (*RSA.key_oids, *RSA.signature_oids, *EC.key_oids, *EC.signature_oids):
         assert oid in (*plugins.key_algorithm(oid).key_oids, *plugins.key_algorithm(oid).signature_oids)
