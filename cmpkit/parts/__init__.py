@@ -37,8 +37,11 @@ from cmpkit.parts.issuing import (
     RootKeyUpdate,
 )
 from cmpkit.parts.keys import (
+    AgreementKey,
+    KeyAgreement,
     KeyAlgorithm,
     KeyProvider,
+    KeyTransport,
     NeedsExchange,
     PrivateKey,
     Protection,
@@ -46,6 +49,7 @@ from cmpkit.parts.keys import (
     RandomOctets,
     SecretProtection,
     SharedSecret,
+    TransportKey,
 )
 from cmpkit.parts.opening import (
     IssuerFactory,
@@ -79,6 +83,7 @@ from cmpkit.parts.transports import (
 __all__ = [
     "Answer",
     "AuditEntry",
+    "AgreementKey",
     "Authenticated",
     "CertificateChange",
     "CertificateProfile",
@@ -108,8 +113,10 @@ __all__ = [
     "KeyAlgorithm",
     "KeyProvider",
     "Layer",
+    "KeyAgreement",
     "NeedsExchange",
     "Observer",
+    "KeyTransport",
     "OpenContext",
     "Peer",
     "Pending",
@@ -142,3 +149,4 @@ __all__ = [
     "UnitOfWork",
     "Verdict",
 ]
+    "TransportKey",
