@@ -81,9 +81,9 @@ from cmpkit.parts.transports import (
 )
 
 __all__ = [
+    "AgreementKey",
     "Answer",
     "AuditEntry",
-    "AgreementKey",
     "Authenticated",
     "CertificateChange",
     "CertificateProfile",
@@ -110,13 +110,13 @@ __all__ = [
     "IssuedCRL",
     "Issuer",
     "IssuerFactory",
+    "KeyAgreement",
     "KeyAlgorithm",
     "KeyProvider",
+    "KeyTransport",
     "Layer",
-    "KeyAgreement",
     "NeedsExchange",
     "Observer",
-    "KeyTransport",
     "OpenContext",
     "Peer",
     "Pending",
@@ -145,8 +145,8 @@ __all__ = [
     "Transaction",
     "TransactionState",
     "Transform",
+    "TransportKey",
     "TransportOptions",
     "UnitOfWork",
     "Verdict",
 ]
-    "TransportKey",
