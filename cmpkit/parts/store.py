@@ -200,6 +200,12 @@ class Store(Protocol):
     async def oldest_crl(self, issuer_key: str, *, at: datetime) -> IssuedCRL | None:
         """The one with the smallest number of those complete CRLs that are still valid then (nextUpdate after it)."""
 
+    async def last_expiry(self, issuer_key: str, *, besides: str = "") -> datetime | None:
+        """When the last certificate of this issuer ends, revoked ones included; ``None`` if there is none.
+
+        :param besides: the profile of certificates that do not count.
+        """
+
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """Transactions whose ``expires`` has passed and which are not done."""
 

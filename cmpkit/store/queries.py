@@ -26,6 +26,7 @@ __all__ = [
     "certificate",
     "certificate_by_fingerprint",
     "certificates",
+    "last_expiry",
     "load",
     "oldest_crl",
     "overdue",
@@ -86,6 +87,9 @@ _OLDEST_CRL = (
     .where(tables.crls.c.issuer_key == sa.bindparam("issuer_key"), tables.crls.c.next_update > sa.bindparam("at"))
     .order_by(tables.crls.c.number)
     .limit(1)
+)
+_LAST_EXPIRY = sa.select(sa.func.max(_C.not_after, type_=_C.not_after.type)).where(
+    _C.issuer_key == sa.bindparam("issuer_key"), _C.profile != sa.bindparam("besides")
 )
 _OVERDUE = (
     sa.select(_T.transaction_id, _T.credential, _T.version, _T.state, _T.body, _T.expires)
@@ -158,6 +162,14 @@ def oldest_crl(connection: sa.Connection, issuer_key: str, at: datetime) -> Issu
     """See :meth:`cmpkit.parts.Store.oldest_crl`."""
     row = connection.execute(_OLDEST_CRL, {"issuer_key": issuer_key, "at": at}).one_or_none()
     return None if row is None else IssuedCRL(*row)
+
+
+def last_expiry(connection: sa.Connection, issuer_key: str, besides: str) -> datetime | None:
+    """See :meth:`cmpkit.parts.Store.last_expiry`."""
+    found: datetime | None = connection.execute(
+        _LAST_EXPIRY, {"issuer_key": issuer_key, "besides": besides}
+    ).scalar_one()
+    return found
 
 
 def overdue(connection: sa.Connection, now: datetime) -> tuple[Transaction, ...]:

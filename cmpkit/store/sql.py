@@ -104,6 +104,10 @@ class SQLStore:
         """See :meth:`cmpkit.parts.Store.oldest_crl`."""
         return await self._database.read(lambda connection: queries.oldest_crl(connection, issuer_key, at))
 
+    async def last_expiry(self, issuer_key: str, *, besides: str = "") -> datetime | None:
+        """See :meth:`cmpkit.parts.Store.last_expiry`."""
+        return await self._database.read(lambda connection: queries.last_expiry(connection, issuer_key, besides))
+
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """See :meth:`cmpkit.parts.Store.overdue`; the one that waits longest comes first."""
         return await self._database.read(lambda connection: queries.overdue(connection, now))

@@ -84,6 +84,7 @@ async def _check_certificates(store: Store, values: Values) -> None:
         require(
             found == wanted, f"certificates() with {what} must give just these, newest first: {wanted}, not {found}"
         )
+    await _check_last_expiry(store, values)
     record = records[0]
     for nothing in (
         await store.certificate(record.issuer_key, record.serial_number ^ (1 << 157)),
@@ -91,6 +92,19 @@ async def _check_certificates(store: Store, values: Values) -> None:
         await store.certificate_by_fingerprint(bytes(32)),
     ):
         require(nothing is None, f"a certificate that was never stored must not be found, but was: {nothing}")
+
+
+async def _check_last_expiry(store: Store, values: Values) -> None:
+    issuer = "fa" * 32
+    none = await store.last_expiry(issuer)
+    latest = NOW + timedelta(days=3650)
+    wanted = (await _add(store, values.record(issuer_key=issuer))).not_after
+    await _add(store, values.record(issuer_key=issuer, profile="other", not_after=latest))
+    found = (none, await store.last_expiry(issuer), await store.last_expiry(issuer, besides="other"))
+    require(
+        found == (None, latest, wanted),
+        f"last_expiry() must give when the last certificate of an issuer ends, {(None, latest, wanted)}, not {found}",
+    )
 
 
 async def _check_revoked(store: Store, values: Values) -> None:

@@ -179,6 +179,11 @@ class AllRevoked(Broken):
         return tuple(one for one in found if one.issuer_key == issuer_key)
 
 
+class EndsTooEarly(Broken):
+    async def last_expiry(self, issuer_key: str, *, besides: str = "") -> Any:
+        return await self.store.last_expiry(issuer_key, besides="other")
+
+
 class NothingOverdue(Broken):
     async def overdue(self, now: Any) -> Any:
         return ()
@@ -265,6 +270,7 @@ class LoadsNone(Broken):
         (AnyFingerprint, "a certificate that was never stored must not be found"),
         (OddCertificates, "a certificate that was changed must be"),
         (AllRevoked, r"revoked\(\) must give what this issuer revoked or put on hold"),
+        (EndsTooEarly, r"last_expiry\(\) must give when the last certificate of an issuer ends"),
         (NothingOverdue, r"overdue\(\) must give what expired and is not done"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
