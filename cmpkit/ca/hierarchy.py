@@ -19,7 +19,15 @@ from cmpkit.crypto.x509 import CertificateContent, build_certificate, extension,
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, CertificateState, PrivateKey
 
-__all__ = ["SIGNER_PROFILE", "Hierarchy", "issuing_request", "make_hierarchy", "make_signer"]
+__all__ = [
+    "SIGNER_PROFILE",
+    "Hierarchy",
+    "issuing_request",
+    "make_hierarchy",
+    "make_issuing",
+    "make_root",
+    "make_signer",
+]
 
 ROOT_VALIDITY = timedelta(days=3650)
 ISSUING_VALIDITY = timedelta(days=1825)
@@ -47,31 +55,48 @@ async def make_hierarchy(
     :raises ConfigurationError: if no name for the root can be made of it.
     """
     root_name = _related_name(subject, "Root")
-    root = await build_certificate(
+    root = await make_root(root_name, root_key, signed_by=root_key, not_before=now, not_after=now + ROOT_VALIDITY)
+    issuing = await make_issuing(subject, issuing_key, root_name=root_name, root_key=root_key, now=now)
+    return Hierarchy(root, read_issuer_certificate((issuing, root)))
+
+
+async def make_root(
+    name: x509.Name, key: PrivateKey, *, signed_by: PrivateKey, not_before: datetime, not_after: datetime
+) -> bytes:
+    """DER of a certificate for the key of a root, self-signed, or signed by another key of it (RFC 9810 section 4.4).
+
+    :param key: the one that is certified; its public half is used.
+    """
+    return await build_certificate(
         CertificateContent(
             serial_number=random_serial(),
-            issuer=root_name.public_bytes(),
-            subject=root_name,
-            not_before=now,
-            not_after=now + ROOT_VALIDITY,
-            public_key_info=root_key.public_key_info,
-            extensions=(*_ca_extensions(root_key, path_length=None), _authority(root_key.public_key_info)),
+            issuer=name.public_bytes(),
+            subject=name,
+            not_before=not_before,
+            not_after=not_after,
+            public_key_info=key.public_key_info,
+            extensions=(*_ca_extensions(key, path_length=None), _authority(signed_by.public_key_info)),
         ),
-        root_key,
+        signed_by,
     )
-    issuing = await build_certificate(
+
+
+async def make_issuing(
+    subject: x509.Name, key: PrivateKey, *, root_name: x509.Name, root_key: PrivateKey, now: datetime
+) -> bytes:
+    """DER of the certificate of an issuing CA for five years, which may have no CA below it."""
+    return await build_certificate(
         CertificateContent(
             serial_number=random_serial(),
             issuer=root_name.public_bytes(),
             subject=subject,
             not_before=now,
             not_after=now + ISSUING_VALIDITY,
-            public_key_info=issuing_key.public_key_info,
-            extensions=(*_ca_extensions(issuing_key, path_length=0), _authority(root_key.public_key_info)),
+            public_key_info=key.public_key_info,
+            extensions=(*_ca_extensions(key, path_length=0), _authority(root_key.public_key_info)),
         ),
         root_key,
     )
-    return Hierarchy(root, read_issuer_certificate((issuing, root)))
 
 
 async def issuing_request(subject: x509.Name, key: PrivateKey) -> bytes:

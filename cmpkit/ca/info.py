@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -36,7 +37,7 @@ from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import InfoContext, RequestTemplate
+from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of
 
 __all__ = [
     "CACertificatesInfo",
@@ -148,15 +149,20 @@ class CRLStatusListInfo:
                 PKIFailureInfo.BAD_DATA_FORMAT,
                 rule=rule,
             )
-        authority = await context.issuer.ca_certificates()
-        name = read_name(outline(authority[0]).subject_der)
-        wanted = [status for status in statuses if _is_ours(status.source, name, context.issuer.crl_urls)]
-        if not wanted:
-            return InfoTypeAndValue(oids.CRLS)
-        crl = await context.issuer.crl(now=context.now)
-        made = x509.load_der_x509_crl(crl).last_update_utc
-        newer = any(_is_newer(made, status) for status in wanted)
-        return InfoTypeAndValue(oids.CRLS, encode_list([crl]) if newer else None)
+        crls = [await _newer_crl(issuer, statuses, context.now) for issuer in issuers_of(context.issuer)]
+        newer = [crl for crl in crls if crl is not None]
+        return InfoTypeAndValue(oids.CRLS, encode_list(newer) if newer else None)
+
+
+async def _newer_crl(issuer: Issuer, statuses: Sequence[CRLStatus], now: datetime) -> bytes | None:
+    """DER of the CRL of an issuer, if one of the sources is it, and has an older one."""
+    name = read_name(outline((await issuer.ca_certificates())[0]).subject_der)
+    wanted = [status for status in statuses if _is_ours(status.source, name, issuer.crl_urls)]
+    if not wanted:
+        return None
+    crl = await issuer.crl(now=now)
+    made = x509.load_der_x509_crl(crl).last_update_utc
+    return crl if any(_is_newer(made, status) for status in wanted) else None
 
 
 def _is_newer(made: datetime, status: CRLStatus) -> bool:

@@ -70,6 +70,7 @@ class LocalIssuer:
     :param crl_validity: from thisUpdate to nextUpdate of its CRLs.
     :param crl_urls: where its CRL can be fetched, for the certificates it issues.
     :param root_update: the new key of the root CA above, for those who trust the old one.
+    :param former: the same with keys of before, the latest first: they revoke what they issued, and list it.
     :param random: where serial numbers come from.
     :raises ConfigurationError: if the key is not that of the certificate.
     """
@@ -87,6 +88,7 @@ class LocalIssuer:
         crl_validity: timedelta = timedelta(days=7),
         crl_urls: Sequence[str] = (),
         root_update: RootKeyUpdate | None = None,
+        former: Sequence[LocalIssuer] = (),
         random: RandomOctets = secrets.token_bytes,
     ) -> None:
         if key.public_key_info != certificate.public_key_info:
@@ -100,7 +102,9 @@ class LocalIssuer:
         self._profiles = profiles
         self._random = random
         self.crl_urls = tuple(crl_urls)
+        self.former = tuple(former)
         self._root_update = root_update
+        self._chain = _chain(certificate, root_update)
         self._crl = CRLMaker(certificate, key, store, validity=crl_validity)
         self._fixed_extensions = tuple(_issuer_extensions(certificate, crl_urls))
 
@@ -121,7 +125,7 @@ class LocalIssuer:
             request_key=idempotency_key,
             state=_ISSUED,
         )
-        return Issued(record, chain=self._certificate.without_root, modified=modified)
+        return Issued(record, chain=self._chain, modified=modified)
 
     def _content(
         self, request: CertificateRequest, auth: Authenticated, now: datetime
@@ -187,6 +191,14 @@ class LocalIssuer:
     async def root_key_update(self) -> RootKeyUpdate | None:
         """What the operator put into the configuration."""
         return self._root_update
+
+
+def _chain(certificate: IssuerCertificate, root_update: RootKeyUpdate | None) -> tuple[bytes, ...]:
+    """What is between a certificate and its trust anchor: under a new root, for those who trust the old one, too."""
+    link = None if root_update is None else root_update.new_with_old
+    if link is None or root_update is None or root_update.new_with_new != certificate.all[-1]:
+        return certificate.without_root
+    return (*certificate.without_root, link)
 
 
 def _issuer_extensions(certificate: IssuerCertificate, crl_urls: Sequence[str]) -> list[Extension]:

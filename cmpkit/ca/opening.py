@@ -21,7 +21,32 @@ from cmpkit.parts import OpenContext, RootKeyUpdate
 __all__ = ["IssuerSettings", "open_local_issuer"]
 
 
-class IssuerSettings(Settings):
+class FormerKeySettings(Settings):
+    """A table ``[[issuer.former]]``: a key that the CA issued with before.
+
+    What it issued can be updated and revoked, and is on a CRL of its own, as long as the table is there.
+
+    :param certificate: file with the certificate of the CA for that key, then those above it.
+    :param key: URI of the private key.
+    :param key_password: where its password is.
+    :param crl_urls: where the CRL under that key can be fetched.
+    """
+
+    certificate: str
+    key: str
+    key_password: str | None = None
+    crl_urls: tuple[str, ...] = Field(default=())
+
+    @field_validator("crl_urls")
+    @classmethod
+    def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not url.isascii() or not url.startswith(("http://", "https://", "ldap://")):
+                raise ValueError(f"{url!r} is no http or ldap URL (RFC 5280 section 4.2.1.13)")
+        return urls
+
+
+class IssuerSettings(FormerKeySettings):
     """The table ``[issuer]`` of kind ``local``.
 
     :param certificate: file with the certificate of the CA, then those above it.
@@ -33,16 +58,14 @@ class IssuerSettings(Settings):
         who asks for rootCaCert gets it.
     :param new_with_old: file with the new key, signed by the old one.
     :param old_with_new: file with the old key, signed by the new one.
+    :param former: keys that the CA issued with before, the latest first (``cmpkit ca rollover`` writes them).
     """
 
-    certificate: str
-    key: str
-    key_password: str | None = None
     crl_validity: Duration = timedelta(days=7)
-    crl_urls: tuple[str, ...] = Field(default=())
     new_with_new: str | None = None
     new_with_old: str | None = None
     old_with_new: str | None = None
+    former: tuple[FormerKeySettings, ...] = ()
 
     @model_validator(mode="after")
     def _check_root_update(self) -> IssuerSettings:
@@ -51,14 +74,6 @@ class IssuerSettings(Settings):
                 "new_with_new and new_with_old belong together, and old_with_new may be added (RFC 9483 section 4.3.2)"
             )
         return self
-
-    @field_validator("crl_urls")
-    @classmethod
-    def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            if not url.isascii() or not url.startswith(("http://", "https://", "ldap://")):
-                raise ValueError(f"{url!r} is no http or ldap URL (RFC 5280 section 4.2.1.13)")
-        return urls
 
 
 async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> LocalIssuer:
@@ -73,19 +88,37 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             f"[issuer] certificate: {path} is not there",
             hint=f"if the CA still waits for its certificate: cmpkit init {context.directory} --ca-cert SIGNED.pem",
         )
-    with naming("[issuer] certificate"):
-        certificate = read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
+    certificate = await _certificate("issuer", settings, context)
     root_update = await _root_update(settings, certificate, context)
+    former = [await _former(table, settings.crl_validity, context) for table in settings.former]
     with naming("[issuer] key"):
-        key = await load_key(settings.key, settings.key_password, context.directory, context.plugins)
         return LocalIssuer(
             certificate,
-            key,
+            await load_key(settings.key, settings.key_password, context.directory, context.plugins),
             context.store,
             context.profiles,
             crl_validity=settings.crl_validity,
             crl_urls=settings.crl_urls,
             root_update=root_update,
+            former=former,
+        )
+
+
+async def _certificate(where: str, settings: FormerKeySettings, context: OpenContext) -> IssuerCertificate:
+    with naming(f"[{where}] certificate"):
+        return read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
+
+
+async def _former(settings: FormerKeySettings, crl_validity: timedelta, context: OpenContext) -> LocalIssuer:
+    certificate = await _certificate("issuer.former", settings, context)
+    with naming("[issuer.former] key"):
+        return LocalIssuer(
+            certificate,
+            await load_key(settings.key, settings.key_password, context.directory, context.plugins),
+            context.store,
+            {},
+            crl_validity=crl_validity,
+            crl_urls=settings.crl_urls,
         )
 
 

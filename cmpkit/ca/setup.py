@@ -30,12 +30,14 @@ from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, PrivateKey, UnitOfWork
 from cmpkit.plugins import Plugins
 
-__all__ = ["CONFIGURATION", "Initialised", "initialise", "install_ca_certificate"]
+__all__ = ["CONFIGURATION", "TRUST", "Initialised", "initialise", "install_ca_certificate"]
 
 CONFIGURATION = "cmpkit.toml"
 """The configuration file in the directory of a server."""
 
-_TRUST = "trust.pem"
+TRUST = "trust.pem"
+"""The file with the trust anchors for clients."""
+
 _ISSUING, _ISSUING_KEY = "issuing.pem", "keys/issuing.key.pem"
 _SIGNER, _SIGNER_KEY = "signer.pem", "keys/signer.key.pem"
 _STORE, _STORE_KEY = "sqlite:///cmpkit.db", "keys/store.key"
@@ -107,7 +109,7 @@ async def initialise(
         files, authority, key, notes = await _make_own(subject, key_type, plugins, now)
     more, record = await _server_files(authority, key, generate_key(key_type, plugins), now)
     await _build(directory, listen, {**files, **more}, plugins, record)
-    return Initialised(directory, directory / CONFIGURATION, directory / _TRUST, notes=notes)
+    return Initialised(directory, directory / CONFIGURATION, directory / TRUST, notes=notes)
 
 
 def _check_options(
@@ -168,7 +170,7 @@ def _trust_notes(authority: IssuerCertificate) -> tuple[str, ...]:
     if is_self_issued(authority.all[-1]):
         return ()
     return (
-        f"No root certificate was given: {_TRUST} has the topmost one there is, which not every client takes as a "
+        f"No root certificate was given: {TRUST} has the topmost one there is, which not every client takes as a "
         "trust anchor (OpenSSL needs -partial_chain).",
     )
 
@@ -179,7 +181,7 @@ async def _server_files(
     """What every server has, and the record of the certificate of its signer."""
     record = await make_signer(authority, key, key=signer_key, now=now)
     files = {
-        _TRUST: to_pem(authority.all[-1]),
+        TRUST: to_pem(authority.all[-1]),
         _SIGNER: to_pem(record.der, *authority.all),
         _SIGNER_KEY: key_to_pem(signer_key),
         _ISSUING: to_pem(*authority.all),
@@ -214,7 +216,7 @@ async def _prepare_subordinate(
         f"cmpkit init {directory} --ca-cert SIGNED.pem (with the certificates above it in the same file). "
         "The server does not start before."
     )
-    return Initialised(directory, directory / CONFIGURATION, directory / _TRUST, csr_out, (note,))
+    return Initialised(directory, directory / CONFIGURATION, directory / TRUST, csr_out, (note,))
 
 
 async def _build(
@@ -267,4 +269,4 @@ async def install_ca_certificate(directory: Path, data: bytes, *, plugins: Plugi
         mode = 0o600 if name.startswith("keys/") else 0o644
         write = functools.partial(write_file_atomically, directory / name, content, mode=mode)
         await anyio.to_thread.run_sync(write)
-    return Initialised(directory, directory / CONFIGURATION, directory / _TRUST, notes=_trust_notes(authority))
+    return Initialised(directory, directory / CONFIGURATION, directory / TRUST, notes=_trust_notes(authority))

@@ -27,7 +27,7 @@ from cmpkit.cli.serverside import (
 )
 from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateState
+from cmpkit.parts import CertificateState, issuers_of
 
 if TYPE_CHECKING:
     from cmpkit.parts import CertificateRecord, Issuer, Store
@@ -174,14 +174,16 @@ async def _found(config: Path, plugins: Plugins, which: str) -> AsyncIterator[_F
     if not re.fullmatch("[0-9a-f]{1,64}", digits):
         raise ConfigurationError(f"{which!r} is neither a serial number in hexadecimal nor a SHA-256")
     async with open_issuer(load_configuration(config, plugins), plugins) as (store, issuer):
-        authority = await issuer.ca_certificates()
-        if len(digits) == 64:
-            record = await store.certificate_by_fingerprint(bytes.fromhex(digits))
-        else:
-            record = await store.certificate(issuer_key_id(certificate_public_key_info(authority[0])), int(digits, 16))
-        if record is None:
-            raise ConfigurationError(f"there is no certificate {which}", hint="see: cmpkit cert list")
-        yield _Found(record, authority, store, issuer)
+        by_fingerprint = await store.certificate_by_fingerprint(bytes.fromhex(digits)) if len(digits) == 64 else None
+        for each in issuers_of(issuer):
+            authority = await each.ca_certificates()
+            issuer_key = issuer_key_id(certificate_public_key_info(authority[0]))
+            serial_number = int(digits, 16) if by_fingerprint is None else by_fingerprint.serial_number
+            record = await store.certificate(issuer_key, serial_number)
+            if record is not None and by_fingerprint in (None, record):
+                yield _Found(record, authority, store, each)
+                return
+        raise ConfigurationError(f"there is no certificate {which}", hint="see: cmpkit cert list")
 
 
 def _plain(record: CertificateRecord) -> dict[str, str | None]:

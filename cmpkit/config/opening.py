@@ -18,12 +18,12 @@ from cmpkit.ca.settings import naming
 from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
-from cmpkit.config.tables import ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import FormerSignerTable, ServerTable, SignerTable, StoreTable
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Issuer, OpenContext, Policy, SecretSource, Store
+from cmpkit.parts import CertificateProfile, Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
 from cmpkit.plugins import Plugins
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
@@ -39,6 +39,7 @@ class ServerParts:
     """What a server consists of.
 
     :param authority: DER certificates of the CA, the issuing one first.
+    :param former: issuers with earlier keys of the CA, each with its certificates, likewise.
     :param trusted: DER trust anchors besides the CA's own.
     :param intermediates: DER certificates that lead to them.
     :param ca_pubs: DER certificates for caPubs.
@@ -48,9 +49,11 @@ class ServerParts:
     issuer: Issuer
     authority: tuple[bytes, ...]
     policy: Policy
+    former: tuple[tuple[Issuer, tuple[bytes, ...]], ...]
     secrets: tuple[SecretSource, ...]
     signer: SigningCredentials
     trusted: tuple[bytes, ...]
+    former_signers: tuple[SigningCredentials, ...]
     intermediates: tuple[bytes, ...]
     ca_pubs: tuple[bytes, ...]
 
@@ -154,7 +157,8 @@ class _Opening:
     async def everything(self, store: Store | None) -> ServerParts | None:
         """All parts, or ``None`` if there were mistakes."""
         tables = self._tables
-        signer = await self._signer(tables.signer)
+        signer = None if tables.signer is None else await self._signer("signer", tables.signer)
+        former_signers = await self._former_signers(tables.signer)
         server = tables.server or ServerTable()
         trusted = await self._certificates("trusted", server.trusted)
         intermediates = await self._certificates("intermediates", server.intermediates)
@@ -168,9 +172,24 @@ class _Opening:
         authority: tuple[bytes, ...] = () if issuer is None else await issuer.ca_certificates()
         if issuer is not None and not authority:
             self._mistakes.add("[issuer] it has no certificate")
+        succeeded = () if issuer is None else issuers_of(issuer)[1:]
+        former = tuple([(earlier, await earlier.ca_certificates()) for earlier in succeeded])
         if self._mistakes or signer is None:
             return None
-        return ServerParts(store, issuer, authority, policy, tuple(secrets), signer, trusted, intermediates, ca_pubs)
+        return ServerParts(
+            store=store,
+            issuer=issuer,
+            authority=authority,
+            former=former,
+            policy=policy,
+            secrets=tuple(secrets),
+            signer=signer,
+            former_signers=former_signers,
+            trusted=trusted,
+            intermediates=intermediates,
+            ca_pubs=ca_pubs,
+            profiles=tables.profiles,
+        )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
         if table is not None:
@@ -185,15 +204,18 @@ class _Opening:
                 found.extend(await read_certificates(file, self._tables.directory))
         return tuple(found)
 
-    async def _signer(self, table: SignerTable | None) -> SigningCredentials | None:
+    async def _former_signers(self, table: SignerTable | None) -> tuple[SigningCredentials, ...]:
+        former = () if table is None else table.former
+        found = [await self._signer("signer.former", earlier) for earlier in former]
+        return tuple(signer for signer in found if signer is not None)
+
+    async def _signer(self, where: str, table: FormerSignerTable) -> SigningCredentials | None:
         certificates: tuple[bytes, ...] = ()
         key = None
-        if table is None:
-            return None
-        with self._mistakes, naming("[signer] certificate"):
+        with self._mistakes, naming(f"[{where}] certificate"):
             certificates = await read_certificates(table.certificate, self._tables.directory)
             _check_validity(certificates[0], self._now)
-        with self._mistakes, naming("[signer] key"):
+        with self._mistakes, naming(f"[{where}] key"):
             key = await load_key(table.key, table.key_password, self._tables.directory, self._plugins)
             if certificates and key.public_key_info != certificate_public_key_info(certificates[0]):
                 raise ConfigurationError(f"it is not the key of the certificate in {table.certificate}")

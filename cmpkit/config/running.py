@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -81,20 +82,22 @@ def build_server(
     table: ServerTable, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
 ) -> Server:
     """The server that these parts make, without a road."""
-    issuing, top = parts.authority[0], parts.authority[-1]
+    chains = (parts.authority, *(certificates for _, certificates in parts.former))
+    issuing, tops = tuple(chain[0] for chain in chains), tuple(dict.fromkeys(chain[-1] for chain in chains))
+    former = {issuer_key_of(certificates[0]): issuer for issuer, certificates in parts.former}
     return Server(
         plugins,
-        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing), parts.policy),
+        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing[0]), parts.policy, former),
         ServerVerifier(
             plugins,
             parts.store,
             parts.secrets,
             issuing,
-            (top, *parts.trusted),
-            (*parts.authority, *parts.intermediates),
+            (*tops, *parts.trusted),
+            (*itertools.chain(*chains), *parts.intermediates),
             tolerances=frozenset(table.tolerances),
         ),
-        Protector(plugins, parts.signer, parts.signer.subject),
+        Protector(plugins, parts.signer, parts.signer.subject, former=parts.former_signers),
         ServerSettings(
             responder=ResponderSettings(
                 implicit_confirm=table.implicit_confirm,

@@ -13,7 +13,7 @@ from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 
-__all__ = ["ListenTable", "ServerTable", "SignerTable", "StoreTable"]
+__all__ = ["FormerSignerTable", "ListenTable", "ServerTable", "SignerTable", "StoreTable"]
 
 _SERVER = ServerSettings()
 _RESPONDER = ResponderSettings()
@@ -39,12 +39,12 @@ class StoreTable(Settings):
     sealing_key_file: StrictStr
 
 
-class SignerTable(Settings):
-    """The table ``[signer]``: what signs the answers that no shared secret protects.
+class FormerSignerTable(Settings):
+    """A table ``[[signer.former]]``: what signs the answers to whoever has a certificate from a former key of the CA.
 
     :param certificate: file with its certificate, then those above it.
-    :param key: URI of its private key: ``file:keys/signer.key.pem``, or what a key provider knows.
-    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    :param key: URI of its private key.
+    :param key_password: where the password of the key is.
     """
 
     certificate: StrictStr
@@ -53,6 +53,19 @@ class SignerTable(Settings):
 
 
 class ListenTable(Settings):
+class SignerTable(FormerSignerTable):
+    """The table ``[signer]``: what signs the answers that no shared secret protects.
+
+    :param certificate: file with its certificate, then those above it.
+    :param key: URI of its private key: ``file:keys/signer.key.pem``, or what a key provider knows.
+    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    :param former: the signers under former keys of the CA, as long as there are certificates from these
+        (``cmpkit ca rollover`` writes them).
+    """
+
+    former: tuple[FormerSignerTable, ...] = ()
+
+
     """A table ``[[listen]]``.
 
     :param url: the address: ``http://127.0.0.1:8829/.well-known/cmp``; port 0 lets the system choose one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 
@@ -14,9 +15,10 @@ from cmpkit.errors import CMPError
 from cmpkit.parts import RootKeyUpdate
 from cmpkit.plugins import Plugins
 
-__all__ = ["check_root_update", "is_update_of"]
+__all__ = ["check_root_update", "is_link", "is_update_of"]
 
 _RULE = "RFC 9810 section 4.4"
+E = TypeVar("E", bound=x509.ExtensionType)
 
 
 def check_root_update(
@@ -59,6 +61,23 @@ def check_root_update(
             _check_validity(certificate, title, now)
 
 
+def is_link(der: bytes) -> bool:
+    """Whether a certificate is for one key of a root CA and signed by another one: newWithOld or oldWithNew.
+
+    Unlike a root certificate it is self-issued but not self-signed (RFC 5280 section 3.2), as its key identifiers say.
+
+    :param der: the certificate.
+    :raises CMPError: badDataFormat if it is no certificate.
+    """
+    found = outline(der)
+    if not names_match(read_name(found.subject_der), read_name(found.issuer_der)):
+        return False
+    certificate = decode(x509.Certificate, der)
+    own = _find_extension(certificate, x509.SubjectKeyIdentifier)
+    issuer = _find_extension(certificate, x509.AuthorityKeyIdentifier)
+    return own is not None and issuer is not None and issuer.key_identifier not in (None, own.digest)
+
+
 def is_update_of(update: RootKeyUpdate, root: bytes) -> bool:
     """Whether a root certificate looks like the one whose key was replaced; who trusts it checks the rest.
 
@@ -84,10 +103,15 @@ def _check_root(der: bytes, title: str, plugins: Plugins) -> None:
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
+    constraints = _find_extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _find_extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return certificate.extensions.get_extension_for_class(kind).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return False
+        return None
 
 
 def _check_issued(der: bytes, issuer: CertificateOutline, title: str, by: str, plugins: Plugins) -> None:

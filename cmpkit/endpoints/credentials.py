@@ -10,8 +10,10 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from cmpkit.asn1 import GeneralName, directory_name
 from cmpkit.caching import cached_property
 from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.root_update import is_link
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.signer import subject_key_identifier
 from cmpkit.errors import ConfigurationError
@@ -47,6 +49,11 @@ class SigningCredentials:
         return x509.load_der_x509_certificate(self.certificate).subject
 
     @cached_property
+    def sender(self) -> GeneralName:
+        """The subject as messages have it."""
+        return directory_name(self.subject)
+
+    @cached_property
     def issuer(self) -> x509.Name:
         """The issuer of the certificate."""
         return x509.load_der_x509_certificate(self.certificate).issuer
@@ -59,7 +66,7 @@ class SigningCredentials:
     @cached_property
     def extra_certs(self) -> tuple[bytes, ...]:
         """The certificate and its chain, without self-signed ones, as they go into extraCerts."""
-        above = tuple(der for der in self.chain if not is_self_issued(der))
+        above = tuple(der for der in self.chain if not is_self_issued(der) or is_link(der))
         return (self.certificate, *above)
 
 

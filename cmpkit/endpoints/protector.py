@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography import x509
 
+from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     GeneralName,
@@ -21,6 +22,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.caching import cached_property
 from cmpkit.crypto.protection import find_protection, mac_protection
+from cmpkit.crypto.x509 import outline
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
 from cmpkit.errors import ConfigurationError
@@ -88,17 +90,27 @@ class Protector:
 
     :param name: the name of the server in answers under a MAC.
     :param random: where nonces and salts come from.
+    :param former: signers under earlier keys of the CA: whoever has a certificate from the same key is answered by
+        them, for he may know no other (RFC 9810 section 4.5).
     """
 
     plugins: Plugins
     signer: SigningCredentials
     name: x509.Name
     random: RandomOctets = secrets.token_bytes
+    former: tuple[SigningCredentials, ...] = ()
 
     @cached_property
-    def _senders(self) -> tuple[GeneralName, GeneralName]:
-        """The sender of answers under a signature, and of those under a MAC."""
-        return directory_name(self.signer.subject), directory_name(self.name)
+    def _name(self) -> GeneralName:
+        """The sender of answers under a MAC."""
+        return directory_name(self.name)
+
+    def _signer(self, to: Credential | None) -> SigningCredentials:
+        """Who signs the answer to that credential."""
+        if not self.former or to is None or to.certificate is None:
+            return self.signer
+        issuer = _issuer_id(to.certificate)
+        return next((signer for signer in self.former if _issuer_id(signer.certificate) == issuer), self.signer)
 
     async def answer(
         self,
@@ -117,16 +129,23 @@ class Protector:
         """
         secret: SharedSecret | None = to.secret if to else None
         like = request.protection_alg if request and secret else None
-        protection, algorithm, key = protection_for(secret or self.signer, self.plugins, like, random=self.random)
+        signer = self._signer(to)
+        protection, algorithm, key = protection_for(secret or signer, self.plugins, like, random=self.random)
         header = response_header(
             request,
-            sender=self._senders[secret is not None],
-            sender_kid=secret.reference if secret else self.signer.key_identifier,
+            sender=self._name if secret else signer.sender,
+            sender_kid=secret.reference if secret else signer.key_identifier,
             protection_alg=algorithm,
             recip_nonce=request.sender_nonce if request else None,
             now=now,
             general_info=general_info,
             random=self.random,
         )
-        own = () if secret else self.signer.extra_certs
+        own = () if secret else signer.extra_certs
         return await seal(header, body, protection, key, (*own, *extra_certs))
+
+
+def _issuer_id(certificate: bytes) -> tuple[bytes, bytes | None]:
+    """What tells the issuers of certificates apart: name and key identifier."""
+    found = outline(certificate)
+    return found.issuer_der, found.extension(oids.AUTHORITY_KEY_IDENTIFIER)

@@ -38,7 +38,7 @@ _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
 class ServerVerifier:
     """Verifies requests against shared secrets, certificates of our own, and trust anchors.
 
-    :param issuer_certificate: DER of the certificate that issues: what it issued must be in the store.
+    :param issuer_certificates: DER of the certificates that issue or did: what they issued must be in the store.
     :param anchors: DER trust anchors for signers; the issuing certificate's own is among them.
     :param intermediates: DER certificates that paths may go through besides those that messages bring.
     :param tolerances: names of what is allowed beyond the default, for the protection parts.
@@ -47,7 +47,7 @@ class ServerVerifier:
     plugins: Plugins
     store: Store
     secrets: Sequence[SecretSource]
-    issuer_certificate: bytes
+    issuer_certificates: tuple[bytes, ...]
     anchors: tuple[bytes, ...]
     intermediates: tuple[bytes, ...] = ()
     tolerances: frozenset[str] = field(default_factory=frozenset)
@@ -126,7 +126,7 @@ class ServerVerifier:
             now=now,
             plugins=self.plugins,
         )
-        if record is None and len(path) > 1 and path[1] == self.issuer_certificate:
+        if record is None and len(path) > 1 and path[1] in self.issuer_certificates:
             raise CMPError(
                 "our issuing certificate signed the signer's certificate, but the store does not know it",
                 PKIFailureInfo.SIGNER_NOT_TRUSTED,

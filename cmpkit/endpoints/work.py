@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +40,12 @@ _log = logging.getLogger("cmpkit.server")
 
 @dataclass(frozen=True)
 class Workshop:
-    """The parts that a responder's needs are put to."""
+    """The parts that a responder's needs are put to.
+
+    :param issuer_key: the key that the issuer issues with, see :attr:`cmpkit.parts.CertificateRecord.issuer_key`.
+    :param former: issuers with earlier keys, by these keys.
+    :param approvals: which requests wait for a person.
+    """
 
     plugins: Plugins
     store: Store
@@ -50,6 +55,8 @@ class Workshop:
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
+    former: Mapping[str, Issuer] = field(default_factory=dict)
+    approvals: Approvals = field(default_factory=Approvals)
 
         :raises CMPError: if it is refused.
         """
@@ -101,18 +108,28 @@ class Workshop:
         return record, b"" if status is None else cert_hash(record.der, self.plugins, status.hash_alg)
 
     async def _confirm(self, need: Confirm, _: Authenticated, __: bytes, now: datetime) -> CertificateChange | Pending:
-        return await self.issuer.confirm(need.certificate, accepted=need.accepted, now=now)
+        issuer = self.former.get(need.certificate.issuer_key, self.issuer)
+        return await issuer.confirm(need.certificate, accepted=need.accepted, now=now)
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
-        record = await self.store.certificate(self.issuer_key, need.request.serial_number)
-        if record is None:
-            raise CMPError(
-                f"no certificate with serial number {need.request.serial_number:x}",
-                PKIFailureInfo.BAD_CERT_ID,
-                rule="RFC 9483 section 4.2",
-            )
+        issuer, record = await self._find_issued(need.request.serial_number)
         await self.policy.authorize_revocation(need.request, record, auth, now=now)
-        return await self.issuer.revoke(need.request, auth, now=now)
+        return await issuer.revoke(need.request, auth, now=now)
+
+    async def _find_issued(self, serial_number: int) -> tuple[Issuer, CertificateRecord]:
+        """A certificate, and the issuer with the key that signed it.
+
+        :raises CMPError: badCertId if there is none.
+        """
+        for issuer_key, issuer in ((self.issuer_key, self.issuer), *self.former.items()):
+            record = await self.store.certificate(issuer_key, serial_number)
+            if record is not None:
+                return issuer, record
+        raise CMPError(
+            f"no certificate with serial number {serial_number:x}",
+            PKIFailureInfo.BAD_CERT_ID,
+            rule="RFC 9483 section 4.2",
+        )
 
     async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
         context = InfoContext(self.issuer, auth, now, need.profile, self.policy)

@@ -69,6 +69,7 @@ from cmpkit.parts.store import (
     UnitOfWork,
 )
 from cmpkit.parts.transform import Transform
+from cmpkit.parts.succession import SucceedingIssuer, issuers_of
 from cmpkit.parts.transports import (
     Answer,
     ClientTransport,
@@ -148,5 +149,7 @@ __all__ = [
     "TransportKey",
     "TransportOptions",
     "UnitOfWork",
+    "SucceedingIssuer",
     "Verdict",
 ]
+    "issuers_of",

@@ -165,7 +165,7 @@ class InProcessCA:
                 self.plugins,
                 store,
                 [StoredSecrets(store)],
-                self.issuing.all[0],
+                self.issuing.all[:1],
                 self.trust,
                 self.issuing.all,
                 tolerances=self.tolerances,

@@ -101,7 +101,7 @@ class World:
             self.plugins,
             self.store,
             [StoredSecrets(self.store)],
-            self.issuing[0],
+            self.issuing[:1],
             (*self.trust, *self.foreign),
             self.issuing,
             tolerances=self.tolerances,
