@@ -23,7 +23,7 @@ from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateProfile, Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
+from cmpkit.parts import Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
 from cmpkit.plugins import Plugins
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
@@ -48,12 +48,12 @@ class ServerParts:
     store: Store
     issuer: Issuer
     authority: tuple[bytes, ...]
-    policy: Policy
     former: tuple[tuple[Issuer, tuple[bytes, ...]], ...]
+    policy: Policy
     secrets: tuple[SecretSource, ...]
     signer: SigningCredentials
-    trusted: tuple[bytes, ...]
     former_signers: tuple[SigningCredentials, ...]
+    trusted: tuple[bytes, ...]
     intermediates: tuple[bytes, ...]
     ca_pubs: tuple[bytes, ...]
 
@@ -170,10 +170,10 @@ class _Opening:
         policy = await self._part("policy", tables.policy, context)
         secrets = [await self._part("secret source", table, context) for table in tables.secrets]
         authority: tuple[bytes, ...] = () if issuer is None else await issuer.ca_certificates()
-        if issuer is not None and not authority:
-            self._mistakes.add("[issuer] it has no certificate")
         succeeded = () if issuer is None else issuers_of(issuer)[1:]
         former = tuple([(earlier, await earlier.ca_certificates()) for earlier in succeeded])
+        if issuer is not None and not authority:
+            self._mistakes.add("[issuer] it has no certificate")
         if self._mistakes or signer is None:
             return None
         return ServerParts(
@@ -188,7 +188,6 @@ class _Opening:
             trusted=trusted,
             intermediates=intermediates,
             ca_pubs=ca_pubs,
-            profiles=tables.profiles,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:

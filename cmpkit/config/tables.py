@@ -52,7 +52,6 @@ class FormerSignerTable(Settings):
     key_password: StrictStr | None = None
 
 
-class ListenTable(Settings):
 class SignerTable(FormerSignerTable):
     """The table ``[signer]``: what signs the answers that no shared secret protects.
 
@@ -66,6 +65,7 @@ class SignerTable(FormerSignerTable):
     former: tuple[FormerSignerTable, ...] = ()
 
 
+class ListenTable(Settings):
     """A table ``[[listen]]``.
 
     :param url: the address: ``http://127.0.0.1:8829/.well-known/cmp``; port 0 lets the system choose one.

@@ -52,11 +52,11 @@ class Workshop:
     issuer: Issuer
     issuer_key: str
     policy: Policy
+    former: Mapping[str, Issuer] = field(default_factory=dict)
+    approvals: Approvals = field(default_factory=Approvals)
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
-    former: Mapping[str, Issuer] = field(default_factory=dict)
-    approvals: Approvals = field(default_factory=Approvals)
 
         :raises CMPError: if it is refused.
         """

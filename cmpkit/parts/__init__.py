@@ -68,8 +68,8 @@ from cmpkit.parts.store import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.parts.transform import Transform
 from cmpkit.parts.succession import SucceedingIssuer, issuers_of
+from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
     Answer,
     ClientTransport,
@@ -143,13 +143,13 @@ __all__ = [
     "Store",
     "StoreFactory",
     "StoredAnswer",
+    "SucceedingIssuer",
     "Transaction",
     "TransactionState",
     "Transform",
     "TransportKey",
     "TransportOptions",
     "UnitOfWork",
-    "SucceedingIssuer",
     "Verdict",
-]
     "issuers_of",
+]
