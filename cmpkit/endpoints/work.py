@@ -44,7 +44,6 @@ class Workshop:
 
     :param issuer_key: the key that the issuer issues with, see :attr:`cmpkit.parts.CertificateRecord.issuer_key`.
     :param former: issuers with earlier keys, by these keys.
-    :param approvals: which requests wait for a person.
     """
 
     plugins: Plugins
@@ -53,7 +52,6 @@ class Workshop:
     issuer_key: str
     policy: Policy
     former: Mapping[str, Issuer] = field(default_factory=dict)
-    approvals: Approvals = field(default_factory=Approvals)
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
