@@ -154,7 +154,7 @@ async def test_signers_are_judged_by_the_ca_and_by_who_is_trusted_besides(write:
     async with open_parts(configuration, plugins) as parts:
         verifier = build_server(configuration.server, parts, plugins).verifier
     issuing, root = parts.authority
-    assert verifier.issuer_certificate == issuing
+    assert verifier.issuer_certificates == (issuing,)
     assert verifier.anchors == (root, *parts.trusted)
     assert verifier.intermediates == (issuing, root, *parts.intermediates)
     assert len(parts.trusted) == len(parts.intermediates) == 3
