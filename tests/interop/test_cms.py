@@ -8,9 +8,10 @@ import cmpkit_signature
 import pytest
 
 from cmpkit import oids
-from cmpkit.asn1 import ContentInfo, EnvelopedData, decode, encode, parse_tlv, to_tlv
+from cmpkit.asn1 import ContentInfo, EnvelopedData, SignedData, decode, encode, parse_tlv, to_tlv
 from cmpkit.crypto.enveloping import TOLERATE_RSA_PKCS1, TOLERATE_SHA1, KeyRecipient, envelop, open_envelope
 from cmpkit.crypto.keys import load_private_key
+from cmpkit.crypto.signed_data import sign_content, verify_content
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.errors import CMPError
 from cmpkit.parts import PrivateKey, SharedSecret
@@ -125,3 +126,56 @@ async def test_what_openssl_encrypts_under_a_password_is_opened_here(
     openssl.run(*encrypting, "-aes256", "-pwri_password", "a password")
     secret, tolerances = SharedSecret("", "a password"), frozenset({TOLERATE_SHA1})
     assert await open_envelope(read_envelope(file), secret, read=bytes, tolerances=tolerances) == CONTENT
+
+
+@pytest.fixture(scope="module")
+def signers(any_openssl: OpenSSL, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with keys and certificates that may sign contents."""
+    folder = tmp_path_factory.mktemp("signers")
+    for name, options in {**KEYS, "ed25519": ("-algorithm", "ED25519")}.items():
+        key = folder / f"{name}.key"
+        any_openssl.run("genpkey", *options, "-out", key)
+        any_openssl.run("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-out", folder / f"{name}.crt")
+    (folder / "content").write_bytes(CONTENT)
+    return folder
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_openssl_verifies_what_is_signed_here(
+    openssl: OpenSSL, signers: Path, plugins: Plugins, tmp_path: Path, *, name: str
+) -> None:
+    await check_signing(openssl, signers / name, plugins, tmp_path)
+
+
+async def test_newer_openssl_verifies_ed25519(
+    any_openssl: OpenSSL, signers: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    """OpenSSL 3.0 does not, and none signs by it without more options."""
+    await check_signing(any_openssl, signers / "ed25519", plugins, tmp_path)
+
+
+async def check_signing(openssl: OpenSSL, signer: Path, plugins: Plugins, folder: Path) -> None:
+    crt, file, out = signer.with_suffix(".crt"), folder / "signed.der", folder / "content"
+    (certificate,) = load_certificates(crt.read_bytes())
+    key = private_key(signer.parent, signer.name, plugins)
+    signed = await sign_content(
+        CONTENT, oids.CT_ASYMMETRIC_KEY_PACKAGE, key=key, certificates=[certificate], plugins=plugins
+    )
+    file.write_bytes(encode(ContentInfo(content_type=oids.SIGNED_DATA, content=to_tlv(signed))))
+    verifying = ("cms", "-verify", "-inform", "DER", "-in", file, "-CAfile", crt, "-purpose", "any")
+    openssl.run(*verifying, "-binary", "-out", out)
+    assert out.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("by", [(), ("-keyid",)])
+async def test_what_openssl_signs_verifies_here(
+    openssl: OpenSSL, signers: Path, plugins: Plugins, tmp_path: Path, *, name: str, by: tuple[str, ...]
+) -> None:
+    file, key, crt = tmp_path / "signed.der", signers / f"{name}.key", signers / f"{name}.crt"
+    content_type = ("-econtent_type", oids.CT_ASYMMETRIC_KEY_PACKAGE.dotted_string)
+    signing = ("cms", "-sign", "-binary", "-nodetach", "-in", signers / "content", "-outform", "DER", "-out", file)
+    openssl.run(*signing, "-signer", crt, "-inkey", key, *content_type, *by)
+    signed = parse_tlv(decode(ContentInfo, file.read_bytes()).content, SignedData)
+    verified = verify_content(signed, content_types=[oids.CT_ASYMMETRIC_KEY_PACKAGE], plugins=plugins)
+    assert (verified.content, verified.signer) == (CONTENT, load_certificates(crt.read_bytes())[0])
