@@ -46,6 +46,7 @@ ca_pubs = ["trust.pem"]                # handed over with a first certificate, t
 implicit_confirm = true                # dispense with certConf for those who ask
 confirm_wait_time = "15m"              # a certificate that is not confirmed so long is revoked
 # pending_time = "30d"                 # a request that takes time is given up so long after it was last polled for
+# check_after = "60s"                  # how soon whoever waits for a person may ask again
 # max_message_size = 1048576           # octets
 # message_time_window = "300s"         # how far the clock of a client may be off; "off" does not look
 # answer_retention = "7d"              # how long an answer is kept for the same request
@@ -72,7 +73,7 @@ kind = "store"
 key_usage = ["digitalSignature"]
 extended_key_usage = ["clientAuth"]
 validity = "365d"
-approval = "none"
+approval = "none"                      # or "manual": a person has to agree, see: cmpkit request
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 

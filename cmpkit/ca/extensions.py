@@ -29,6 +29,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
 __all__ = [
+    "ISSUER_EXTENSIONS",
     "KEY_USAGES",
     "AskedExtensions",
     "alternative_names_extension",
@@ -40,6 +41,11 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+ISSUER_EXTENSIONS = frozenset(
+    {oids.SUBJECT_KEY_IDENTIFIER, oids.AUTHORITY_KEY_IDENTIFIER, oids.CRL_DISTRIBUTION_POINTS}
+)
+"""The extensions that the issuer adds."""
 
 KEY_USAGES = (
     "digitalSignature",

@@ -12,7 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import Extension, encode
 from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.crl import CRLMaker
-from cmpkit.ca.profiles import ISSUER_EXTENSIONS
+from cmpkit.ca.extensions import ISSUER_EXTENSIONS
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import (
     CertificateContent,

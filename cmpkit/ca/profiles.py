@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from pydantic import Field, StrictBool, field_validator, model_validator
 
-from cmpkit import oids
 from cmpkit.asn1 import TLV, Extension, decode_list, encode
 from cmpkit.ca.extensions import (
+    ISSUER_EXTENSIONS,
     KEY_USAGES,
     AskedExtensions,
     alternative_names_extension,
@@ -25,6 +24,7 @@ from cmpkit.ca.extensions import (
     purposes_extension,
     read_extensions,
 )
+from cmpkit.ca.purposes import PURPOSES
 from cmpkit.ca.settings import Duration, Settings, read_settings
 from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
 from cmpkit.crypto.key_specs import key_specifications
@@ -35,41 +35,22 @@ from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Authenticated, CertificateRequest, RequestTemplate
 from cmpkit.plugins import Plugins
 
-__all__ = ["ISSUER_EXTENSIONS", "ConfiguredProfile", "ProfileSettings", "load_profile"]
+__all__ = ["ConfiguredProfile", "ProfileSettings", "load_profile"]
 
-ISSUER_EXTENSIONS = frozenset(
-    {oids.SUBJECT_KEY_IDENTIFIER, oids.AUTHORITY_KEY_IDENTIFIER, oids.CRL_DISTRIBUTION_POINTS}
-)
-"""The extensions that the issuer adds."""
-
-_PURPOSES = {
-    "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
-    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "codeSigning": ExtendedKeyUsageOID.CODE_SIGNING,
-    "emailProtection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "timeStamping": ExtendedKeyUsageOID.TIME_STAMPING,
-    "ipsecIKE": ExtendedKeyUsageOID.IPSEC_IKE,
-    "smartcardLogon": ExtendedKeyUsageOID.SMARTCARD_LOGON,
-    "ocspSigning": ExtendedKeyUsageOID.OCSP_SIGNING,
-    "anyExtendedKeyUsage": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-    "cmcCA": oids.KP_CMC_CA,
-    "cmcRA": oids.KP_CMC_RA,
-    "cmKGA": oids.KP_CM_KGA,
-}
 _SPECIAL_PURPOSES = frozenset(
-    _PURPOSES[name] for name in ("cmcCA", "cmcRA", "cmKGA", "anyExtendedKeyUsage", "ocspSigning")
+    PURPOSES[name] for name in ("cmcCA", "cmcRA", "cmKGA", "anyExtendedKeyUsage", "ocspSigning")
 )
 _CA_USAGES = frozenset({"keyCertSign", "cRLSign"})
 _SPECIAL_RULE = "RFC 9810 section 8.10"
 
 
 def _read_purpose(name: str) -> ObjectIdentifier:
-    if name in _PURPOSES:
-        return _PURPOSES[name]
+    if name in PURPOSES:
+        return PURPOSES[name]
     try:
         return ObjectIdentifier(name)
     except ValueError:
-        raise ValueError(f"{name!r} is neither an OID nor one of {', '.join(_PURPOSES)}") from None
+        raise ValueError(f"{name!r} is neither an OID nor one of {', '.join(PURPOSES)}") from None
 
 
 class ProfileSettings(Settings):
@@ -80,7 +61,7 @@ class ProfileSettings(Settings):
     :param subject_alt_names: names that every certificate gets.
     :param allow_requested_names: whether other subjectAltNames may be asked for.
     :param validity: how long a certificate is valid, at most.
-    :param approval: ``none``: no person has to agree.
+    :param approval: ``manual``: a person has to agree before a certificate is issued; ``none``: nobody has to.
     :param special: whether extended key usages may be given that make their holder an authority for others
         (RFC 9810 section 8.10, RFC 6960 section 4.2.2.2).
     """
@@ -92,7 +73,7 @@ class ProfileSettings(Settings):
     key_usage: tuple[str, ...] = ("digitalSignature",)
     extended_key_usage: tuple[str, ...] = ()
     validity: Duration = timedelta(days=365)
-    approval: Literal["none"] = "none"
+    approval: Literal["none", "manual"] = "none"
     special: StrictBool = False
 
     @field_validator("subject")
@@ -119,13 +100,6 @@ class ProfileSettings(Settings):
         if names:
             key_usage_extension(names)
         return names
-
-    @field_validator("approval", mode="before")
-    @classmethod
-    def _check_approval(cls, value: object) -> object:
-        if value != "none":
-            raise ValueError('only "none" is supported: requests cannot wait for a person')
-        return value
 
     @model_validator(mode="after")
     def _check_purposes(self) -> ProfileSettings:
@@ -162,6 +136,7 @@ class ConfiguredProfile:
 
     def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
         self.name = name
+        self.approval = settings.approval
         self._settings = settings
         self._plugins = plugins
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
@@ -241,7 +216,7 @@ class ConfiguredProfile:
     def _check_authority(self, asked: AskedExtensions) -> None:
         """No authority over others without special approval."""
         special = _SPECIAL_PURPOSES.intersection(asked.purposes or ()).difference(self._purposes)
-        wanted = [name for name, oid in _PURPOSES.items() if oid in special] if special else []
+        wanted = [name for name, oid in PURPOSES.items() if oid in special] if special else []
         wanted += sorted(_CA_USAGES.intersection(asked.key_usage or ()))
         if asked.ca:
             wanted.append("basicConstraints with CA=TRUE")

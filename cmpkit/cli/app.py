@@ -20,6 +20,7 @@ from cmpkit.cli.inspect import inspect
 from cmpkit.cli.p10 import p10
 from cmpkit.cli.plugins import plugins as list_plugins
 from cmpkit.cli.renew import renew_app
+from cmpkit.cli.request import request_app
 from cmpkit.cli.resume import resume
 from cmpkit.cli.revoke import revoke
 from cmpkit.cli.secret import secret_app
@@ -59,6 +60,7 @@ app.command(cls=Command)(init)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")
 app.add_typer(cert_app, name="cert")
+app.add_typer(request_app, name="request")
 app.add_typer(renew_app, name="renew")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
+from cmpkit.parts import CertificateProfile, Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
 from cmpkit.plugins import Plugins
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
@@ -43,6 +43,7 @@ class ServerParts:
     :param trusted: DER trust anchors besides the CA's own.
     :param intermediates: DER certificates that lead to them.
     :param ca_pubs: DER certificates for caPubs.
+    :param profiles: the certificate profiles that there are.
     """
 
     store: Store
@@ -56,6 +57,7 @@ class ServerParts:
     trusted: tuple[bytes, ...]
     intermediates: tuple[bytes, ...]
     ca_pubs: tuple[bytes, ...]
+    profiles: Mapping[str, CertificateProfile] = field(default_factory=dict)
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -188,6 +190,7 @@ class _Opening:
             trusted=trusted,
             intermediates=intermediates,
             ca_pubs=ca_pubs,
+            profiles=tables.profiles,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:

@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskStatus
 
+from cmpkit.ca.approval import Approvals
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
 from cmpkit.config.reading import Configuration
 from cmpkit.config.tables import ServerTable
@@ -85,9 +86,13 @@ def build_server(
     chains = (parts.authority, *(certificates for _, certificates in parts.former))
     issuing, tops = tuple(chain[0] for chain in chains), tuple(dict.fromkeys(chain[-1] for chain in chains))
     former = {issuer_key_of(certificates[0]): issuer for issuer, certificates in parts.former}
+    manual = {
+        name: profile for name, profile in parts.profiles.items() if getattr(profile, "approval", "none") == "manual"
+    }
+    approvals = Approvals(manual, table.check_after)
     return Server(
         plugins,
-        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing[0]), parts.policy, former),
+        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing[0]), parts.policy, former, approvals),
         ServerVerifier(
             plugins,
             parts.store,

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
+from cmpkit.ca.approval import DEFAULT_CHECK_AFTER
 from cmpkit.ca.durations import parse_duration
 from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
@@ -86,6 +87,7 @@ class ServerTable(Settings):
     :param implicit_confirm: whether certConf is dispensed with for who asks (RFC 9810 section 5.1.1.1).
     :param confirm_wait_time: a certificate that is not confirmed so long is revoked.
     :param pending_time: a request that takes time is given up so long after it was last polled for.
+    :param check_after: how soon whoever waits for a person may ask again.
     :param max_message_size: octets; a larger message is refused.
     :param message_time_window: how far messageTime may be off, either way; ``off`` does not look at it.
     :param answer_retention: how long an answer is kept, to be given again to the same request.
@@ -99,6 +101,7 @@ class ServerTable(Settings):
     implicit_confirm: StrictBool = _RESPONDER.implicit_confirm
     confirm_wait_time: Duration = _RESPONDER.confirm_wait_time
     pending_time: Duration = _RESPONDER.pending_time
+    check_after: Duration = DEFAULT_CHECK_AFTER
     max_message_size: Annotated[StrictInt, Field(ge=1024, le=16 * MAX_MESSAGE_SIZE)] = _SERVER.max_message_size
     message_time_window: Annotated[timedelta | None, BeforeValidator(_parse_window)] = _SERVER.message_time_window
     answer_retention: Duration = _SERVER.answer_retention

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -215,6 +215,7 @@ class Server:
             changes=reply.changes,
             spent=reply.spent,
             finished_intents=settled,
+            held=tuple(replace(request, address=turn.peer.address) for request in reply.held),
             audit=reply.audit,
         )
         reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)

@@ -10,6 +10,8 @@ from typing import Any
 
 from cmpkit import oids
 from cmpkit.asn1 import CertReqMsg, InfoTypeAndValue, encode_list
+from cmpkit.ca.approval import Approvals
+from cmpkit.ca.facts import describe_request
 from cmpkit.crypto.pop import verify_p10, verify_popo
 from cmpkit.crypto.x509 import cert_hash
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
@@ -20,6 +22,7 @@ from cmpkit.parts import (
     Authenticated,
     CertificateChange,
     CertificateRecord,
+    HeldRequest,
     InfoContext,
     Intent,
     Issued,
@@ -44,6 +47,7 @@ class Workshop:
 
     :param issuer_key: the key that the issuer issues with, see :attr:`cmpkit.parts.CertificateRecord.issuer_key`.
     :param former: issuers with earlier keys, by these keys.
+    :param approvals: which requests wait for a person.
     """
 
     plugins: Plugins
@@ -52,6 +56,7 @@ class Workshop:
     issuer_key: str
     policy: Policy
     former: Mapping[str, Issuer] = field(default_factory=dict)
+    approvals: Approvals = field(default_factory=Approvals)
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
@@ -78,9 +83,29 @@ class Workshop:
     async def _issue(
         self, need: Issue, auth: Authenticated, transaction_id: bytes, now: datetime
     ) -> Issued | Pending | Rejected:
-        request = await self.policy.authorize_request(need.request, auth, now=now)
+        kept = await self._kept(need, now)
+        if kept is not None:
+            verdict = self.approvals.verdict(kept)
+            if verdict is not None:
+                return verdict
+        # What was allowed when it was asked for stays so while a person thinks about it, and under whatever address it
+        # is asked for again; but for what was revoked or used up meanwhile.
+        asked = need.request if kept is None else need.request.under(kept.profile)
+        request = await self.policy.authorize_request(asked, auth, now=now if kept is None else kept.at)
+        profile = self.approvals.profile_of(request)
+        if kept is None and profile is not None:
+            subject, facts = describe_request(asked, request, auth, profile, plugins=self.plugins, now=now)
+            name = request.profile or ""
+            return self.approvals.wait(
+                HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
+            )
         await self._announce("issue", need.key, auth, transaction_id, now)
         return await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
+
+    async def _kept(self, need: Issue, now: datetime) -> HeldRequest | None:
+        """The request as it was kept for a person; it can have been only if it is put again."""
+        found = await self.store.held_requests(now=now, key=need.key, limit=1) if need.again else ()
+        return found[0] if found else None
 
     async def _announce(
         self, operation: str, key: str, auth: Authenticated, transaction_id: bytes, now: datetime

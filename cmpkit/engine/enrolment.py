@@ -60,7 +60,7 @@ def _issue(work: Work, request: CertificateRequest, opening: PKIMessage) -> Step
     :raises CMPError: the refusal.
     """
     key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
-    result: Issued | Pending | Rejected = yield Issue(request, key)
+    result: Issued | Pending | Rejected = yield Issue(request, key, again=opening is not work.message)
     if isinstance(result, Rejected):
         raise result.error
     if isinstance(result, Pending):

@@ -48,10 +48,12 @@ class Issue:
     """A certificate, once the policy agreed. Answered by ``Issued``, ``Pending`` or ``Rejected``.
 
     :param key: the idempotency key: the same request gets the same certificate, however often it is asked.
+    :param again: whether it was answered by ``Pending`` before.
     """
 
     request: CertificateRequest
     key: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

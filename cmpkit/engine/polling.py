@@ -16,7 +16,7 @@ from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, raise_first
-from cmpkit.parts import Pending, TransactionState
+from cmpkit.parts import Held, Pending, TransactionState
 
 __all__ = ["delay", "poll", "poll_req_faults", "refuse_late"]
 
@@ -28,17 +28,22 @@ def delay(work: Work, kept: PKIMessage, result: Pending, cert_req_id: int = WHOL
     :param cert_req_id: of the request for a certificate.
     """
     expires = work.now + work.settings.pending_time
+    held = (result.request,) if isinstance(result, Held) and result.request is not None else ()
     state = work.followed(TransactionState.PENDING, request=kept.raw, expires=expires)
     if work.body_type is not BodyType.POLL_REQ:
-        body = waiting_response(work.body_type, cert_req_id, result.reason)
-        return Reply(body, transaction=state, audit=(work.audit("waiting", body=work.body_type.wire_name),))
+        return Reply(
+            waiting_response(work.body_type, cert_req_id, result.reason),
+            transaction=state,
+            audit=(work.audit("waiting", body=work.body_type.wire_name),),
+            held=held,
+        )
     # R-112: the certReqId that was asked for, which is -1 where the client polls for the whole message.
     poll_rep = PollRep(
         cert_req_id=work.message.body.content[0].cert_req_id,
         check_after=result.check_after,
         reason=[result.reason] if result.reason else None,
     )
-    return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state)
+    return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state, held=held)
 
 
 def poll(work: Work, again: Mapping[BodyType, Callable[[Work, PKIMessage], Steps]]) -> Steps:

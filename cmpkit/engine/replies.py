@@ -28,6 +28,7 @@ from cmpkit.parts import (
     CertificateChange,
     CertificateRecord,
     CertificateState,
+    HeldRequest,
     Issued,
     Transaction,
 )
@@ -43,6 +44,7 @@ class Reply:
     :param transaction: the state to store, before the senderNonce of the answer is known; ``None`` stores nothing.
     :param general_info: for the header of the answer.
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
+    :param held: requests that wait for a person, to be kept for that person.
     :param refused: why, if the body says no: what the operator should know.
     """
 
@@ -54,6 +56,7 @@ class Reply:
     changes: tuple[CertificateChange, ...] = ()
     spent: tuple[bytes, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
+    held: tuple[HeldRequest, ...] = ()
     refused: CMPError | None = None
 
 

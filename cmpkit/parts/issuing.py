@@ -206,7 +206,10 @@ class Issuer(Protocol):
 
 
 class CertificateProfile(Protocol):
-    """What a certificate gets, and what may be asked for."""
+    """What a certificate gets, and what may be asked for.
+
+    One with the attribute ``approval = "manual"`` has its requests wait until a person agrees (``cmpkit request``).
+    """
 
     name: str
 

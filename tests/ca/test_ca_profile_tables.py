@@ -29,7 +29,7 @@ MakeProfile = Callable[..., ConfiguredProfile]
         ({"extended_key_usage": ["cmcCA"]}, "cmcCA makes its holder an authority"),
         ({"extended_key_usage": ["1.3.6.1.5.5.7.3.28"]}, "1.3.6.1.5.5.7.3.28 makes its holder an authority"),
         ({"extended_key_usage": ["anyExtendedKeyUsage"]}, "special = true"),
-        ({"approval": "manual"}, 'approval: only "none" is supported'),
+        ({"approval": "perhaps"}, "approval: Input should be 'none' or 'manual'"),
         ({"allow_requested_names": "yes"}, "allow_requested_names: "),
     ],
 )
@@ -44,8 +44,10 @@ def test_no_subject_is_as_good_as_a_missing_one(profile: MakeProfile) -> None:
     assert profile(subject=None).name == "device"
 
 
-def test_approval_by_nobody_may_be_written_out(profile: MakeProfile) -> None:
-    assert profile(approval="none").name == "device"
+@pytest.mark.parametrize("approval", ["none", "manual"])
+def test_a_profile_says_whether_a_person_has_to_agree(profile: MakeProfile, approval: str) -> None:
+    assert profile(approval=approval).approval == approval
+    assert profile().approval == "none"
 
 
 def test_a_profile_shows_its_name(profile: MakeProfile) -> None:

@@ -15,6 +15,7 @@ import anyio
 import pytest
 from cryptography import x509
 
+from cmpkit.ca.approval import Approvals
 from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.policy import load_policy
@@ -90,6 +91,7 @@ class World:
     tolerances: frozenset[str] = frozenset()
     foreign: tuple[bytes, ...] = ()
     front: Issuer | None = None
+    approvals: Approvals = field(default_factory=Approvals)
 
     @property
     def server(self) -> Server:
@@ -97,6 +99,7 @@ class World:
         profiles = {"device": load_profile("device", {}, self.plugins)}
         policy = load_policy({"default_profile": "device"}, profiles)
         workshop = Workshop(self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy)
+        workshop = replace(workshop, approvals=self.approvals)
         verifier = ServerVerifier(
             self.plugins,
             self.store,

@@ -304,7 +304,8 @@ class TestWaiting:
         state = answer(request, parts=parts).transaction
         assert state is not None
         answer(message(poll_req(0), recip_nonce=b""), None, dataclasses.replace(state, sender_nonce=b""), parts=again)
-        assert again.needs == parts.of(Issue)
+        assert again.needs == [dataclasses.replace(need, again=True) for need in parts.of(Issue)]
+        assert not parts.of(Issue)[0].again
         assert again.needs[0].request.profile == "server"
 
     def test_profile_of_the_address_holds_if_the_request_names_none(self) -> None:
