@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from cmpkit.asn1 import AlgorithmIdentifier, read_public_key_info
+from cmpkit import oids
+from cmpkit.asn1 import AlgorithmIdentifier, Null, read_public_key_info
 from cmpkit.parts import RequestTemplate
 from cmpkit.plugins import Plugins
 
-__all__ = ["key_specifications", "key_type_names"]
+__all__ = ["key_algorithm_name", "key_specifications", "key_type_names", "key_type_of"]
 
 _RSA = re.compile(r"rsa([0-9]+)")
 
@@ -42,6 +43,32 @@ def key_type_names(template: RequestTemplate, plugins: Plugins) -> tuple[str, ..
     }
     named = (known.get(item, item.algorithm.dotted_string) for item in template.key_algorithms)
     return (*named, *(f"rsa{length}" for length in template.rsa_key_lengths))
+
+
+def key_algorithm_name(key_type: str, plugins: Plugins) -> AlgorithmIdentifier:
+    """What a SubjectPublicKeyInfo says of the algorithm of such a key; of RSA keys, it does not tell the length.
+
+    :raises ConfigurationError: if no plugin brings it.
+    """
+    if _RSA.fullmatch(key_type):
+        return AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null())
+    return _algorithm(plugins.require("key algorithm", key_type), key_type)
+
+
+def key_type_of(algorithm: AlgorithmIdentifier, key_types: Iterable[str], plugins: Plugins) -> str | None:
+    """The first of some types of keys that is of an algorithm, or ``None``.
+
+    :param algorithm: as a SubjectPublicKeyInfo has it.
+    :param key_types: names as ``--newkey-type`` knows them.
+    :raises ConfigurationError: if no plugin brings one.
+    """
+    for key_type in key_types:
+        if _RSA.fullmatch(key_type):
+            if algorithm.algorithm == oids.RSA_ENCRYPTION:
+                return key_type
+        elif algorithm == _algorithm(plugins.require("key algorithm", key_type), key_type):
+            return key_type
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -100,10 +100,12 @@ async def test_content_for_a_key_is_opened_by_that_key_only(
 
 
 @pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("by_pwri_kek", [False, True])
 async def test_content_for_a_secret_is_opened_by_that_secret_only(
-    plugins: Plugins, keys: dict[str, PrivateKey], size: int
+    plugins: Plugins, keys: dict[str, PrivateKey], *, size: int, by_pwri_kek: bool
 ) -> None:
-    enveloped = await envelop(CONTENT, PasswordRecipient(SECRET), plugins=plugins, key_size=size)
+    recipient = PasswordRecipient(SECRET, by_pwri_kek=by_pwri_kek)
+    enveloped = await envelop(CONTENT, recipient, plugins=plugins, key_size=size)
     assert (enveloped.version, recipient_of(enveloped).version) == (3, 0)
     assert await open_envelope(enveloped, SECRET, read=read) == read(CONTENT)
     for other in (SharedSecret("device-1", "another"), keys["p256"]):

@@ -9,7 +9,14 @@ import pytest
 
 from cmpkit import oids
 from cmpkit.asn1 import ContentInfo, EnvelopedData, SignedData, decode, encode, parse_tlv, to_tlv
-from cmpkit.crypto.enveloping import TOLERATE_RSA_PKCS1, TOLERATE_SHA1, KeyRecipient, envelop, open_envelope
+from cmpkit.crypto.enveloping import (
+    TOLERATE_RSA_PKCS1,
+    TOLERATE_SHA1,
+    KeyRecipient,
+    PasswordRecipient,
+    envelop,
+    open_envelope,
+)
 from cmpkit.crypto.keys import load_private_key
 from cmpkit.crypto.signed_data import sign_content, verify_content
 from cmpkit.crypto.x509 import load_certificates
@@ -126,6 +133,19 @@ async def test_what_openssl_encrypts_under_a_password_is_opened_here(
     openssl.run(*encrypting, "-aes256", "-pwri_password", "a password")
     secret, tolerances = SharedSecret("", "a password"), frozenset({TOLERATE_SHA1})
     assert await open_envelope(read_envelope(file), secret, read=bytes, tolerances=tolerances) == CONTENT
+
+
+@pytest.mark.parametrize("size", [16, 32])
+async def test_openssl_opens_what_is_encrypted_here_under_a_password(
+    openssl: OpenSSL, plugins: Plugins, tmp_path: Path, *, size: int
+) -> None:
+    recipient = PasswordRecipient(SharedSecret("", "a password"), by_pwri_kek=True)
+    enveloped = await envelop(CONTENT, recipient, plugins=plugins, key_size=size)
+    file, out = tmp_path / "enveloped.der", tmp_path / "opened"
+    file.write_bytes(encode(ContentInfo(content_type=oids.ENVELOPED_DATA, content=to_tlv(enveloped))))
+    opening = ("cms", "-decrypt", "-inform", "DER", "-in", file, "-pwri_password", "a password")
+    openssl.run(*opening, "-binary", "-out", out)
+    assert out.read_bytes() == CONTENT
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ new one is added to :data:`RECIPIENT_KINDS` and nowhere else. What a key can do 
 :class:`cmpkit.parts.KeyTransport`, :class:`cmpkit.parts.KeyAgreement`.
 """
 
-from cmpkit.crypto.enveloping.envelope import RECIPIENT_KINDS, envelop, open_envelope
+from cmpkit.crypto.enveloping.envelope import RECIPIENT_KINDS, can_receive, envelop, open_envelope
 from cmpkit.crypto.enveloping.failures import TOLERATE_RSA_PKCS1, TOLERATE_SHA1
 from cmpkit.crypto.enveloping.recipients import (
     KeyRecipient,
@@ -24,6 +24,7 @@ __all__ = [
     "PasswordRecipient",
     "Recipient",
     "RecipientKind",
+    "can_receive",
     "envelop",
     "open_envelope",
 ]

@@ -19,7 +19,7 @@ from cmpkit.crypto.enveloping.transport import KeyTransportRecipients
 from cmpkit.parts import RandomOctets
 from cmpkit.plugins import Plugins
 
-__all__ = ["RECIPIENT_KINDS", "envelop", "open_envelope"]
+__all__ = ["RECIPIENT_KINDS", "can_receive", "envelop", "open_envelope"]
 
 T = TypeVar("T")
 RECIPIENT_KINDS: Final[tuple[RecipientKind, ...]] = (
@@ -48,7 +48,7 @@ async def envelop(
     :param random: where the content key, salts and initialisation vectors come from.
     :raises CMPError: badAlg if there is no way to encrypt for that recipient.
     """
-    kind = next((kind for kind in RECIPIENT_KINDS if kind.serves(recipient, plugins)), None)
+    kind = _kind_for(recipient, plugins)
     if kind is None:
         raise bad_alg(
             "nothing can be encrypted to the recipient's key, or its keyUsage does not allow it",
@@ -66,6 +66,18 @@ async def envelop(
             encrypted_content=cipher.encrypt(content_key, content),
         ),
     )
+
+
+def can_receive(recipient: Recipient, plugins: Plugins) -> bool:
+    """Whether there is a way to encrypt for a recipient.
+
+    :raises CMPError: badAlg or badDataFormat if its key is not known or cannot be read.
+    """
+    return _kind_for(recipient, plugins) is not None
+
+
+def _kind_for(recipient: Recipient, plugins: Plugins) -> RecipientKind | None:
+    return next((kind for kind in RECIPIENT_KINDS if kind.serves(recipient, plugins)), None)
 
 
 async def open_envelope(

@@ -110,11 +110,17 @@ class PasswordRecipients:
             prf=AlgorithmIdentifier(oids.HMAC_SHA256, Null()),
         )
         key = await derivation.derive(recipient.secret, key_wrap.key_size)
+        if recipient.by_pwri_kek:
+            cipher = ContentCipher.new(len(content_key), random)
+            algorithm = AlgorithmIdentifier(oids.PWRI_KEK, cipher.algorithm)
+            encrypted = _wrap_twice(cipher.iv, key, content_key, random)
+        else:
+            algorithm, encrypted = key_wrap.algorithm, key_wrap.wrap(key, content_key)
         info = PasswordRecipientInfo(
             version=_VERSION,
             key_derivation_algorithm=AlgorithmIdentifier(oids.PBKDF2, params),
-            key_encryption_algorithm=key_wrap.algorithm,
-            encrypted_key=key_wrap.wrap(key, content_key),
+            key_encryption_algorithm=algorithm,
+            encrypted_key=encrypted,
         )
         return Variant(info, self.name)
 
@@ -145,6 +151,15 @@ def _unwrapping(algorithm: AlgorithmIdentifier) -> tuple[int, Callable[[bytes, b
         return key_wrap.key_size, key_wrap.unwrap
     cipher = ContentCipher.of(algorithm.parse(AlgorithmIdentifier))
     return cipher.key_size, partial(_unwrap_twice, cipher.iv)
+
+
+def _wrap_twice(iv: bytes, key: bytes, content_key: bytes, random: RandomOctets) -> bytes:
+    """The content key by id-alg-PWRI-KEK (RFC 3211 section 2.3.1): with its length and a check, encrypted twice."""
+    check = bytes(octet ^ 0xFF for octet in content_key[:3])
+    padded = bytes((len(content_key),)) + check + content_key
+    padded += random(-len(padded) % BLOCK)
+    once = block_cipher(key, iv).encryptor().update(padded)
+    return block_cipher(key, once[-BLOCK:]).encryptor().update(once)
 
 
 def _unwrap_twice(iv: bytes, key: bytes, wrapped: bytes) -> bytes:

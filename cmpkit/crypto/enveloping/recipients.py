@@ -73,9 +73,14 @@ def _read_usages(usage: bytes) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class PasswordRecipient:
-    """Whoever shares a secret with us."""
+    """Whoever shares a secret with us.
+
+    :param by_pwri_kek: whether the content key is wrapped by id-alg-PWRI-KEK (RFC 3211), which is all that OpenSSL
+        reads, in place of AES key wrap, which RFC 9481 section 4.4 asks for.
+    """
 
     secret: SharedSecret
+    by_pwri_kek: bool = False
 
 
 Recipient: TypeAlias = KeyRecipient | PasswordRecipient
