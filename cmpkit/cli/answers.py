@@ -35,6 +35,7 @@ from cmpkit.crypto.crls import load_crl
 from cmpkit.crypto.key_specs import key_type_names
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.crypto.names import format_name
+from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import to_pem
 from cmpkit.endpoints.credentials import read_anchors
 from cmpkit.endpoints.support import (
@@ -47,6 +48,7 @@ from cmpkit.endpoints.support import (
 )
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.inspection.names import object_name
+from cmpkit.parts import RootKeyUpdate
 
 __all__ = ["tell"]
 
@@ -149,8 +151,20 @@ def _root_update(item: InfoTypeAndValue, work: Work, files: _Files) -> _Told:
     }
     given = {name: der for name, der in ders.items() if der is not None}
     files.update({name: to_pem(der) for name, der in given.items()})
-    line = f"new root {summarise(update.new_with_new)}, which the old root vouches for"
-    return [line], {name: describe_certificate(der) for name, der in given.items()}
+    lines = [f"new root {summarise(update.new_with_new)}, which the old root vouches for"]
+    if about.adopt is not None:
+        trusted = _anchors_in(about.adopt, old_roots, update)
+        files["adopt"] = to_pem(*dict.fromkeys((*trusted, update.new_with_new)))
+        lines += [f"trusted from now on: {summarise(update.new_with_new)}"]
+        lines += [f"trusted as before: {summarise(der)}" for der in trusted if der != update.new_with_new]
+    return lines, {name: describe_certificate(der) for name, der in given.items()}
+
+
+def _anchors_in(path: Path, old_roots: Sequence[bytes], update: RootKeyUpdate) -> tuple[bytes, ...]:
+    """DER of the trust anchors in a file; of one that is not there yet, the old root is the first."""
+    if path.exists():
+        return read_anchors(path)
+    return tuple(der for der in old_roots if is_update_of(update, der))
 
 
 def _template(item: InfoTypeAndValue, work: Work, files: _Files) -> _Told:

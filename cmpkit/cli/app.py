@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cmpkit import __version__
+from cmpkit.cli.ca import ca_app
 from cmpkit.cli.cert import cert_app
 from cmpkit.cli.command import Command
 from cmpkit.cli.crl import crl
@@ -59,6 +60,7 @@ app.command(cls=Command)(demo)
 app.command(cls=Command)(init)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")
+app.add_typer(ca_app, name="ca")
 app.add_typer(cert_app, name="cert")
 app.add_typer(request_app, name="request")
 app.add_typer(renew_app, name="renew")

@@ -21,8 +21,10 @@ from cmpkit.cli.serverside import (
     write_out,
 )
 from cmpkit.cli.wording import counted
+from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from cmpkit.parts import Issuer
     from cmpkit.plugins import Plugins
 
 __all__ = ["crl"]
@@ -36,13 +38,17 @@ def crl(
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; without it, it is shown.")
     ] = None,
     encoding: Annotated[Encoding, typer.Option("--format", help="PEM or DER.")] = Encoding.PEM,
+    issuer: Annotated[
+        str | None,
+        typer.Option("--issuer", metavar="DN", help="The CA by a name that it had before a rollover of its keys."),
+    ] = None,
     json: JSONOption = False,
 ) -> None:
     """Make the current CRL: it has every certificate that was revoked or put on hold before."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
-    der = anyio.run(_make, config, plugins_of(ctx))
+    der = anyio.run(_make, config, issuer, plugins_of(ctx))
     made = x509.load_der_x509_crl(der)
     if out is not None:
         write_out(der if encoding is Encoding.DER else made.public_bytes(serialization.Encoding.PEM), out)
@@ -55,11 +61,30 @@ def crl(
         _show(shown)
 
 
-async def _make(config: Path, plugins: Plugins) -> bytes:
+async def _make(config: Path, name: str | None, plugins: Plugins) -> bytes:
     with server_packages():
         from cmpkit.config import load_configuration, open_issuer
     async with open_issuer(load_configuration(config, plugins), plugins) as (_, issuer):
-        return await issuer.crl(now=datetime.now(UTC))
+        chosen = issuer if name is None else await _named(issuer, name)
+        return await chosen.crl(now=datetime.now(UTC))
+
+
+async def _named(issuer: Issuer, name: str) -> Issuer:
+    """The issuer of that name, by a present or a former key.
+
+    :raises ConfigurationError: naming those that there are.
+    """
+    from cmpkit.asn1 import read_name
+    from cmpkit.crypto.names import format_name, names_match, parse_name
+    from cmpkit.crypto.x509 import outline
+    from cmpkit.parts import issuers_of
+
+    wanted, known = parse_name(name), []
+    for each in issuers_of(issuer):
+        known.append(read_name(outline((await each.ca_certificates())[0]).subject_der))
+        if names_match(known[-1], wanted):
+            return each
+    raise ConfigurationError(f"the CA has no key by the name {name}; it has: {'; '.join(map(format_name, known))}")
 
 
 def _plain(made: Any) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def _check_options(about: InfoOptions, profile: str | None, asked: list[ObjectId
 
     crls = (oids.CRL_STATUS_LIST, oids.CURRENT_CRL)
     belongs = {
-        **dict.fromkeys(("oldwithold", "newwithnew", "newwithold", "oldwithnew"), ("rootCaCert", (oids.ROOT_CA_CERT,))),
+        **dict.fromkeys(
+            ("oldwithold", "newwithnew", "newwithold", "oldwithnew", "adopt"), ("rootCaCert", (oids.ROOT_CA_CERT,))
+        ),
         **dict.fromkeys(("crlcert", "oldcrl"), ("crlStatusList", (oids.CRL_STATUS_LIST,))),
         **dict.fromkeys(("template", "keyspec", "profile"), ("certReqTemplate", (oids.CERT_REQ_TEMPLATE,))),
         "cacertsout": ("caCerts", (oids.CA_CERTS,)),

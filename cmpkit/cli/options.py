@@ -236,6 +236,15 @@ class InfoOptions:
     oldwithnew: Annotated[
         Path | None, _option("--oldwithnew", "The old key signed by the new one (rootCaCert), as PEM.", _FILES, "FILE")
     ] = None
+    adopt: Annotated[
+        Path | None,
+        _option(
+            "--adopt",
+            "Trust the new root, too: add it to this file of trust anchors, and show the fingerprints (rootCaCert).",
+            _FILES,
+            "FILE",
+        ),
+    ] = None
     template: Annotated[
         Path | None, _option("--template", "The CertTemplate (certReqTemplate), as DER.", _FILES, "FILE")
     ] = None

@@ -29,6 +29,9 @@ class Checkpoint(enum.Enum):
     VERSION_WRITTEN = "version written, before it is in use"
     VERSION_IN_USE = "version in use, before its request is forgotten"
     DEPLOYED = "deployed, before that is noted"
+    KEYS_WRITTEN = "keys written, before they are known"
+    """Of a rollover of the CA's keys, as is the one below."""
+    BEFORE_CONFIGURATION = "before the configuration is replaced"
 
 
 def reach(plugins: Plugins, point: Checkpoint, transaction_id: bytes | None) -> None:

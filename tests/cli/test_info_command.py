@@ -15,7 +15,7 @@ from rollover import DAY, Rollover
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, AttributeTypeAndValue, CertTemplate, decode, decode_list, parse_tlv
 from cmpkit.crypto.names import parse_name
-from cmpkit.crypto.x509 import load_certificates, to_pem
+from cmpkit.crypto.x509 import fingerprint, load_certificates, to_pem
 
 TRUST_STATUS = 5
 
@@ -66,6 +66,21 @@ class TestRootUpdate:
         assert answer["type"] == "rootCaKeyUpdate"
         assert {"newwithnew", "newwithold", "oldwithnew"} <= answer.keys()
         assert answer["newwithnew"]["subject"] == "CN=Root CA"
+
+    def test_a_new_root_is_adopted_beside_the_old_one(self, device: Device, asking: Any, rolled: Rollover) -> None:
+        old, trusted = device.path("old-root.pem"), device.path("trusted.pem")
+        for _ in range(2):
+            said = asking("rootCaCert", "--oldwithold", old, "--adopt", trusted).out
+            assert load_certificates(trusted.read_bytes()) == (rolled.old_root, rolled.new_with_new)
+        for word, der in (("from now on", rolled.new_with_new), ("as before", rolled.old_root)):
+            assert f"trusted {word}: CN=Root CA, SHA-256 {fingerprint(der).hex()}" in said
+
+    def test_a_root_that_is_not_believed_is_not_adopted(self, device: Device, asking: Any, rolled: Rollover) -> None:
+        trusted = device.path("trusted.pem")
+        trusted.write_bytes(to_pem(Rollover().new_with_new))
+        before = trusted.read_bytes()
+        asking("rootCaCert", "--trusted", trusted, "--adopt", trusted, status=TRUST_STATUS)
+        assert trusted.read_bytes() == before
 
     def test_a_trust_anchor_may_be_the_old_root(self, device: Device, asking: Any, rolled: Rollover) -> None:
         done = asking("rootCaCert", "--trusted", device.path("old-root.pem"))

@@ -1,0 +1,273 @@
+"""A new root for a CA, in steps that leave it working at each moment (RFC 9810 section 4.4).
+
+:func:`prepare_rollover` makes the keys and tells of the new root, :func:`switch_keys` issues by them,
+:func:`finish_rollover` forgets the old ones. The configuration file is replaced last in each, as a whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from cryptography import x509
+
+from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
+from cmpkit.ca.generation import Generation, build_generation, find_root, read_generation
+from cmpkit.ca.hierarchy import SIGNER_PROFILE
+from cmpkit.ca.opening import FormerKeySettings, IssuerSettings
+from cmpkit.ca.settings import read_settings
+from cmpkit.ca.setup import TRUST
+from cmpkit.ca.sources import load_key, read_certificates, read_file
+from cmpkit.ca.succession import make_successor, successor_name
+from cmpkit.config.editing import edit_table
+from cmpkit.config.opening import check_configuration, open_store
+from cmpkit.config.reading import Configuration, load_configuration
+from cmpkit.config.tables import FormerSignerTable
+from cmpkit.crypto.keys import generate_key, write_file_atomically
+from cmpkit.crypto.names import format_name
+from cmpkit.crypto.root_update import check_root_update
+from cmpkit.crypto.x509 import load_certificates, to_pem
+from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import UnitOfWork
+from cmpkit.plugins import Plugins
+
+__all__ = ["finish_rollover", "prepare_rollover", "switch_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class _CA:
+    """The CA of a configuration file, as it is before a step.
+
+    :param text: the file.
+    """
+
+    configuration: Configuration
+    text: str
+    settings: IssuerSettings
+    certificate: IssuerCertificate
+    plugins: Plugins
+    now: datetime
+
+    @property
+    def base(self) -> Path:
+        return self.configuration.directory
+
+    @property
+    def generation(self) -> int:
+        """1 for what ``cmpkit init`` made."""
+        number = Path(self.settings.certificate).parent.name.removeprefix("ca-")
+        return int(number) if number.isdecimal() else 1
+
+    async def replace_text(self, text: str) -> None:
+        """Put another configuration file in the place of this one, once it was found to be without mistakes."""
+        path = self.configuration.path
+        mode = (await anyio.Path(path).stat()).st_mode & 0o777
+        candidate = path.with_name(f".{path.name}.rollover")
+        await anyio.to_thread.run_sync(lambda: write_file_atomically(candidate, text.encode(), mode=mode))
+        try:
+            await check_configuration(candidate, self.plugins, now=self.now)
+        finally:
+            await anyio.Path(candidate).unlink()
+        reach(self.plugins, Checkpoint.BEFORE_CONFIGURATION, None)
+        await anyio.to_thread.run_sync(lambda: write_file_atomically(path, text.encode(), mode=mode))
+
+
+async def prepare_rollover(
+    path: Path,
+    plugins: Plugins,
+    *,
+    root: Path | None = None,
+    subject: x509.Name | None = None,
+    key_type: str | None = None,
+    now: datetime,
+) -> Generation:
+    """Make a new root, an issuing CA and a signer below it, and have the server tell of the new root.
+
+    What was prepared before is given again. After a crash the same call goes on where it was.
+
+    :param path: the configuration file.
+    :param root: the directory with the old root, if it is no longer where it was made.
+    :param subject: of the new issuing CA; without it, the old name with a number.
+    :param key_type: of all keys that are made; without it, that of the old issuing key.
+    :raises ConfigurationError: if that cannot be done; the CA then works as before.
+    """
+    with _alone(path.parent):
+        ca = await _open(path, plugins, now)
+        if ca.settings.former:
+            raise ConfigurationError(
+                "the last rollover is not finished: former keys are in use", hint="see: cmpkit ca finish"
+            )
+        directory = Path(f"ca-{ca.generation + 1}")
+        if not await anyio.Path(ca.base, directory).exists():
+            await _make(ca, directory, root, subject, key_type)
+        made = await _read(ca, directory)
+        reach(plugins, Checkpoint.KEYS_WRITTEN, None)
+        async with open_store(ca.configuration, plugins) as store:
+            if await store.certificate_by_fingerprint(made.signer.fingerprint) is None:
+                await store.commit(UnitOfWork(certificates=(made.signer,)))
+        await _write_trust(ca, (*await _trusted(ca), made.update.new_with_new))
+        if ca.settings.new_with_new != made.update_settings["new_with_new"]:
+            await ca.replace_text(edit_table(ca.text, "issuer", made.update_settings))
+        return made
+
+
+async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] = (), now: datetime) -> Generation:
+    """Issue by the keys that were prepared; the old ones become former keys.
+
+    :param crl_urls: where the CRL of the new issuing CA can be fetched: needed if the old one has such addresses.
+    :raises ConfigurationError: if nothing was prepared, or it cannot be used; the CA then works as before.
+    """
+    with _alone(path.parent):
+        ca = await _open(path, plugins, now)
+        directory = Path(f"ca-{ca.generation + 1}")
+        if not await anyio.Path(ca.base, directory).exists():
+            raise ConfigurationError("no new keys were prepared", hint="run: cmpkit ca rollover")
+        made = await _read(ca, directory)
+        if ca.settings.new_with_new != made.update_settings["new_with_new"]:
+            raise ConfigurationError(f"the keys in {directory} are not ready", hint="run: cmpkit ca rollover")
+        if ca.settings.crl_urls and not crl_urls:
+            raise ConfigurationError(
+                "the new issuing CA has a CRL of its own, which needs an address of its own",
+                hint=f"give --crl-url; the CRL of the old one stays at {', '.join(ca.settings.crl_urls)}",
+            )
+        former = [_key_table(table) for table in (ca.settings, *ca.settings.former)]
+        text = edit_table(
+            ca.text,
+            "issuer",
+            {**made.issuer_settings, "key_password": None, "crl_urls": tuple(crl_urls), "former": former},
+        )
+        signers = [_signer_table(table) for table in (ca.configuration.signer, *ca.configuration.signer.former)]
+        text = edit_table(text, "signer", {**made.signer_settings, "key_password": None, "former": signers})
+        await ca.replace_text(text)
+        return made
+
+
+async def finish_rollover(path: Path, plugins: Plugins, *, force: bool = False, now: datetime) -> tuple[str, ...]:
+    """Forget the former keys, and the old root as a trust anchor, once nothing is left that they issued.
+
+    Who knows only the old root still learns of the new one.
+
+    :param force: also if there are certificates that are valid: they can then no longer be used here or revoked.
+    :returns: the key files that are not needed any more.
+    :raises ConfigurationError: if there is nothing to finish, or the former keys are still needed.
+    """
+    with _alone(path.parent):
+        ca = await _open(path, plugins, now)
+        if not ca.settings.former:
+            raise ConfigurationError("there are no former keys", hint="see: cmpkit ca rollover")
+        former = [
+            read_issuer_certificate(await read_certificates(table.certificate, ca.base)) for table in ca.settings.former
+        ]
+        if not force:
+            await _check_expired(ca, former)
+        old = {authority.all[-1] for authority in former} - {ca.certificate.all[-1]}
+        await _write_trust(ca, tuple(anchor for anchor in await _trusted(ca) if anchor not in old))
+        text = edit_table(ca.text, "issuer", {"former": None})
+        await ca.replace_text(edit_table(text, "signer", {"former": None}))
+        signers = ca.configuration.signer.former
+        return (*(table.key for table in ca.settings.former), *(table.key for table in signers))
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other commands from changing the same CA.
+
+    :raises ConfigurationError: if one is about to.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigurationError(f"{directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConfigurationError("another command is changing this CA") from error
+    finally:
+        os.close(descriptor)
+
+
+async def _open(path: Path, plugins: Plugins, now: datetime) -> _CA:
+    configuration = load_configuration(path, plugins)
+    if configuration.issuer.kind != "local":
+        raise ConfigurationError(
+            f"[issuer] kind: the keys of an issuer of kind {configuration.issuer.kind} are not here",
+            hint="replace them where they are",
+        )
+    settings = read_settings(IssuerSettings, configuration.issuer.settings, "issuer")
+    certificate = read_issuer_certificate(await read_certificates(settings.certificate, configuration.directory))
+    text = (await read_file(path, Path())).decode()
+    return _CA(configuration, text, settings, certificate, plugins, now)
+
+
+async def _make(ca: _CA, directory: Path, root: Path | None, subject: x509.Name | None, key_type: str | None) -> None:
+    old_root = ca.certificate.all[-1]
+    if len(ca.certificate.all) < 2 or not is_self_issued(old_root):
+        raise ConfigurationError(
+            f"the root above {format_name(ca.certificate.name)} is not known here, or is the issuing CA itself",
+            hint="have a new root made where its key is; the how-to guide about rolling over the root says the rest",
+        )
+    old_key = await find_root(old_root, ca.base, root, ca.plugins)
+    if key_type is None:
+        issuing = await load_key(ca.settings.key, ca.settings.key_password, ca.base, ca.plugins)
+        key_type = issuing.key_type
+    root_key, issuing_key, signer_key = (generate_key(key_type, ca.plugins) for _ in range(3))
+    successor = await make_successor(
+        old_root,
+        subject or successor_name(ca.certificate.name, ca.generation + 1),
+        old_key=old_key,
+        root_key=root_key,
+        issuing_key=issuing_key,
+        signer_key=signer_key,
+        plugins=ca.plugins,
+        now=ca.now,
+    )
+    await build_generation(
+        ca.base / directory, successor, root_key=root_key, issuing_key=issuing_key, signer_key=signer_key
+    )
+
+
+async def _read(ca: _CA, directory: Path) -> Generation:
+    made = await read_generation(directory, ca.base)
+    check_root_update(made.update, ca.certificate.all[-1], plugins=ca.plugins, now=ca.now)
+    return made
+
+
+async def _trusted(ca: _CA) -> tuple[bytes, ...]:
+    path = ca.base / TRUST
+    if not await anyio.Path(path).exists():
+        return (ca.certificate.all[-1],)
+    return load_certificates(await read_file(path, Path()))
+
+
+async def _write_trust(ca: _CA, anchors: Sequence[bytes]) -> None:
+    content = to_pem(*dict.fromkeys(anchors))
+    await anyio.to_thread.run_sync(write_file_atomically, ca.base / TRUST, content)
+
+
+async def _check_expired(ca: _CA, former: Sequence[IssuerCertificate]) -> None:
+    async with open_store(ca.configuration, ca.plugins) as store:
+        for authority in former:
+            last = await store.last_expiry(authority.key_id, besides=SIGNER_PROFILE)
+            if last is not None and last >= ca.now:
+                raise ConfigurationError(
+                    f"certificates of {format_name(authority.name)} are valid until {last:%Y-%m-%d %H:%M:%S} UTC",
+                    hint="wait until then, or give --force: they can then no longer be updated or revoked",
+                )
+
+
+def _key_table(settings: FormerKeySettings) -> dict[str, Any]:
+    return settings.model_dump(include=set(FormerKeySettings.model_fields))
+
+
+def _signer_table(settings: FormerSignerTable) -> dict[str, Any]:
+    return settings.model_dump(include=set(FormerSignerTable.model_fields))

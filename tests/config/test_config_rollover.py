@@ -1,0 +1,261 @@
+"""The steps of a rollover: what each leaves behind, and that none of them can leave a CA that does not work."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from cmpkit.ca.generation import Generation
+from cmpkit.ca.setup import initialise
+from cmpkit.config import check_configuration, load_configuration, open_parts, open_store
+from cmpkit.config.rollover import finish_rollover, prepare_rollover, switch_keys
+from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.root_update import check_root_update
+from cmpkit.crypto.x509 import load_certificates
+from cmpkit.errors import ConfigurationError
+from cmpkit.parts import CertificateRecord, UnitOfWork
+from cmpkit.plugins import Plugins
+
+from .conftest import Write
+
+
+class Steps:
+    """Runs the steps on one configuration file."""
+
+    def __init__(self, path: Path, plugins: Plugins) -> None:
+        self.path, self.plugins = path, plugins
+        self.now = datetime.now(UTC)
+
+    @property
+    def directory(self) -> Path:
+        return self.path.parent
+
+    async def prepare(self, **options: object) -> Generation:
+        return await prepare_rollover(self.path, self.plugins, **{"now": self.now, **options})  # type: ignore[arg-type]
+
+    async def switch(self, *crl_urls: str) -> Generation:
+        return await switch_keys(self.path, self.plugins, crl_urls=crl_urls, now=self.now)
+
+    async def finish(self, *, force: bool = False, later: timedelta = timedelta()) -> tuple[str, ...]:
+        return await finish_rollover(self.path, self.plugins, force=force, now=self.now + later)
+
+    async def check(self) -> None:
+        await check_configuration(self.path, self.plugins, now=self.now)
+
+    def certificates(self, name: str) -> list[x509.Certificate]:
+        return x509.load_pem_x509_certificates((self.directory / name).read_bytes())
+
+    def ders(self, name: str) -> tuple[bytes, ...]:
+        return load_certificates((self.directory / name).read_bytes())
+
+
+@pytest.fixture
+def steps(write: Write, plugins: Plugins) -> Steps:
+    return Steps(write(), plugins)
+
+
+class TestPrepare:
+    async def test_the_certificates_are_those_of_rfc_9810(self, steps: Steps) -> None:
+        await steps.prepare()
+        (old,) = steps.certificates("root/root.pem")
+        new, link, back = (
+            steps.certificates(f"ca-2/{name}.pem")[0] for name in ("new-with-new", "new-with-old", "old-with-new")
+        )
+        new.verify_directly_issued_by(new)
+        link.verify_directly_issued_by(old)
+        back.verify_directly_issued_by(new)
+        assert link.public_key() == new.public_key() != old.public_key() == back.public_key()
+        assert {certificate.subject for certificate in (old, new, link, back)} == {old.subject}
+        # R-196
+        assert new.not_valid_before_utc == link.not_valid_before_utc < old.not_valid_after_utc
+        assert link.not_valid_after_utc <= old.not_valid_after_utc
+        validity = (back.not_valid_before_utc, back.not_valid_after_utc)
+        assert validity == (old.not_valid_before_utc, old.not_valid_after_utc)
+
+    async def test_the_new_root_is_trusted_and_told_of_while_the_old_key_issues(self, steps: Steps) -> None:
+        old = steps.ders("trust.pem")
+        made = await steps.prepare()
+        assert steps.ders("trust.pem") == (*old, made.update.new_with_new)
+        async with open_parts(load_configuration(steps.path, steps.plugins), steps.plugins) as parts:
+            assert await parts.issuer.root_key_update() == made.update
+            assert parts.authority == steps.ders("issuing.pem")
+            assert parts.former == ()
+
+    async def test_the_root_key_is_encrypted_and_everything_private(self, steps: Steps) -> None:
+        await steps.prepare()
+        made = steps.directory / "ca-2"
+        key, passphrase = (made / "root/root.key.pem").read_bytes(), (made / "root/root.passphrase").read_bytes()
+        assert b"BEGIN ENCRYPTED PRIVATE KEY" in key
+        assert (
+            load_pem_private_key(key, passphrase.strip()).public_key()
+            == steps.certificates("ca-2/root/root.pem")[0].public_key()
+        )
+        private = [path for name in ("root", "keys") for path in (made / name).iterdir()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (made, made / "root", made / "keys")} == {0o700}
+
+    async def test_a_second_time_gives_the_same(self, steps: Steps) -> None:
+        made = await steps.prepare()
+        text = steps.path.read_text()
+        assert await steps.prepare() == made
+        assert steps.path.read_text() == text
+
+    async def test_names_and_keys_are_as_asked_for(self, steps: Steps) -> None:
+        made = await steps.prepare(subject=parse_name("CN=Other CA"), key_type="p384")
+        assert made.issuing.name == parse_name("CN=Other CA")
+        keys = {certificate.public_key().key_size for certificate in steps.certificates("ca-2/signer.pem")}  # type: ignore[union-attr]
+        assert keys == {384}
+
+    async def test_what_a_killed_run_left_behind_is_no_obstacle(self, steps: Steps) -> None:
+        leftover = steps.directory / ".rollover" / "keys"
+        leftover.mkdir(parents=True)
+        (leftover / "issuing.key.pem").write_text("half of a key")
+        await steps.prepare()
+        assert not leftover.exists()
+        await steps.check()
+
+    async def test_a_root_that_was_carried_away_must_be_brought_back(self, steps: Steps, tmp_path: Path) -> None:
+        shutil.move(steps.directory / "root", tmp_path / "safe")
+        text = steps.path.read_text()
+        with pytest.raises(ConfigurationError, match="the key of the root CN=Example CA Root is not in"):
+            await steps.prepare()
+        assert steps.path.read_text() == text
+        await steps.prepare(root=tmp_path / "safe")
+        await steps.check()
+
+    async def test_the_directory_of_another_root_is_none(self, steps: Steps, tmp_path: Path, plugins: Plugins) -> None:
+        await initialise(tmp_path / "other", plugins=plugins, now=steps.now)
+        with pytest.raises(ConfigurationError, match="the key of the root CN=Example CA Root is not in"):
+            await steps.prepare(root=tmp_path / "other" / "root")
+
+    async def test_a_root_that_issues_itself_is_for_its_owner_to_replace(
+        self, steps: Steps, tmp_path: Path, plugins: Plugins
+    ) -> None:
+        root = steps.directory / "root"
+        taken = await initialise(
+            tmp_path / "taken",
+            ca_certificate=root / "root.pem",
+            ca_key=root / "root.key.pem",
+            ca_key_password=(root / "root.passphrase").read_bytes().strip(),
+            plugins=plugins,
+            now=steps.now,
+        )
+        with pytest.raises(ConfigurationError, match="is not known here, or is the issuing CA itself"):
+            await Steps(taken.config, plugins).prepare()
+
+    async def test_an_expired_root_vouches_for_nothing(self, steps: Steps) -> None:
+        with pytest.raises(ConfigurationError, match="it can vouch for no other"):
+            await steps.prepare(now=steps.now + timedelta(days=3651))
+
+    async def test_keys_that_are_elsewhere_are_replaced_there(self, write: Write, plugins: Plugins) -> None:
+        path = write(('kind = "local"', 'kind = "elsewhere"'))
+        with pytest.raises(ConfigurationError, match=r"no issuer|not here"):
+            await Steps(path, plugins).prepare()
+
+    async def test_two_commands_at_once_do_not_mix(self, steps: Steps) -> None:
+        descriptor = os.open(steps.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with pytest.raises(ConfigurationError, match="another command is changing this CA"):
+                await steps.prepare()
+        finally:
+            os.close(descriptor)
+
+
+class TestSwitch:
+    async def test_the_new_key_issues_and_the_old_one_is_kept(self, steps: Steps) -> None:
+        made = await steps.prepare()
+        await steps.switch()
+        async with open_parts(load_configuration(steps.path, steps.plugins), steps.plugins) as parts:
+            assert parts.authority == made.issuing.all
+            assert [certificates for _, certificates in parts.former] == [steps.ders("issuing.pem")]
+            assert parts.signer.certificate == made.signer.der
+            assert made.update.new_with_old in parts.signer.extra_certs
+            assert [signer.certificate for signer in parts.former_signers] == [steps.ders("signer.pem")[0]]
+            assert await parts.issuer.root_key_update() == made.update
+            check_root_update(made.update, steps.ders("root/root.pem")[0], plugins=steps.plugins, now=steps.now)
+        assert made.issuing.name == parse_name("CN=Example CA 2")
+
+    async def test_without_preparation_there_is_nothing_to_switch_to(self, steps: Steps) -> None:
+        with pytest.raises(ConfigurationError, match="no new keys were prepared"):
+            await steps.switch()
+
+    async def test_each_crl_needs_an_address_of_its_own(self, write: Write, plugins: Plugins) -> None:
+        first, second = "http://crl.example/1.crl", "http://crl.example/2.crl"
+        steps = Steps(write(('kind = "local"\n', f'kind = "local"\ncrl_urls = ["{first}"]\n')), plugins)
+        await steps.prepare()
+        with pytest.raises(ConfigurationError, match="needs an address of its own"):
+            await steps.switch()
+        await steps.switch(second)
+        async with open_parts(load_configuration(steps.path, plugins), plugins) as parts:
+            ((former, _),) = parts.former
+            assert (parts.issuer.crl_urls, former.crl_urls) == ((second,), (first,))
+
+    async def test_keys_that_cannot_be_used_leave_everything_as_it_was(self, steps: Steps) -> None:
+        await steps.prepare()
+        text = steps.path.read_text()
+        (steps.directory / "ca-2/keys/issuing.key.pem").write_text("damaged")
+        with pytest.raises(ConfigurationError, match=r"\[issuer\] key"):
+            await steps.switch()
+        assert steps.path.read_text() == text
+        assert sorted(path.name for path in steps.directory.glob(".*")) == []
+        await steps.check()
+
+
+class TestFinish:
+    async def test_what_is_valid_keeps_the_old_key_in_use(self, steps: Steps, plugins: Plugins) -> None:
+        configuration = load_configuration(steps.path, plugins)
+        async with open_store(configuration, plugins) as store:
+            (signer, *_) = await store.certificates()
+            ends = signer.not_before + timedelta(days=365)
+            record = CertificateRecord(
+                issuer_key=signer.issuer_key,
+                serial_number=1,
+                der=b"certificate",
+                fingerprint=bytes(32),
+                subject="CN=dev",
+                not_before=signer.not_before,
+                not_after=ends,
+                profile="device",
+                request_key="key",
+            )
+            await store.commit(UnitOfWork(certificates=(record,)))
+        await steps.prepare()
+        await steps.switch()
+        with pytest.raises(ConfigurationError, match="certificates of CN=Example CA are valid until"):
+            await steps.finish()
+        keys = await steps.finish(later=timedelta(days=366))
+        assert keys == ("file:keys/issuing.key.pem", "file:keys/signer.key.pem")
+
+    async def test_the_old_root_is_no_anchor_any_more_but_still_leads_to_the_new_one(self, steps: Steps) -> None:
+        made = await steps.prepare()
+        await steps.switch()
+        await steps.finish()
+        assert steps.ders("trust.pem") == (made.update.new_with_new,)
+        async with open_parts(load_configuration(steps.path, steps.plugins), steps.plugins) as parts:
+            assert parts.former == parts.former_signers == ()
+            assert await parts.issuer.root_key_update() == made.update
+
+    async def test_there_may_be_another_rollover_only_then(self, steps: Steps) -> None:
+        await steps.prepare()
+        await steps.switch()
+        with pytest.raises(ConfigurationError, match="the last rollover is not finished"):
+            await steps.prepare()
+        await steps.finish(force=True)
+        made = await steps.prepare()
+        await steps.switch()
+        assert made.issuing.name == parse_name("CN=Example CA 3")
+        assert steps.ders("trust.pem") == (steps.ders("ca-2/root/root.pem")[0], made.update.new_with_new)
+        await steps.check()
+
+    async def test_without_former_keys_there_is_nothing_to_finish(self, steps: Steps) -> None:
+        with pytest.raises(ConfigurationError, match="there are no former keys"):
+            await steps.finish()
