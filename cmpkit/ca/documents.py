@@ -30,12 +30,15 @@ crl_validity = "7d"
 # new_with_new = "new-with-new.pem"
 # new_with_old = "new-with-old.pem"
 # old_with_new = "old-with-new.pem"
+# Keys that it issued with before: see cmpkit ca rollover, which writes them.
+# former = [{{certificate = "old-issuing.pem", key = "file:keys/old-issuing.key.pem"}}]
 
 # Signs the answers to requests that are not protected by a shared secret.
 [signer]
 certificate = "signer.pem"
 key = "file:keys/signer.key.pem"
 # key_password = "file:PATH"
+# former = [{{certificate = "old-signer.pem", key = "file:keys/old-signer.key.pem"}}]
 
 {listen}
 [server]
