@@ -45,6 +45,7 @@ __all__ = ["ClientOptions", "Conversation"]
 
 _log = logging.getLogger("cmpkit.client")
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
+from cmpkit.engine.repeating import Repeat, make_anew
 """Seconds before a message that did not get through is sent again, and again."""
 
 
@@ -96,13 +97,6 @@ class ClientOptions:
     random: RandomOctets = secrets.token_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """Send the last message of a transaction once more, as it was."""
-
-    transaction: ClientTransaction
-
-
 @dataclass
 class Conversation:
     """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road."""
@@ -122,7 +116,7 @@ class Conversation:
         """The transaction that was saved in a file."""
         return TransactionFolder(path.parent).load(path)
 
-    async def run(self, step: Step | _Again) -> Finished:
+    async def run(self, step: Step | Repeat) -> Finished:
         """Go on until the operation is over.
 
         :raises PeerRefusal: if the peer refuses.
@@ -166,11 +160,14 @@ class Conversation:
             return await self.run(Wait(transaction))
         if not transaction.message:
             raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
-        return await self.run(_Again(transaction))
+        return await self.run(Repeat(transaction))
 
-    async def _advance(self, step: Send | Wait | Decide | _Again) -> Step:
-        if isinstance(step, _Again):
-            return await self._exchange(step.transaction)
+    async def _advance(self, step: Send | Wait | Decide | Repeat) -> Step:
+        if isinstance(step, Repeat):
+            try:
+                return await self._exchange(step.transaction)
+            except PeerRefusal as refusal:
+                return make_anew(step.transaction, refusal)
         if isinstance(step, Send):
             transaction = await self._sent(step)
             self._save(transaction)

@@ -19,7 +19,7 @@ from cmpkit.engine.header import check_message_time, check_request_header
 from cmpkit.engine.needs import Issue
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError
 from cmpkit.parts import (
     Answer,
@@ -138,7 +138,7 @@ class Server:
 
         :raises CMPError: for what is answered by ``error``.
         """
-        message, now, window = turn.message, turn.now, self.settings.message_time_window
+        message, now, window = turn.message, turn.now, self._window(turn.message)
         check_request_header(message)
         assert message.header.transaction_id is not None
         transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
@@ -158,6 +158,10 @@ class Server:
         if reply.refused is not None:
             self._report(reply.refused, turn.peer, message)
         return reply
+
+    def _window(self, message: PKIMessage) -> timedelta | None:
+        """How old a message may be: of a pollReq, that may have been saved and sent later, the nonces tell (R-015)."""
+        return None if message.body.type is BodyType.POLL_REQ else self.settings.message_time_window
 
     async def _drive(
         self, steps: Steps, auth: Authenticated, transaction_id: bytes, now: datetime, settled: list[str]
@@ -226,6 +230,9 @@ class Server:
 
     def _keep_until(self, message: PKIMessage, now: datetime) -> datetime | None:
         """Until when the message would be accepted if the store did not know it: for ever, if nothing dates it."""
+        if message.body.type is BodyType.POLL_REQ:
+            # Its recipNonce is over, so that it can open and continue nothing.
+            return now + self.settings.answer_retention
         window = self.settings.message_time_window
         if window is None or message.header.time is None:
             return None
