@@ -25,7 +25,13 @@ certificate = "issuing.pem"
 key = "file:keys/issuing.key.pem"
 # key_password = "file:PATH"           # or "env:NAME", if the key is encrypted
 crl_validity = "7d"
-# crl_urls = ["http://crl.example/ca.crl"]   # where the CRL will be published: goes into every certificate
+# Where clients find the status of certificates and the CA: goes into every certificate. The server publishes at the
+# paths of these addresses, see [publication].
+# crl_urls = ["http://pki.example/crl/ca.crl"]
+# delta_crl_validity = "1d"            # makes delta CRLs; from thisUpdate to nextUpdate
+# delta_crl_urls = ["http://pki.example/crl/ca-delta.crl"]
+# ocsp_urls = ["http://pki.example/ocsp"]
+# ca_issuers_urls = ["http://pki.example/ca/ca.cer"]
 # The new key of the root CA, once it was replaced: tells those who trust the old one.
 # new_with_new = "new-with-new.pem"
 # new_with_old = "new-with-old.pem"
@@ -39,6 +45,20 @@ certificate = "signer.pem"
 key = "file:keys/signer.key.pem"
 # key_password = "file:PATH"
 # former = [{{certificate = "old-signer.pem", key = "file:keys/old-signer.key.pem"}}]
+
+# What signs OCSP responses. Without this table there is no OCSP responder.
+[ocsp]
+certificate = "ocsp.pem"
+key = "file:keys/ocsp.key.pem"
+# key_password = "file:PATH"           # or "env:NAME", if the key is encrypted
+# validity = "1h"                      # from thisUpdate to nextUpdate; as long, an answer is given from memory
+# never_issued = "unknown"             # or "revoked", or "good": what is said of serial numbers that do not exist
+# nonces = true                        # whether the nonce of a request is in the answer
+# max_certificates = 16                # how many a request may be about
+
+# What is published beside CMP: the CRL, the certificate of the CA, OCSP. Without this table nothing is.
+[publication]
+{crl_files}             # more CRLs, each under /crl/
 
 {listen}
 [server]
@@ -80,6 +100,8 @@ approval = "none"                      # or "manual": a person has to agree, see
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 
+_SERVES = '# serves = ["cmp", "publication"]       # what is served at this address; absent: all that it can'
+
 _ROOT_NOTE = """\
 This directory holds the root of the CA: whoever has it can make certificates that everybody trusts.
 
@@ -92,14 +114,18 @@ and delete this directory. You will need both to make a new issuing CA before th
 """
 
 
-def configuration_text(listen: Sequence[str]) -> str:
+def configuration_text(listen: Sequence[str], *, crl_files: Sequence[str] = ()) -> str:
     """The configuration file of a new server.
 
     :param listen: the URLs to listen on; none means :data:`DEFAULT_LISTEN`.
+    :param crl_files: CRLs to publish beside that of the CA.
     """
     # A JSON string is a TOML basic string.
-    tables = (f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n" for url in listen or (DEFAULT_LISTEN,))
-    return _CONFIGURATION.format(listen="\n".join(tables))
+    tables = (
+        f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_SERVES}\n" for url in listen or (DEFAULT_LISTEN,)
+    )
+    published = f"crl_files = {json.dumps(list(crl_files))}" if crl_files else '# crl_files = ["root.crl"]'
+    return _CONFIGURATION.format(listen="\n".join(tables), crl_files=published)
 
 
 def root_note() -> str:

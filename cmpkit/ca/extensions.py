@@ -43,7 +43,13 @@ __all__ = [
 T = TypeVar("T")
 
 ISSUER_EXTENSIONS = frozenset(
-    {oids.SUBJECT_KEY_IDENTIFIER, oids.AUTHORITY_KEY_IDENTIFIER, oids.CRL_DISTRIBUTION_POINTS}
+    {
+        oids.SUBJECT_KEY_IDENTIFIER,
+        oids.AUTHORITY_KEY_IDENTIFIER,
+        oids.CRL_DISTRIBUTION_POINTS,
+        oids.FRESHEST_CRL,
+        oids.AUTHORITY_INFO_ACCESS,
+    }
 )
 """The extensions that the issuer adds."""
 

@@ -15,7 +15,15 @@ from cmpkit.ca.extensions import key_usage_extension, purposes_extension
 from cmpkit.ca.issuer import certificate_record
 from cmpkit.crypto.names import common_name
 from cmpkit.crypto.pop import build_p10
-from cmpkit.crypto.x509 import CertificateContent, build_certificate, extension, key_identifier, random_serial
+from cmpkit.crypto.x509 import (
+    CertificateContent,
+    build_certificate,
+    build_crl,
+    extension,
+    key_identifier,
+    outline,
+    random_serial,
+)
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, CertificateState, PrivateKey
 
@@ -25,14 +33,17 @@ __all__ = [
     "issuing_request",
     "make_hierarchy",
     "make_issuing",
+    "make_ocsp_signer",
     "make_root",
+    "make_root_crl",
     "make_signer",
 ]
 
 ROOT_VALIDITY = timedelta(days=3650)
 ISSUING_VALIDITY = timedelta(days=1825)
 SIGNER_PROFILE = "cmp-signer"
-"""The profile that the store names for the signer of CMP messages; no configuration has it: nobody can ask for it."""
+"""The profile that the store names for what signs in the name of the CA, messages and OCSP responses; no configuration
+has it: nobody can ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +123,62 @@ async def make_signer(
     :param key: the signer's.
     :raises ConfigurationError: if no name can be made of the subject of the CA.
     """
+    name = _related_name(issuer.name, "CMP")
+    purpose = (purposes_extension([oids.KP_CMC_CA]),)
+    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now)
+
+
+async def make_ocsp_signer(
+    issuer: IssuerCertificate, issuer_key: PrivateKey, *, key: PrivateKey, now: datetime
+) -> CertificateRecord:
+    """The certificate that signs OCSP responses for the CA (RFC 6960 section 4.2.2.2), valid as long as the CA is.
+
+    It has ocsp-nocheck: nobody asks whether it is revoked itself.
+
+    :param key: the signer's.
+    :raises ConfigurationError: if no name can be made of the subject of the CA.
+    """
+    name = _related_name(issuer.name, "OCSP")
+    purpose = (purposes_extension([oids.KP_OCSP_SIGNING]), extension(x509.OCSPNoCheck()))
+    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now)
+
+
+async def make_root_crl(root: bytes, root_key: PrivateKey, *, now: datetime) -> bytes:
+    """DER of the CRL of a root that is carried away: empty, and valid as long as the issuing CA.
+
+    :param root: DER of its certificate.
+    """
+    return await build_crl(
+        issuer=outline(root).subject_der,
+        issuer_key=root_key,
+        this_update=now,
+        next_update=now + ISSUING_VALIDITY,
+        number=1,
+        entries=(),
+        authority_key_identifier=key_identifier(root_key.public_key_info),
+    )
+
+
+async def _make_signer(
+    issuer: IssuerCertificate,
+    issuer_key: PrivateKey,
+    name: x509.Name,
+    purpose: tuple[Extension, ...],
+    *,
+    key: PrivateKey,
+    now: datetime,
+) -> CertificateRecord:
     content = CertificateContent(
         serial_number=random_serial(),
         issuer=issuer.subject,
-        subject=_related_name(issuer.name, "CMP"),
+        subject=name,
         not_before=now.replace(microsecond=0),
         not_after=issuer.not_after,
         public_key_info=key.public_key_info,
         extensions=(
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             key_usage_extension({"digitalSignature"}),
-            purposes_extension([oids.KP_CMC_CA]),
+            *purpose,
             extension(x509.SubjectKeyIdentifier(key_identifier(key.public_key_info))),
             extension(x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)),
         ),

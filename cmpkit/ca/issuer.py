@@ -10,6 +10,7 @@ from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import Extension, encode
+from cmpkit.ca.addresses import address_extensions
 from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.crl import CRLMaker
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS
@@ -38,11 +39,13 @@ from cmpkit.parts import (
     RevocationRequest,
     Revoked,
     RootKeyUpdate,
+    StatusAddresses,
     Store,
 )
 
 __all__ = ["LocalIssuer", "certificate_record"]
 
+_NO_ADDRESSES = StatusAddresses()
 _VALID, _ISSUED, _ON_HOLD = CertificateState.VALID, CertificateState.ISSUED, CertificateState.ON_HOLD
 
 
@@ -69,6 +72,8 @@ class LocalIssuer:
 
     :param crl_validity: from thisUpdate to nextUpdate of its CRLs.
     :param crl_urls: where its CRL can be fetched, for the certificates it issues.
+    :param delta_crl_validity: the same for delta CRLs; ``None`` makes none.
+    :param addresses: where more can be fetched, for the certificates it issues.
     :param root_update: the new key of the root CA above, for those who trust the old one.
     :param former: the same with keys of before, the latest first: they revoke what they issued, and list it.
     :param random: where serial numbers come from.
@@ -87,6 +92,8 @@ class LocalIssuer:
         *,
         crl_validity: timedelta = timedelta(days=7),
         crl_urls: Sequence[str] = (),
+        delta_crl_validity: timedelta | None = None,
+        addresses: StatusAddresses = _NO_ADDRESSES,
         root_update: RootKeyUpdate | None = None,
         former: Sequence[LocalIssuer] = (),
         random: RandomOctets = secrets.token_bytes,
@@ -105,8 +112,20 @@ class LocalIssuer:
         self.former = tuple(former)
         self._root_update = root_update
         self._chain = _chain(certificate, root_update)
-        self._crl = CRLMaker(certificate, key, store, validity=crl_validity)
-        self._fixed_extensions = tuple(_issuer_extensions(certificate, crl_urls))
+        self.addresses = addresses
+        self.ocsp_key: PrivateKey | None = key
+        self._crl = CRLMaker(
+            certificate,
+            key,
+            store,
+            validity=crl_validity,
+            delta_validity=delta_crl_validity,
+            delta_urls=addresses.delta_crl,
+        )
+        self._fixed_extensions = (
+            extension(x509.AuthorityKeyIdentifier(certificate.key_identifier, None, None)),
+            *address_extensions(crl_urls, addresses),
+        )
 
     async def issue(
         self, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
@@ -188,6 +207,10 @@ class LocalIssuer:
         """The current CRL; it lists everything whose revocation was stored before."""
         return await self._crl.current(now)
 
+    async def delta_crl(self, *, now: datetime) -> bytes | None:
+        """The current delta CRL; see :meth:`cmpkit.parts.StatusPublisher.delta_crl`."""
+        return await self._crl.current_delta(now)
+
     async def root_key_update(self) -> RootKeyUpdate | None:
         """What the operator put into the configuration."""
         return self._root_update
@@ -199,15 +222,6 @@ def _chain(certificate: IssuerCertificate, root_update: RootKeyUpdate | None) ->
     if link is None or root_update is None or root_update.new_with_new != certificate.all[-1]:
         return certificate.without_root
     return (*certificate.without_root, link)
-
-
-def _issuer_extensions(certificate: IssuerCertificate, crl_urls: Sequence[str]) -> list[Extension]:
-    extensions = [extension(x509.AuthorityKeyIdentifier(certificate.key_identifier, None, None))]
-    if crl_urls:
-        names = [x509.UniformResourceIdentifier(url) for url in crl_urls]
-        point = x509.DistributionPoint(names, relative_name=None, reasons=None, crl_issuer=None)
-        extensions.append(extension(x509.CRLDistributionPoints([point])))
-    return extensions
 
 
 def _change(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:

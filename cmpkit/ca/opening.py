@@ -10,13 +10,14 @@ from typing import Any
 import anyio
 from pydantic import Field, field_validator, model_validator
 
+from cmpkit.ca.addresses import check_urls
 from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.settings import Duration, Settings, naming, read_settings
 from cmpkit.ca.sources import load_key, read_certificates
 from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import OpenContext, RootKeyUpdate
+from cmpkit.parts import OpenContext, RootKeyUpdate, StatusAddresses
 
 __all__ = ["IssuerSettings", "open_local_issuer"]
 
@@ -40,10 +41,7 @@ class FormerKeySettings(Settings):
     @field_validator("crl_urls")
     @classmethod
     def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            if not url.isascii() or not url.startswith(("http://", "https://", "ldap://")):
-                raise ValueError(f"{url!r} is no http or ldap URL (RFC 5280 section 4.2.1.13)")
-        return urls
+        return check_urls(urls, "http", "https", "ldap")
 
 
 class IssuerSettings(FormerKeySettings):
@@ -54,6 +52,10 @@ class IssuerSettings(FormerKeySettings):
     :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
     :param crl_validity: from thisUpdate to nextUpdate.
     :param crl_urls: where the CRL can be fetched; in every certificate.
+    :param delta_crl_validity: from thisUpdate to nextUpdate of delta CRLs; absent, none are made.
+    :param delta_crl_urls: where the delta CRL can be fetched; in every certificate and complete CRL (freshestCRL).
+    :param ocsp_urls: where OCSP is answered; in every certificate (authorityInfoAccess).
+    :param ca_issuers_urls: where the certificate of the CA can be fetched; likewise.
     :param new_with_new: file with the new certificate of the root CA, once its key was replaced (RFC 9810 section 4.4):
         who asks for rootCaCert gets it.
     :param new_with_old: file with the new key, signed by the old one.
@@ -62,10 +64,27 @@ class IssuerSettings(FormerKeySettings):
     """
 
     crl_validity: Duration = timedelta(days=7)
+    delta_crl_validity: Duration | None = None
+    delta_crl_urls: tuple[str, ...] = ()
+    ocsp_urls: tuple[str, ...] = ()
+    ca_issuers_urls: tuple[str, ...] = ()
     new_with_new: str | None = None
     new_with_old: str | None = None
     old_with_new: str | None = None
     former: tuple[FormerKeySettings, ...] = ()
+
+    @field_validator("delta_crl_urls", "ocsp_urls", "ca_issuers_urls")
+    @classmethod
+    def _check_addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return check_urls(urls, "http", "https", "ldap")
+
+    @model_validator(mode="after")
+    def _check_delta_crl(self) -> IssuerSettings:
+        if self.delta_crl_urls and self.delta_crl_validity is None:
+            raise ValueError("delta_crl_urls: no delta CRLs are made without delta_crl_validity")
+        if self.delta_crl_validity is not None and self.delta_crl_validity > self.crl_validity:
+            raise ValueError("delta_crl_validity: a delta CRL is not valid longer than crl_validity")
+        return self
 
     @model_validator(mode="after")
     def _check_root_update(self) -> IssuerSettings:
@@ -99,6 +118,8 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             context.profiles,
             crl_validity=settings.crl_validity,
             crl_urls=settings.crl_urls,
+            delta_crl_validity=settings.delta_crl_validity,
+            addresses=StatusAddresses(settings.delta_crl_urls, settings.ocsp_urls, settings.ca_issuers_urls),
             root_update=root_update,
             former=former,
         )

@@ -21,7 +21,7 @@ from cmpkit.ca.certificates import IssuerCertificate, is_self_issued
 from cmpkit.ca.directory import build_directory, is_started
 from cmpkit.ca.documents import configuration_text, root_note
 from cmpkit.ca.existing import check_authority, load_authority, match_authority
-from cmpkit.ca.hierarchy import issuing_request, make_hierarchy, make_signer
+from cmpkit.ca.hierarchy import issuing_request, make_hierarchy, make_ocsp_signer, make_root_crl, make_signer
 from cmpkit.ca.sources import load_key, read_file, resolve_store_url
 from cmpkit.crypto.keys import generate_key, key_to_pem, write_file_atomically
 from cmpkit.crypto.names import format_name
@@ -40,6 +40,8 @@ TRUST = "trust.pem"
 
 _ISSUING, _ISSUING_KEY = "issuing.pem", "keys/issuing.key.pem"
 _SIGNER, _SIGNER_KEY = "signer.pem", "keys/signer.key.pem"
+_OCSP, _OCSP_KEY = "ocsp.pem", "keys/ocsp.key.pem"
+_ROOT_CRL = "root.crl"
 _STORE, _STORE_KEY = "sqlite:///cmpkit.db", "keys/store.key"
 
 
@@ -107,8 +109,8 @@ async def initialise(
         )
     else:
         files, authority, key, notes = await _make_own(subject, key_type, plugins, now)
-    more, record = await _server_files(authority, key, generate_key(key_type, plugins), now)
-    await _build(directory, listen, {**files, **more}, plugins, record)
+    more, records = await _server_files(authority, key, key_type, plugins, now)
+    await _build(directory, listen, {**files, **more}, plugins, records)
     return Initialised(directory, directory / CONFIGURATION, directory / TRUST, notes=notes)
 
 
@@ -145,6 +147,7 @@ async def _make_own(
 ) -> tuple[dict[str, bytes], IssuerCertificate, PrivateKey, tuple[str, ...]]:
     root_key, issuing_key = generate_key(key_type, plugins), generate_key(key_type, plugins)
     hierarchy = await make_hierarchy(subject or _made_up_subject(), root_key=root_key, issuing_key=issuing_key, now=now)
+    crl = await make_root_crl(hierarchy.root, root_key, now=now)
     passphrase = secrets.token_urlsafe(32).encode()
     files = {
         "root/root.pem": to_pem(hierarchy.root),
@@ -152,6 +155,7 @@ async def _make_own(
         "root/root.passphrase": passphrase + b"\n",
         "root/README.txt": root_note().encode(),
         _ISSUING_KEY: key_to_pem(issuing_key),
+        _ROOT_CRL: x509.load_der_x509_crl(crl).public_bytes(Encoding.PEM),
     }
     note = "The root key is in root/, encrypted, with its passphrase beside it: carry both away (root/README.txt)."
     return files, hierarchy.issuing, issuing_key, (note,)
@@ -176,17 +180,24 @@ def _trust_notes(authority: IssuerCertificate) -> tuple[str, ...]:
 
 
 async def _server_files(
-    authority: IssuerCertificate, key: PrivateKey, signer_key: PrivateKey, now: datetime
-) -> tuple[dict[str, bytes], CertificateRecord]:
-    """What every server has, and the record of the certificate of its signer."""
-    record = await make_signer(authority, key, key=signer_key, now=now)
+    authority: IssuerCertificate, key: PrivateKey, key_type: str, plugins: Plugins, now: datetime
+) -> tuple[dict[str, bytes], tuple[CertificateRecord, ...]]:
+    """What every server has, and the records of the certificates of its signers.
+
+    :param key_type: of the keys of the signers.
+    """
+    signer_key, ocsp_key = generate_key(key_type, plugins), generate_key(key_type, plugins)
+    signer = await make_signer(authority, key, key=signer_key, now=now)
+    ocsp = await make_ocsp_signer(authority, key, key=ocsp_key, now=now)
     files = {
         TRUST: to_pem(authority.all[-1]),
-        _SIGNER: to_pem(record.der, *authority.all),
+        _SIGNER: to_pem(signer.der, *authority.all),
         _SIGNER_KEY: key_to_pem(signer_key),
+        _OCSP: to_pem(ocsp.der, *authority.all),
+        _OCSP_KEY: key_to_pem(ocsp_key),
         _ISSUING: to_pem(*authority.all),
     }
-    return files, record
+    return files, (ocsp, signer)
 
 
 async def _prepare_subordinate(
@@ -224,28 +235,28 @@ async def _build(
     listen: Sequence[str],
     files: Mapping[str, bytes],
     plugins: Plugins,
-    record: CertificateRecord | None = None,
+    records: tuple[CertificateRecord, ...] = (),
 ) -> None:
     sealing_key = secrets.token_bytes(32)
     everything = {
         **files,
         _STORE_KEY: base64.b64encode(sealing_key) + b"\n",
-        CONFIGURATION: configuration_text(listen).encode(),
+        CONFIGURATION: configuration_text(listen, crl_files=[_ROOT_CRL] if _ROOT_CRL in files else ()).encode(),
     }
 
     async def make_store(where: Path) -> None:
         url = resolve_store_url(_STORE, where)
         await plugins.store(url).create(url)
-        if record is not None:
-            await _keep(record, url, sealing_key, plugins)
+        if records:
+            await _keep(records, url, sealing_key, plugins)
 
     await build_directory(directory, everything, make_store, last=CONFIGURATION)
 
 
-async def _keep(record: CertificateRecord, url: str, sealing_key: bytes, plugins: Plugins) -> None:
+async def _keep(records: tuple[CertificateRecord, ...], url: str, sealing_key: bytes, plugins: Plugins) -> None:
     store = plugins.store(url).open(url, sealing_key=sealing_key)
     try:
-        await store.commit(UnitOfWork(certificates=(record,)))
+        await store.commit(UnitOfWork(certificates=records))
     finally:
         await store.aclose()
 
@@ -260,10 +271,10 @@ async def install_ca_certificate(directory: Path, data: bytes, *, plugins: Plugi
     key = await load_key(f"file:{_ISSUING_KEY}", None, directory, plugins)
     authority = match_authority(load_certificates(data), key.public_key_info)
     check_authority(authority, now, plugins)
-    files, record = await _server_files(authority, key, generate_key(key.key_type, plugins), now)
+    files, records = await _server_files(authority, key, key.key_type, plugins, now)
     table = tomllib.loads((await read_file(CONFIGURATION, directory)).decode())["store"]
     sealing_key = base64.b64decode(await read_file(table["sealing_key_file"], directory))
-    await _keep(record, resolve_store_url(table["url"], directory), sealing_key, plugins)
+    await _keep(records, resolve_store_url(table["url"], directory), sealing_key, plugins)
     # The certificate of the CA comes last: as long as it is missing, this can be done again.
     for name, content in sorted(files.items(), key=lambda item: item[0] == _ISSUING):
         mode = 0o600 if name.startswith("keys/") else 0o644

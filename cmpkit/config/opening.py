@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,11 +14,13 @@ from typing import Any
 import anyio
 from cryptography import x509
 
+from cmpkit.ca.ocsp import OCSPSigner
 from cmpkit.ca.settings import naming
 from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
 from cmpkit.config.mistakes import Mistakes
+from cmpkit.config.publishing import Published, build_resources, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
-from cmpkit.config.tables import FormerSignerTable, ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import FormerSignerTable, OCSPTable, ServerTable, SignerTable, StoreTable
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.credentials import SigningCredentials
@@ -44,6 +46,7 @@ class ServerParts:
     :param intermediates: DER certificates that lead to them.
     :param ca_pubs: DER certificates for caPubs.
     :param profiles: the certificate profiles that there are.
+    :param published: what is to be published beside CMP; ``None`` if nothing is.
     """
 
     store: Store
@@ -58,6 +61,7 @@ class ServerParts:
     intermediates: tuple[bytes, ...]
     ca_pubs: tuple[bytes, ...]
     profiles: Mapping[str, CertificateProfile] = field(default_factory=dict)
+    published: Published | None = None
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -176,6 +180,8 @@ class _Opening:
         former = tuple([(earlier, await earlier.ca_certificates()) for earlier in succeeded])
         if issuer is not None and not authority:
             self._mistakes.add("[issuer] it has no certificate")
+        chains = () if not authority else ((issuer, authority), *former)
+        published = await self._published(store, chains)
         if self._mistakes or signer is None:
             return None
         return ServerParts(
@@ -191,6 +197,7 @@ class _Opening:
             intermediates=intermediates,
             ca_pubs=ca_pubs,
             profiles=tables.profiles,
+            published=published,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
@@ -210,6 +217,27 @@ class _Opening:
         former = () if table is None else table.former
         found = [await self._signer("signer.former", earlier) for earlier in former]
         return tuple(signer for signer in found if signer is not None)
+
+    async def _published(self, store: Store, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]) -> Published | None:
+        """What is published, or ``None`` if nothing is or there were mistakes."""
+        table, ocsp = self._tables.publication, self._tables.ocsp
+        if table is None or not issuers:
+            return None
+        signers = await self._ocsp_signers(ocsp, issuers)
+        with self._mistakes, naming("[publication]"):
+            published = Published(store, issuers, signers, await read_crls(table, self._tables.directory))
+            build_resources(published, ocsp, clock=lambda: self._now)
+            return published
+        return None
+
+    async def _ocsp_signers(
+        self, table: OCSPTable | None, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
+    ) -> tuple[OCSPSigner, ...]:
+        credentials = None if table is None else await self._signer("ocsp", table)
+        with self._mistakes, naming("[ocsp] certificate"):
+            if credentials is not None:
+                return ocsp_signers(credentials, issuers, self._plugins)
+        return ()
 
     async def _signer(self, where: str, table: FormerSignerTable) -> SigningCredentials | None:
         certificates: tuple[bytes, ...] = ()

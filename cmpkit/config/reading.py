@@ -11,17 +11,35 @@ from typing import Any, Final, TypeVar
 from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.settings import Settings, naming, read_settings
 from cmpkit.config.mistakes import Mistakes
-from cmpkit.config.tables import ListenTable, ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import (
+    ListenTable,
+    OCSPTable,
+    PublicationTable,
+    ServerTable,
+    SignerTable,
+    StoreTable,
+)
 from cmpkit.endpoints.receiving import TOLERATE_BER
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateProfile
+from cmpkit.parts import CertificateProfile, ResourceServer
 from cmpkit.plugins import Plugins
 
 __all__ = ["TABLES", "Configuration", "Draft", "PartTable", "load_configuration", "read_draft"]
 
 S = TypeVar("S", bound=Settings)
 
-TABLES: Final = ("store", "issuer", "signer", "listen", "policy", "secrets", "profiles", "server")
+TABLES: Final = (
+    "store",
+    "issuer",
+    "signer",
+    "listen",
+    "ocsp",
+    "publication",
+    "policy",
+    "secrets",
+    "profiles",
+    "server",
+)
 """The tables that there are."""
 
 _REQUIRED = ("store", "issuer", "signer", "listen")
@@ -46,6 +64,8 @@ class Configuration:
     :param path: the file, absolute.
     :param secrets: where shared secrets are looked up, in this order.
     :param profiles: the certificate profiles of the file and of plugins.
+    :param ocsp: ``None`` if OCSP is not answered.
+    :param publication: ``None`` if nothing is published.
     """
 
     path: Path
@@ -57,6 +77,8 @@ class Configuration:
     secrets: tuple[PartTable, ...]
     profiles: Mapping[str, CertificateProfile]
     server: ServerTable
+    ocsp: OCSPTable | None = None
+    publication: PublicationTable | None = None
 
     @property
     def directory(self) -> Path:
@@ -77,6 +99,8 @@ class Draft:
     secrets: tuple[PartTable, ...]
     profiles: Mapping[str, CertificateProfile]
     server: ServerTable | None
+    ocsp: OCSPTable | None
+    publication: PublicationTable | None
 
     @property
     def directory(self) -> Path:
@@ -100,6 +124,8 @@ class Draft:
             self.secrets,
             self.profiles,
             self.server,
+            self.ocsp,
+            self.publication,
         )
 
 
@@ -134,6 +160,8 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
         reader.secrets(),
         reader.profiles(),
         reader.server(),
+        reader.table("ocsp", OCSPTable),
+        reader.table("publication", PublicationTable),
     )
 
 
@@ -201,6 +229,8 @@ class _Reader:
                 self._plugins.server_transport(listen.url).check(listen.url)
                 if listen in found[:number]:
                     raise ConfigurationError(f"{listen.url} is there twice")
+            with self._mistakes, naming("[[listen]] serves"):
+                _check_serves(listen, self._plugins)
         return tuple(found)
 
     def secrets(self) -> tuple[PartTable, ...]:
@@ -248,6 +278,15 @@ class _Reader:
         if name in self._tables:
             self._mistakes.add(f"[[{name}]]: must be tables, each under a line [[{name}]]")
         return ()
+
+
+def _check_serves(listen: ListenTable, plugins: Plugins) -> None:
+    if "publication" in (listen.serves or ()):
+        road = plugins.server_transport(listen.url)
+        if not isinstance(road, ResourceServer):
+            raise ConfigurationError(
+                f"{listen.url}: the road {road.name} carries messages only", hint="publish at an http address"
+            )
 
 
 def _as_table(value: Any, name: str) -> Mapping[str, Any]:

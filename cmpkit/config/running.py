@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.ca.approval import Approvals
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
+from cmpkit.config.publishing import build_resources
 from cmpkit.config.reading import Configuration
-from cmpkit.config.tables import ServerTable
+from cmpkit.config.tables import ListenTable, ServerTable
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.errors import CMPError
+from cmpkit.parts import Handler, Resource, ResourceServer, ServerTransport
 from cmpkit.plugins import Plugins
 
 __all__ = ["build_server", "serve"]
@@ -45,38 +48,57 @@ async def serve(
         failure: CMPError | None = None
         async with anyio.create_task_group() as house:
             house.start_soon(server.keep_house)
-            failure = await _listen(server, configuration, plugins, shutdown, task_status)
+            resources = _resources(parts, configuration, clock)
+            roads = [
+                partial(
+                    _road(plugins.server_transport(listen.url), listen, server.handle, resources),
+                    max_message_size=configuration.server.max_message_size,
+                    shutdown=shutdown,
+                )
+                for listen in configuration.listen
+            ]
+            failure = await _listen(roads, task_status)
             house.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
 
+def _resources(parts: ServerParts, configuration: Configuration, clock: Callable[[], datetime]) -> dict[str, Resource]:
+    if parts.published is None:
+        return {}
+    return build_resources(parts.published, configuration.ocsp, clock=clock)
+
+
 async def _listen(
-    server: Server,
-    configuration: Configuration,
-    plugins: Plugins,
-    shutdown: anyio.Event,
-    task_status: TaskStatus[tuple[str, ...]],
+    roads: Sequence[Callable[..., Coroutine[Any, Any, None]]], task_status: TaskStatus[tuple[str, ...]]
 ) -> CMPError | None:
     """Returns when every road has ended; the error is why one of them could not begin."""
-    async with anyio.create_task_group() as roads:
+    async with anyio.create_task_group() as tasks:
         urls: list[str] = []
-        for listen in configuration.listen:
-            road = partial(
-                plugins.server_transport(listen.url).serve,
-                listen.url,
-                server.handle,
-                max_message_size=configuration.server.max_message_size,
-                shutdown=shutdown,
-            )
+        for road in roads:
             try:
-                urls.append(await roads.start(road))
+                urls.append(await tasks.start(road))
             except CMPError as error:
                 # Raised here it would come out of the task group in an exception group.
-                roads.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
                 return error
         task_status.started(tuple(urls))
     return None
+
+
+def _road(
+    transport: ServerTransport, listen: ListenTable, handler: Handler, resources: Mapping[str, Resource]
+) -> Callable[..., Coroutine[Any, Any, None]]:
+    """What serves at an address all that it is to serve there."""
+    if not isinstance(transport, ResourceServer):
+        return partial(transport.serve, listen.url, handler)
+    serves = listen.serves or ("cmp", "publication")
+    return partial(
+        transport.serve_resources,
+        listen.url,
+        handler if "cmp" in serves else None,
+        resources if "publication" in serves else {},
+    )
 
 
 def build_server(

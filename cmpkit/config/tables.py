@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
@@ -14,7 +14,15 @@ from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 
-__all__ = ["FormerSignerTable", "ListenTable", "ServerTable", "SignerTable", "StoreTable"]
+__all__ = [
+    "FormerSignerTable",
+    "ListenTable",
+    "OCSPTable",
+    "PublicationTable",
+    "ServerTable",
+    "SignerTable",
+    "StoreTable",
+]
 
 _SERVER = ServerSettings()
 _RESPONDER = ResponderSettings()
@@ -66,13 +74,44 @@ class SignerTable(FormerSignerTable):
     former: tuple[FormerSignerTable, ...] = ()
 
 
+class OCSPTable(FormerSignerTable):
+    """The table ``[ocsp]``: what signs OCSP responses, and how they are made (RFC 6960).
+
+    For a key of the CA that did not issue its certificate, responses are signed by that key itself.
+
+    :param certificate: file with its certificate, then those above it; may be that of the CA itself.
+    :param key: URI of its private key: ``file:keys/ocsp.key.pem``, or what a key provider knows.
+    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    :param validity: from thisUpdate to nextUpdate; an answer is signed once in this time, and given again from memory.
+    :param never_issued: what is said of serial numbers that do not exist.
+    :param nonces: whether the nonce of a request is in the answer, which is then signed each time (RFC 9654).
+    :param max_certificates: how many certificates one request may be about.
+    """
+
+    validity: Duration = timedelta(hours=1)
+    never_issued: Literal["unknown", "revoked", "good"] = "unknown"
+    nonces: StrictBool = True
+    max_certificates: Annotated[StrictInt, Field(ge=1, le=64)] = 16
+
+
+class PublicationTable(Settings):
+    """The table ``[publication]``: what is published beside CMP; without it nothing is.
+
+    :param crl_files: files with CRLs of other CAs, such as the root: each is served under ``/crl/`` by its name.
+    """
+
+    crl_files: tuple[StrictStr, ...] = ()
+
+
 class ListenTable(Settings):
     """A table ``[[listen]]``.
 
     :param url: the address: ``http://127.0.0.1:8829/.well-known/cmp``; port 0 lets the system choose one.
+    :param serves: what is served there: ``cmp``, ``publication``; absent, all that the road can.
     """
 
     url: StrictStr
+    serves: Annotated[tuple[Literal["cmp", "publication"], ...] | None, Field(min_length=1)] = None
 
 
 class ServerTable(Settings):

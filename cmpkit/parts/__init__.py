@@ -57,7 +57,8 @@ from cmpkit.parts.opening import (
     PolicyFactory,
     SecretSourceFactory,
 )
-from cmpkit.parts.revocation import IssuedCRL, Revocation
+from cmpkit.parts.resources import Document, Resource, ResourceServer
+from cmpkit.parts.revocation import IssuedCRL, Revocation, StatusAddresses, StatusPublisher
 from cmpkit.parts.store import (
     AuditEntry,
     Intent,
@@ -97,6 +98,7 @@ __all__ = [
     "Credential",
     "Decision",
     "Disposition",
+    "Document",
     "Event",
     "Examination",
     "Grant",
@@ -129,6 +131,8 @@ __all__ = [
     "RandomOctets",
     "Rejected",
     "RequestTemplate",
+    "Resource",
+    "ResourceServer",
     "Revocation",
     "RevocationRequest",
     "Revoked",
@@ -140,6 +144,8 @@ __all__ = [
     "SecretSourceFactory",
     "ServerTransport",
     "SharedSecret",
+    "StatusAddresses",
+    "StatusPublisher",
     "Store",
     "StoreFactory",
     "StoredAnswer",

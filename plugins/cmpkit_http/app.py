@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 
-from cmpkit.parts import Answer, Disposition, Handler, Peer
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import CMPError
+from cmpkit.parts import Answer, Disposition, Handler, Peer, Resource
 from cmpkit_http.addresses import CMP_PATH, WELL_KNOWN_PATH, PathTable
 from cmpkit_http.media import CMP_MEDIA_TYPE, CMP_MEDIA_TYPES, media_type
+from cmpkit_http.resources import NO_STORE, Header, Place, Reply, ResourceTable, reply
 
 __all__ = ["CMPApplication"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 RETRY_AFTER_SECONDS = 5
 LINGER_SECONDS = 1.0
@@ -28,11 +30,13 @@ _STATUS = {
     Disposition.NOTHING_MORE: 200,
     Disposition.MALFORMED: 400,
     Disposition.TOO_LARGE: 413,
+    # An announcement (RFC 9811 section 3.5).
+    Disposition.STORED: 201,
+    Disposition.REFUSED: 403,
     Disposition.UNAVAILABLE: 503,
 }
 _CMP_TYPE = (b"content-type", CMP_MEDIA_TYPE.encode())
 _TEXT_TYPE = (b"content-type", b"text/plain; charset=utf-8")
-_NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 _KEEP_ALIVE = (b"connection", b"keep-alive")
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
@@ -44,9 +48,11 @@ class CMPApplication:
     """An ASGI application that hands CMP messages to a handler and sends its answers.
 
     Served are the paths ``/.well-known/cmp`` and ``/cmp``, each alone and followed by ``/<operation>``, ``/p/<name>``
-    or ``/p/<name>/<operation>`` (RFC 9811 section 3.4).
+    or ``/p/<name>/<operation>`` (RFC 9811 section 3.4), and those of the resources that are given.
 
-    :param handler: called once with each message that came in whole.
+    :param handler: called once with each message that came in whole; ``None`` if CMP is not served.
+    :param resources: what is served besides, by paths; one whose path ends in a slash has everything below it. CMP goes
+        first.
     :param path: one more path that is served, with the same forms below it.
     :param max_message_size: octets; a larger message is refused with status 413 before it is read.
     :param read_timeout: seconds that a client may take to send a message, then status 408.
@@ -54,14 +60,16 @@ class CMPApplication:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler | None,
         *,
         path: str = WELL_KNOWN_PATH,
+        resources: Mapping[str, Resource] | None = None,
         max_message_size: int = 1 << 20,
         read_timeout: float = 30.0,
     ) -> None:
         self._handler = handler
-        self._paths = PathTable(WELL_KNOWN_PATH, CMP_PATH, path)
+        self._paths = PathTable(*((WELL_KNOWN_PATH, CMP_PATH, path) if handler is not None else ()))
+        self._resources = ResourceTable(resources or {})
         self._max_message_size = max_message_size
         self._read_timeout = read_timeout
 
@@ -79,10 +87,17 @@ class CMPApplication:
         # OpenSSL's client speaks HTTP/1.0, where both sides must say that they keep a connection. A server that does
         # not keep it corrects the answer.
         persistence = (_KEEP_ALIVE,) if headers.get(b"connection", b"").lower() == b"keep-alive" else ()
+        path = _raw_path(scope)
+        found = self._paths.find(path)
+        resource = self._resources.find(path) if found is None else None
+        limit = self._max_message_size if resource is None else resource.resource.max_size
         try:
             # Read first, also what is then refused: a client that is still sending would miss the reason.
-            message = await self._read(headers, receive)
-            label, operation = self._place(scope, headers)
+            message = await self._read(headers, receive, limit)
+            if resource is not None:
+                await _send_reply(send, await _fetch(resource, scope["method"], headers, message), persistence)
+                return
+            label, operation = self._check_place(found, scope["method"], headers)
             client = scope.get("client")
             peer = Peer("http", "" if client is None else client[0], label=label, operation=operation)
             answer = await self._ask(message, peer)
@@ -96,13 +111,13 @@ class CMPApplication:
             return
         await _send_answer(send, answer, persistence)
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
         """The whole body, within the limits of size and time."""
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit():
             raise _Refusal(400, "Content-Length is no number", _CLOSE)
-        if int(declared) > self._max_message_size:
-            raise self._too_large()
+        if int(declared) > limit:
+            raise _too_large(limit)
         body: bytes = b""
         try:
             with anyio.fail_after(self._read_timeout):
@@ -111,22 +126,21 @@ class CMPApplication:
                     if event["type"] == "http.disconnect":
                         raise _Gone
                     body += event.get("body", b"")
-                    if len(body) > self._max_message_size:
-                        raise self._too_large()
+                    if len(body) > limit:
+                        raise _too_large(limit)
                     if not event.get("more_body", False):
                         return body
         except TimeoutError:
             raise _Refusal(408, f"the message did not come within {self._read_timeout:g} seconds", _CLOSE) from None
 
-    def _too_large(self) -> _Refusal:
-        return _Refusal(413, f"messages of at most {self._max_message_size} octets are read here", _CLOSE)
-
-    def _place(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
+    def _check_place(
+        self, place: tuple[str | None, str | None] | None, method: str, headers: dict[bytes, bytes]
+    ) -> tuple[str | None, str | None]:
         """The label and the operation that are addressed, if this is a request for CMP at all."""
-        place = self._paths.find(_raw_path(scope))
         if place is None:
-            raise _Refusal(404, f"nothing is served at this path; CMP is at {WELL_KNOWN_PATH}")
-        if scope["method"] != "POST":
+            hint = f"; CMP is at {WELL_KNOWN_PATH}" if self._handler is not None else ""
+            raise _Refusal(404, f"nothing is served at this path{hint}")
+        if method != "POST":
             raise _Refusal(405, "CMP messages are sent with POST (RFC 9811 section 3)", (b"allow", b"POST"))
         given = headers.get(b"content-type", b"")
         if given != _CMP_TYPE[1] and media_type(given.decode("latin-1")) not in CMP_MEDIA_TYPES:
@@ -134,6 +148,7 @@ class CMPApplication:
         return place
 
     async def _ask(self, message: bytes, peer: Peer) -> Answer:
+        assert self._handler is not None
         try:
             return await self._handler(message, peer)
         except Exception:
@@ -155,6 +170,23 @@ class _Gone(Exception):
     """The client left before its message was whole: it counts as not sent (RFC 9811 section 3.3)."""
 
 
+def _too_large(limit: int) -> _Refusal:
+    return _Refusal(413, f"messages of at most {limit} octets are read here", _CLOSE)
+
+
+async def _fetch(place: Place, method: str, headers: dict[bytes, bytes], body: bytes) -> Reply:
+    try:
+        return await reply(place, method, headers, body)
+    except CMPError as error:
+        log.error("a resource is not available: %s", error)
+        if PKIFailureInfo.SYSTEM_UNAVAIL in error.fail_info:
+            raise _Refusal(503, "not available now, try later", _RETRY_AFTER) from None
+        raise _Refusal(500, "the service failed, try later") from None
+    except Exception:
+        log.exception("a resource failed")
+        raise _Refusal(500, "the service failed, try later") from None
+
+
 def _raw_path(scope: Scope) -> bytes:
     """The path as it was sent, below the mount point of the application."""
     raw: bytes | None = scope.get("raw_path")
@@ -169,7 +201,7 @@ async def _send_answer(send: Send, answer: Answer, headers: tuple[Header, ...]) 
     status = _STATUS[answer.disposition]
     if answer.der is not None:
         await _respond(send, status, answer.der, _CMP_TYPE, *headers)
-    elif status == 200:
+    elif status in (200, 201, 403):
         await _respond(send, status, b"", *headers)
     else:
         await _respond(send, status, f"{answer.disposition.value}\n".encode(), _TEXT_TYPE, *headers)
@@ -190,9 +222,18 @@ async def _refuse_and_close(refusal: _Refusal, receive: Receive, send: Send) -> 
     await send({"type": "http.response.body"})
 
 
+async def _send_reply(send: Send, answer: Reply, headers: tuple[Header, ...]) -> None:
+    given = [*answer.headers, *headers]
+    if answer.status != 304:
+        length = len(answer.content) if answer.length is None else answer.length
+        given.insert(0, (b"content-length", b"%d" % length))
+    await send({"type": "http.response.start", "status": answer.status, "headers": given})
+    await send({"type": "http.response.body", "body": answer.content})
+
+
 async def _respond(send: Send, status: int, body: bytes, *headers: Header, more_body: bool = False) -> None:
     length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [length, _NO_STORE, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [length, NO_STORE, *headers]})
     await send({"type": "http.response.body", "body": body, "more_body": more_body})
 
 

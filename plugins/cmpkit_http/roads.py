@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Examination, Handler, TransportOptions
+from cmpkit.parts import ClientTransport, Examination, Handler, Resource, TransportOptions
 from cmpkit_http.app import CMPApplication
 from cmpkit_http.listening import ListenAddress, open_sockets
 
@@ -67,12 +67,27 @@ class HTTPServer:
         :param url: ``http://host[:port][/path]``; the path is served beside ``/.well-known/cmp`` and ``/cmp``.
         :raises ConfigurationError: if the URL cannot be used, or nothing can listen there.
         """
+        await self.serve_resources(
+            url, handler, {}, max_message_size=max_message_size, shutdown=shutdown, task_status=task_status
+        )
+
+    async def serve_resources(
+        self,
+        url: str,
+        handler: Handler | None,
+        resources: Mapping[str, Resource],
+        *,
+        max_message_size: int,
+        shutdown: anyio.Event,
+        task_status: TaskStatus[str],
+    ) -> None:
+        """The same with resources; see :meth:`cmpkit.parts.ResourceServer.serve_resources`."""
         run = _import_runner()
         address = ListenAddress.parse(url)
         sockets = await open_sockets(address)
         port: int = sockets[0].getsockname()[1]
 
-        application = CMPApplication(handler, path=address.path, max_message_size=max_message_size)
+        application = CMPApplication(handler, path=address.path, resources=resources, max_message_size=max_message_size)
         try:
             await run(
                 application,

@@ -10,7 +10,7 @@ from pyasn1.codec.der import decoder
 from pyasn1_modules import rfc5280
 
 from cmpkit.enums import CRLReason
-from cmpkit.parts import CertificateRecord, Store
+from cmpkit.parts import CertificateRecord, StatusAddresses, Store
 
 DAY = timedelta(days=1)
 
@@ -171,3 +171,84 @@ async def test_a_greater_number_never_lists_less(ca: Any, ask: Any, monkeypatch:
     ours = await fetch(ca, ask.now)
     assert number(ours) > number(made[0])
     assert set(reasons(ours)) >= set(reasons(made[0])) == {record.serial_number}
+
+
+DELTA = {"delta_crl_validity": DAY, "addresses": StatusAddresses(delta_crl=("http://pki.example/delta.crl",))}
+
+
+async def delta(issuer: Any, now: datetime) -> tuple[x509.CertificateRevocationList, int]:
+    """A delta CRL, and the number of its base."""
+    crl = x509.load_der_x509_crl(await issuer.delta_crl(now=now))
+    indicator = crl.extensions.get_extension_for_class(x509.DeltaCRLIndicator)
+    assert indicator.critical
+    return crl, indicator.value.crl_number
+
+
+async def test_without_a_validity_there_is_no_delta_crl(ca: Any, ask: Any) -> None:
+    assert await ca.issuer.delta_crl(now=ask.now) is None
+    await ca.issuer.crl(now=ask.now)
+    assert await ca.store.oldest_crl(ca.certificate.key_id, at=ask.now) is None
+
+
+async def test_a_delta_crl_has_what_changed_since_its_base(ca: Any, ask: Any) -> None:
+    issuer = ca.issuer = ca.reopened(**DELTA)
+    before, held, after = await ca.issue(), await ca.issue(), await ca.issue()
+    await ca.revoke(before)
+    await ca.revoke(held, CRLReason.CERTIFICATE_HOLD)
+    base = x509.load_der_x509_crl(await issuer.crl(now=ask.now))
+    empty, number_of_base = await delta(issuer, ask.now)
+    assert (list(empty), number_of_base) == ([], number(base))
+    assert number(empty) > number(base)
+    assert (empty.last_update_utc, empty.next_update_utc) == (ask.second, ask.second + DAY)
+    await ca.revoke(after, CRLReason.SUPERSEDED)
+    await ca.revoke(held, CRLReason.REMOVE_FROM_CRL)
+    crl, number_of_base = await delta(issuer, ask.now)
+    assert number_of_base == number(base)
+    assert reasons(crl) == {
+        after.serial_number: x509.ReasonFlags.superseded,
+        held.serial_number: x509.ReasonFlags.remove_from_crl,
+    }
+    complete = x509.load_der_x509_crl(await issuer.crl(now=ask.now))
+    assert {entry.serial_number for entry in complete} == {before.serial_number, after.serial_number}
+
+
+async def test_a_delta_crl_without_a_complete_one_makes_it(ca: Any, ask: Any) -> None:
+    issuer = ca.reopened(**DELTA)
+    _, number_of_base = await delta(issuer, ask.now)
+    assert number(x509.load_der_x509_crl(await issuer.crl(now=ask.now))) == number_of_base
+
+
+async def test_a_delta_crl_completes_every_crl_that_is_still_valid(ca: Any, ask: Any) -> None:
+    issuer = ca.issuer = ca.reopened(**DELTA)
+    numbers = []
+    for day in (0, 2, 4):
+        now = ask.now + day * DAY
+        await ca.revoke(await ca.issue(), now=now)
+        numbers.append(number(x509.load_der_x509_crl(await issuer.crl(now=now))))
+    for day, (first, count) in {6: (0, 2), 7.5: (1, 1), 10: (2, 0)}.items():
+        crl, number_of_base = await delta(issuer, ask.now + day * DAY)
+        assert (number_of_base, len(list(crl))) == (numbers[first], count)
+
+
+async def test_a_delta_crl_is_kept_while_nothing_changes_and_made_anew_after_half_of_its_validity(
+    ca: Any, ask: Any
+) -> None:
+    issuer = ca.reopened(**DELTA)
+    first = await issuer.delta_crl(now=ask.now)
+    assert await issuer.delta_crl(now=ask.now + 0.4 * DAY) == first
+    assert await issuer.delta_crl(now=ask.now + 0.5 * DAY) != first
+
+
+async def test_another_process_makes_delta_crls_to_the_same_base(ca: Any, ask: Any) -> None:
+    issuer, other = ca.reopened(**DELTA), ca.reopened(**DELTA)
+    await issuer.crl(now=ask.now)
+    await ca.revoke(await ca.issue())
+    (one, base), (two, base_of_other) = await delta(issuer, ask.now), await delta(other, ask.now)
+    assert (base, len(list(one))) == (base_of_other, len(list(two)))
+    assert number(one) != number(two)
+
+
+async def test_a_complete_crl_says_where_its_delta_is(ca: Any, ask: Any) -> None:
+    crl = x509.load_der_x509_crl(await ca.reopened(**DELTA).crl(now=ask.now))
+    (point,) = crl.extensions.get_extension_for_class(x509.FreshestCRL).value
+    assert [name.value for name in point.full_name or ()] == ["http://pki.example/delta.crl"]

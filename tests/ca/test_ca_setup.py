@@ -91,14 +91,37 @@ async def test_r_040_the_signer_may_speak_for_the_ca_and_nothing_else(init: Init
     assert key.public_key() == signer.public_key()
 
 
-async def test_the_store_knows_the_certificate_of_the_signer(init: Init, plugins: Plugins, look: Any) -> None:
+async def test_the_store_knows_the_certificates_of_the_signers(init: Init, plugins: Plugins, look: Any) -> None:
     made = await init()
     _, store = await look.open_ca(made)
-    (record,) = await store.certificates()
+    records = await store.certificates()
     await store.aclose()
-    signer = look.certificates(made.directory / "signer.pem")[0]
-    assert record.der == signer.public_bytes(serialization.Encoding.DER)
-    assert (record.profile, record.state) == (SIGNER_PROFILE, CertificateState.VALID)
+    signers = [look.certificates(made.directory / file)[0] for file in ("signer.pem", "ocsp.pem")]
+    assert [record.der for record in records] == [signer.public_bytes(serialization.Encoding.DER) for signer in signers]
+    assert {(record.profile, record.state) for record in records} == {(SIGNER_PROFILE, CertificateState.VALID)}
+
+
+async def test_the_signer_of_ocsp_responses_is_authorised_by_the_ca(init: Init, look: Any) -> None:
+    made = await init(subject=parse_name("CN=Example CA"))
+    signer, issuing, root = look.certificates(made.directory / "ocsp.pem")
+    assert [issuing, root] == look.certificates(made.directory / "issuing.pem")
+    signer.verify_directly_issued_by(issuing)
+    assert signer.subject == parse_name("CN=Example CA OCSP")
+    (usage,) = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert usage == oids.KP_OCSP_SIGNING
+    assert signer.extensions.get_extension_for_class(x509.OCSPNoCheck)
+    key = made.directory / "keys/ocsp.key.pem"
+    assert look.mode(key) == 0o600
+    assert serialization.load_pem_private_key(key.read_bytes(), None).public_key() == signer.public_key()
+
+
+async def test_the_root_has_an_empty_crl_as_long_as_the_issuing_ca_is_valid(init: Init, ask: Any, look: Any) -> None:
+    made = await init()
+    (root,) = look.certificates(made.trust)
+    crl = x509.load_pem_x509_crl((made.directory / "root.crl").read_bytes())
+    assert crl.is_signature_valid(root.public_key())
+    assert (crl.issuer, list(crl)) == (root.subject, [])
+    assert crl.next_update_utc == ask.second + timedelta(days=1825)
 
 
 async def test_the_root_key_is_encrypted_and_not_in_the_configuration(init: Init, look: Any) -> None:

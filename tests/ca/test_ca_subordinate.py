@@ -87,9 +87,11 @@ async def test_a_subordinate_gets_its_certificate_and_issues(
     issuer, store = await look.open_ca(done)
     result = await issuer.issue(ask.request(), ask.by_secret(), idempotency_key="1", now=ask.now)
     look.verify(done, result.certificate.der)
-    (record,) = await store.certificates()
+    records = await store.certificates()
     await store.aclose()
-    assert record.der == load_certificates((done.directory / "signer.pem").read_bytes())[0]
+    assert [record.der for record in records] == [
+        load_certificates((done.directory / file).read_bytes())[0] for file in ("signer.pem", "ocsp.pem")
+    ]
 
 
 async def test_a_certificate_is_installed_once(waiting: Waiting, root_key: PrivateKey, look: Any) -> None:

@@ -7,8 +7,8 @@ from operating import Operator
 
 
 def signer_serial(operator: Operator) -> str:
-    """Of the one certificate that a new CA has issued."""
-    (row,) = operator.run("cert", "list", "--json").json
+    """Of the certificate that signs messages, the newest of a new CA."""
+    row, _ = operator.run("cert", "list", "--json").json
     return str(row["serial_number"])
 
 

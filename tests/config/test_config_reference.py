@@ -16,7 +16,7 @@ from cmpkit.ca.profiles import ProfileSettings
 from cmpkit.ca.settings import Settings
 from cmpkit.config import load_configuration
 from cmpkit.config.reading import TABLES
-from cmpkit.config.tables import ListenTable, ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import ListenTable, OCSPTable, PublicationTable, ServerTable, SignerTable, StoreTable
 from cmpkit.plugins import load_plugins
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
@@ -25,6 +25,8 @@ MODELS: dict[str, type[Settings]] = {
     "[issuer]": IssuerSettings,
     "[signer]": SignerTable,
     "[[listen]]": ListenTable,
+    "[ocsp]": OCSPTable,
+    "[publication]": PublicationTable,
     "[server]": ServerTable,
     "[policy]": PolicySettings,
     "[profiles.NAME]": ProfileSettings,
