@@ -14,6 +14,7 @@ from cmpkit.errors import CMPError, ConfigurationError, ConflictError
 from cmpkit.parts import CertificateState, SecretRecord, SharedSecret, Store, UnitOfWork
 from cmpkit.store.plugin import SQLStoreFactory
 from cmpkit.testing import check_store
+from cmpkit.testing.store_values import NOW
 
 
 class Broken:
@@ -189,6 +190,30 @@ class NothingOverdue(Broken):
         return ()
 
 
+class HoldsNothing(Broken):
+    async def held_requests(self, **options: Any) -> Any:
+        return ()
+
+
+class HoldsOldestFirst(Broken):
+    async def held_requests(self, **options: Any) -> Any:
+        return (await self.store.held_requests(**options))[::-1]
+
+
+class NeverLapses(Broken):
+    async def held_requests(self, *, now: Any, **options: Any) -> Any:
+        return await self.store.held_requests(now=NOW, **options)
+
+
+class DecidesAgain(Broken):
+    async def commit(self, unit: UnitOfWork) -> None:
+        try:
+            await self.store.commit(unit)
+        except ConflictError:
+            if not unit.decisions:
+                raise
+
+
 class SameNumber(Broken):
     async def next_crl_number(self, issuer_key: str) -> int:
         return 1
@@ -272,6 +297,10 @@ class LoadsNone(Broken):
         (AllRevoked, r"revoked\(\) must give what this issuer revoked or put on hold"),
         (EndsTooEarly, r"last_expiry\(\) must give when the last certificate of an issuer ends"),
         (NothingOverdue, r"overdue\(\) must give what expired and is not done"),
+        (HoldsNothing, r"held_requests\(\) with nothing asked"),
+        (HoldsOldestFirst, "newest first"),
+        (NeverLapses, "must have lapsed"),
+        (DecidesAgain, "a decision about a request that is issued"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
         (FindsAnySecret, r"find_secret\(\) must be None where there is none"),
