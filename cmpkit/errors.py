@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cmpkit.enums import PKIFailureInfo, PKIStatus
+from cmpkit.tolerances import STRICT, Leniency, advice
 
 __all__ = [
     "CMPError",
@@ -32,6 +33,7 @@ class CMPError(Exception):
     :param rule: the rule that was broken, as an RFC section, e.g. ``"RFC 9483 section 3.5"``.
     :param hint: for the operator: what to try.
     :param status_text: for the peer: the statusString; without it the peer gets one generic text per failInfo.
+    :param tolerance: the name of the tolerance that allows it (:mod:`cmpkit.tolerances`); the hint says how.
     """
 
     status = PKIStatus.REJECTION
@@ -44,13 +46,25 @@ class CMPError(Exception):
         rule: str = "",
         hint: str = "",
         status_text: str = "",
+        tolerance: str = "",
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.fail_info = fail_info
         self.rule = rule
-        self.hint = hint
+        self.tolerance = tolerance
+        self._hint = hint
         self._status_text = status_text
+
+    @property
+    def hint(self) -> str:
+        """What to try, and how to allow it if a tolerance does."""
+        allow = advice(self.tolerance) if self.tolerance else ""
+        return self._hint if allow in self._hint else "; ".join(filter(None, (self._hint, allow)))
+
+    @hint.setter
+    def hint(self, hint: str) -> None:
+        self._hint = hint
 
     @property
     def status_text(self) -> str:
@@ -135,13 +149,15 @@ class ConflictError(CMPError):
         super().__init__(detail, PKIFailureInfo.SYSTEM_UNAVAIL)
 
 
-def raise_first(faults: Iterable[CMPError]) -> None:
+def raise_first(faults: Iterable[CMPError], leniency: Leniency = STRICT) -> None:
     """Refuse what has a fault. Checks are written as generators of faults, so that inspection can list them all.
 
-    :raises CMPError: the first of them.
+    :param leniency: what is let pass.
+    :raises CMPError: the first of them that is not.
     """
     for fault in faults:
-        raise fault
+        if not leniency.allows(fault.tolerance):
+            raise fault
 
 
 def fault_of(check: Callable[..., Any], *arguments: Any) -> Iterator[CMPError]:

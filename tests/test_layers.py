@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    ("enums", "oids", "errors", "caching"),
+    ("enums", "oids", "tolerances", "errors", "caching"),
     ("asn1",),
     ("parts", "hookspecs", "plugins"),
     ("crypto",),
@@ -34,7 +34,7 @@ ROWS = (
     ("cli",),
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row}
-FOR_PLUGINS = ("asn1", "crypto", "enums", "errors", "hookspecs", "oids", "parts", "testing", "transports")
+FOR_PLUGINS = ("asn1", "crypto", "enums", "errors", "hookspecs", "oids", "parts", "testing", "tolerances", "transports")
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 

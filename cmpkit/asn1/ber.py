@@ -61,7 +61,9 @@ def decode_ber_message(octets: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PK
 
 
 def _as_der(octets: bytes) -> bytes:
-    definite, _ = _definite(octets, 0, _MAX_DEPTH)
+    definite, end = _definite(octets, 0, _MAX_DEPTH)
+    if end != len(octets):
+        raise _no_ber(f"{len(octets) - end} octets follow the message")
     header, body, *others = _children(definite)
     parts = [rewrite_ber(header, PKIHeader), body[:1] + rewrite_ber(_SEQUENCE + body[1:], content_holder(body[0]))[1:]]
     for other in others:

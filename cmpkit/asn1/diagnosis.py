@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "message_size", "tolerance_for"]
 
 _SEQUENCE = 0x30
 _INDEFINITE = 0x80
@@ -33,6 +33,23 @@ def _wrong_length(octets: bytes) -> str:
     if missing > 0:
         return f"it is cut off: {missing} of {start + length} octets are missing"
     return f"{-missing} octets follow the message" if missing else ""
+
+
+def tolerance_for(octets: bytes) -> str:
+    """The name of the tolerance under which it may be read nevertheless, or nothing.
+
+    :param octets: what could not be read as a message.
+    """
+    hint = diagnose(octets)
+    if hint.startswith(_NEEDS_DER):
+        return "ber"
+    return "trailing-octets" if 0 < message_size(octets) < len(octets) else ""
+
+
+def message_size(octets: bytes) -> int:
+    """How many octets the outermost element has, or 0 if it is no SEQUENCE of a length that is known."""
+    length, start = _length(octets)
+    return start + length if octets[:1] == b"\x30" and length is not None and octets[1] != _INDEFINITE else 0
 
 
 def _length(octets: bytes) -> tuple[int | None, int]:

@@ -15,7 +15,7 @@ from cmpkit.asn1.body import PKIBody
 from cmpkit.asn1.codec import READERS, bad_format, decode, der_wrap, encode
 from cmpkit.asn1.content import InfoTypeAndValue
 from cmpkit.asn1.declare import from_wire, sequence, wire_class
-from cmpkit.asn1.diagnosis import diagnose
+from cmpkit.asn1.diagnosis import diagnose, tolerance_for
 from cmpkit.asn1.names import GeneralName, keep_general_name
 from cmpkit.asn1.primitives import (
     TLV,
@@ -200,7 +200,7 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
     try:
         outer = decode(_PKIMessage, der)
     except CMPError as error:
-        error.hint = diagnose(der)
+        error.hint, error.tolerance = diagnose(der), tolerance_for(der)
         raise
     start = _content_start(der, 0)
     body_start = _element_end(der, start)

@@ -62,7 +62,8 @@ key = "file:keys/ocsp.key.pem"
 
 {listen}
 [server]
-# tolerances = ["hmac-sha1"]           # weak things that are accepted nevertheless; openssl cmp uses this one by itself
+# tolerances = ["hmac-sha1"]           # what is accepted although a rule forbids it; openssl cmp needs this one
+# peer = "openssl-3.0"                 # all that this kind of client needs
 # trusted = ["other-root.pem"]         # more trust anchors; what their people may do is for the policy to say
 # intermediates = ["other-ca.pem"]     # certificates that lead to them, if requests leave them out
 ca_pubs = ["trust.pem"]                # handed over with a first certificate, to whoever has a shared secret

@@ -90,7 +90,11 @@ class TrustOptions:
         _option("--unprotected-errors", "Take refusals without good protection as they are; may be forged.", _WHOM),
     ] = False
     tolerate: Annotated[
-        list[str] | None, _option("--tolerate", "Weak protection to accept: hmac-sha1.", _WHOM, "NAME")
+        list[str] | None,
+        _option("--tolerate", "What to accept although a rule forbids it, such as hmac-sha1.", _WHOM, "NAME"),
+    ] = None
+    peer: Annotated[
+        str | None, _option("--peer", "Accept what this kind of server needs, such as openssl-3.0.", _WHOM, "NAME")
     ] = None
 
 

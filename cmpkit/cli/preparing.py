@@ -14,6 +14,7 @@ from cryptography import x509
 
 from cmpkit.ca.sources import read_certificates, read_file
 from cmpkit.cli.jobs import Job, key_uri
+from cmpkit.cli.options import TrustOptions
 from cmpkit.cli.sources import read_secret
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
 from cmpkit.crypto.names import parse_name
@@ -21,8 +22,10 @@ from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.protector import mac_names
+from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret, TransportOptions
+from cmpkit.tolerances import Side
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -150,9 +153,8 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
         extra_certs=await read_all(job.credentials.extracerts),
         pinned=pinned,
         expected_sender=_name(trust.expect_sender),
-        unprotected_errors=trust.unprotected_errors,
         mac=_mac(job, plugins),
-        tolerances=_tolerances(trust.tolerate, plugins),
+        tolerances=_tolerances(trust, plugins),
         adopt_ca_pubs=job.request.adopt_ca_pubs,
         state=job.state,
         transport=TransportOptions(
@@ -178,14 +180,9 @@ def _mac(job: Job, plugins: Plugins) -> str | None:
     return mac
 
 
-def _tolerances(names: Sequence[str] | None, plugins: Plugins) -> frozenset[str]:
-    known = {name for part in plugins.all("protection") for name in part.tolerances}
-    unknown = sorted(set(names or ()) - known)
-    if unknown:
-        raise ConfigurationError(
-            f"--tolerate: there is no {', '.join(unknown)}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
-        )
-    return frozenset(names or ())
+def _tolerances(trust: TrustOptions, plugins: Plugins) -> frozenset[str]:
+    names = [*(trust.tolerate or ()), *(["unprotected-errors"] if trust.unprotected_errors else ())]
+    return wanted_tolerances(Side.CLIENT, plugins, names=names, peer=trust.peer, keys=("--tolerate", "--peer"))
 
 
 def _name(text: str | None) -> x509.Name | None:

@@ -19,10 +19,11 @@ from cmpkit.config.tables import (
     SignerTable,
     StoreTable,
 )
-from cmpkit.endpoints.receiving import TOLERATE_BER
+from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateProfile, ResourceServer
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Side
 
 __all__ = ["TABLES", "Configuration", "Draft", "PartTable", "load_configuration", "read_draft"]
 
@@ -259,11 +260,8 @@ class _Reader:
         """The table ``[server]``."""
         with self._mistakes:
             server = read_settings(ServerTable, _as_table(self._tables.get("server", {}), "[server]"), "server")
-            known = {TOLERATE_BER, *(name for part in self._plugins.all("protection") for name in part.tolerances)}
-            unknown = [name for name in server.tolerances if name not in known]
-            if unknown:
-                there = ", ".join(sorted(known)) or "none"
-                raise ConfigurationError(f"[server] tolerances: {', '.join(unknown)}: is none of {there}")
+            keys = ("[server] tolerances", "[server] peer")
+            wanted_tolerances(Side.SERVER, self._plugins, names=server.tolerances, peer=server.peer, keys=keys)
             return server
         return None
 

@@ -18,12 +18,14 @@ from cmpkit.config.reading import Configuration
 from cmpkit.config.tables import ListenTable, ServerTable
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.errors import CMPError
 from cmpkit.parts import Handler, Resource, ResourceServer, ServerTransport
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Side
 
 __all__ = ["build_server", "serve"]
 
@@ -122,7 +124,7 @@ def build_server(
             issuing,
             (*tops, *parts.trusted),
             (*itertools.chain(*chains), *parts.intermediates),
-            tolerances=frozenset(table.tolerances),
+            tolerances=wanted_tolerances(Side.SERVER, plugins, names=table.tolerances, peer=table.peer),
         ),
         Protector(plugins, parts.signer, parts.signer.subject, former=parts.former_signers),
         ServerSettings(

@@ -117,8 +117,8 @@ class ListenTable(Settings):
 class ServerTable(Settings):
     """The table ``[server]``.
 
-    :param tolerances: names of what is accepted nevertheless: ``hmac-sha1``, weak MACs; ``ber``, messages that are not
-        DER.
+    :param tolerances: names of what is accepted although a rule forbids it (:mod:`cmpkit.tolerances`).
+    :param peer: a known kind of client, for the tolerances that it needs: ``openssl-3.0``.
     :param trusted: files with trust anchors besides the CA's own: who signs with a certificate below one of them is
         authenticated; what it may do is for the policy to say.
     :param intermediates: files with certificates that lead to them and that requests may leave out.
@@ -134,6 +134,7 @@ class ServerTable(Settings):
     """
 
     tolerances: tuple[StrictStr, ...] = ()
+    peer: StrictStr | None = None
     trusted: tuple[StrictStr, ...] = ()
     intermediates: tuple[StrictStr, ...] = ()
     ca_pubs: tuple[StrictStr, ...] = ()

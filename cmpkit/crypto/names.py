@@ -189,14 +189,26 @@ def format_name(name: x509.Name) -> str:
     return name.rfc4514_string()
 
 
-def names_match(a: x509.Name, b: x509.Name) -> bool:
+def names_match(a: x509.Name, b: x509.Name, *, any_order: bool = False) -> bool:
     """Whether two names are the same: RDN by RDN, without regard to case, string type and extra spaces.
 
     RFC 5280 section 7.1.
+
+    :param any_order: whether the RDNs may come in another order.
     """
     if a is b or a == b:
         return True
-    return len(a.rdns) == len(b.rdns) and all(map(_rdns_match, a.rdns, b.rdns))
+    if len(a.rdns) != len(b.rdns):
+        return False
+    if not any_order:
+        return all(map(_rdns_match, a.rdns, b.rdns))
+    left = list(b.rdns)
+    for rdn in a.rdns:
+        same = next((other for other in left if _rdns_match(rdn, other)), None)
+        if same is None:
+            return False
+        left.remove(same)
+    return True
 
 
 def _rdns_match(a: x509.RelativeDistinguishedName, b: x509.RelativeDistinguishedName) -> bool:

@@ -361,6 +361,7 @@ def check_digital_signature_usage(certificate: bytes) -> None:
             f"the keyUsage of the certificate {_node(certificate).outline.title} has no digitalSignature",
             PKIFailureInfo.BAD_MESSAGE_CHECK,
             rule=_RULE,
+            tolerance="no-digital-signature",
         )
 
 

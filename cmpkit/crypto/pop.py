@@ -40,6 +40,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import PrivateKey, SharedSecret
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "build_p10",
@@ -62,16 +63,18 @@ async def verify_popo(
     plugins: Plugins,
     ra_verified: bool = False,
     secret: SharedSecret | None = None,
+    leniency: Leniency = STRICT,
 ) -> None:
     """Check that the requester has the private key: by its signature, or by the word of an RA.
 
     :param sender: the sender of the message's header.
     :param ra_verified: whether the sender may vouch for the requester (raVerified).
     :param secret: what the sender is authenticated by, for a proof with publicKeyMAC.
+    :param leniency: what is let pass.
     :raises CMPError: badPOP if the proof fails or is missing, badCertTemplate if there is no key to prove, badAlg if
         the key or an algorithm is not accepted.
     """
-    raise_first(popo_faults(message, ra_verified=ra_verified))
+    raise_first(popo_faults(message, ra_verified=ra_verified), leniency)
     assert message.popo is not None
     if message.popo.tag == "ra_verified":
         return
@@ -79,7 +82,7 @@ async def verify_popo(
     assert isinstance(proof, POPOSigningKey)
     public_key_info = _template_key(message.request.cert_template)
     if proof.poposk_input is not None:
-        await _check_auth_info(proof.poposk_input, sender, secret, plugins)
+        await _check_auth_info(proof.poposk_input, sender, secret, plugins, leniency)
     _check_signature(
         public_key_info,
         proof.algorithm_identifier,
@@ -138,13 +141,15 @@ def _form_faults(template: CertTemplate, proof: POPOSigningKey) -> Iterator[CMPE
                 _SIGNATURE_RULE,
                 hint="put the subject into the template, or sign poposkInput instead of the request",
             )
-    elif template.subject is not None and template.public_key is not None:
+        return
+    if template.subject is not None and template.public_key is not None:
         yield _bad_pop(
             "poposkInput is there although the template has subject and publicKey",
             _SIGNATURE_RULE,
             hint="leave poposkInput out and sign the request",
+            tolerance="needless-poposk-input",
         )
-    elif encode(proof.poposk_input.public_key) != _template_key(template):
+    if encode(proof.poposk_input.public_key) != _template_key(template):
         yield _bad_pop(
             "the publicKey of poposkInput is not that of the template",
             _SIGNATURE_RULE,
@@ -153,7 +158,11 @@ def _form_faults(template: CertTemplate, proof: POPOSigningKey) -> Iterator[CMPE
 
 
 async def _check_auth_info(
-    poposk_input: POPOSigningKeyInput, sender: GeneralName, secret: SharedSecret | None, plugins: Plugins
+    poposk_input: POPOSigningKeyInput,
+    sender: GeneralName,
+    secret: SharedSecret | None,
+    plugins: Plugins,
+    leniency: Leniency,
 ) -> None:
     auth_info = poposk_input.auth_info.value
     if not isinstance(auth_info, PKMACValue):
@@ -165,7 +174,12 @@ async def _check_auth_info(
     protection = mac_protection(plugins, auth_info.alg_id.algorithm)
     try:
         await verify_protection(
-            protection, encode(poposk_input.public_key), auth_info.alg_id, _whole_octets(auth_info.value), secret
+            protection,
+            encode(poposk_input.public_key),
+            auth_info.alg_id,
+            _whole_octets(auth_info.value),
+            secret,
+            leniency=leniency,
         )
     except CMPError as error:
         if error.fail_info is PKIFailureInfo.BAD_MESSAGE_CHECK:
@@ -208,8 +222,8 @@ def _general_names_match(a: GeneralName, b: GeneralName) -> bool:
     return encode(encode_general_name(a)) == encode(encode_general_name(b))
 
 
-def _bad_pop(detail: str, rule: str, *, hint: str = "") -> CMPError:
-    return CMPError(detail, PKIFailureInfo.BAD_POP, rule=rule, hint=hint)
+def _bad_pop(detail: str, rule: str, *, hint: str = "", tolerance: str = "") -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_POP, rule=rule, hint=hint, tolerance=tolerance)
 
 
 def _no_popo_hint(request: CertRequest) -> str:

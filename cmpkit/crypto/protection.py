@@ -14,6 +14,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import KeyAlgorithm, NeedsExchange, PrivateKey, Protection, ProtectionKind, RandomOctets
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["SignatureProtection", "find_protection", "mac_protection", "verify_message", "verify_protection"]
 
@@ -111,13 +112,19 @@ async def verify_protection(
     value: bytes,
     credential: Any,
     *,
-    tolerances: frozenset[str] = frozenset(),
+    leniency: Leniency = STRICT,
 ) -> None:
     """Return only if ``value`` protects ``octets``: a part that wants something exchanged first has verified nothing.
 
+    :param leniency: what is let pass, of those names that the part's refusal carries.
     :raises CMPError: badAlg, badMessageCheck; wrongIntegrity if the protection needs an exchange before.
     """
-    needed = await protection.verify(octets, algorithm, value, credential, tolerances=tolerances)
+    try:
+        needed = await protection.verify(octets, algorithm, value, credential)
+    except CMPError as fault:
+        if not leniency.allows(fault.tolerance):
+            raise
+        needed = await protection.verify(octets, algorithm, value, credential, tolerances=leniency.names)
     if needed is not None:
         raise CMPError(
             f"the protection needs an exchange before: {needed.reason}",
@@ -127,12 +134,13 @@ async def verify_protection(
 
 
 async def verify_message(
-    protection: Protection, message: PKIMessage, credential: Any, *, tolerances: frozenset[str] = frozenset()
+    protection: Protection, message: PKIMessage, credential: Any, *, leniency: Leniency = STRICT
 ) -> None:
     """Return only if a message is protected by what it says protects it.
 
     :param message: a message with protectionAlg and protection; one that came in BER may be protected over the octets
         that came or over their DER form.
+    :param leniency: what is let pass.
     :raises CMPError: badAlg, badMessageCheck; wrongIntegrity if the protection needs an exchange before.
     """
     algorithm, value = message.header.protection_alg, message.protection
@@ -141,8 +149,8 @@ async def verify_message(
     *received, der_form = message.protected_forms
     for octets in received:
         try:
-            return await verify_protection(protection, octets, algorithm, value, credential, tolerances=tolerances)
+            return await verify_protection(protection, octets, algorithm, value, credential, leniency=leniency)
         except CMPError as error:
             if error.fail_info is not PKIFailureInfo.BAD_MESSAGE_CHECK:
                 raise
-    return await verify_protection(protection, der_form, algorithm, value, credential, tolerances=tolerances)
+    return await verify_protection(protection, der_form, algorithm, value, credential, leniency=leniency)

@@ -196,8 +196,6 @@ class _Visit:
             anchors=self.anchors,
             pinned=self.options.pinned,
             expected_sender=self.options.expected_sender,
-            unprotected_errors=self.options.unprotected_errors,
-            tolerances=self.options.tolerances,
         )
 
     async def enrol(self, enrolment: Enrolment, credentials: Credentials) -> None:

@@ -50,14 +50,14 @@ def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str,
     """What the options say, as far as it depends on the server and the way there."""
     if options.mac is not None:
         yield ("--mac", options.mac), ()
-    for name in sorted(options.tolerances):
+    for name in sorted(options.tolerances - {"unprotected-errors"}):
         yield ("--tolerate", name), ()
     if options.expected_sender is not None:
         sender = options.expected_sender
         yield ("--expect-sender", format_name(sender)), ("-expect_sender", slashed_name(sender))
     if options.pinned is not None:
         yield ("--srvcert", "FILE"), ("-srvcert", "FILE")
-    if options.unprotected_errors:
+    if "unprotected-errors" in options.tolerances:
         yield ("--unprotected-errors",), ("-unprotected_errors",)
     if options.transport.proxy is not None:
         proxy = shown_url(options.transport.proxy)

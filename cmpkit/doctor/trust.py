@@ -18,6 +18,7 @@ from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.errors import CMPError
 from cmpkit.parts import Check, Layer, ProtectionKind, Verdict
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Leniency
 
 __all__ = ["examine_trust"]
 
@@ -27,6 +28,7 @@ class _Remedy:
     """A change of options under which an answer would be believed."""
 
     verifier: AnswerVerifier
+    tolerances: frozenset[str]
     advice: str
     cmpkit: tuple[str, ...]
     openssl: tuple[str, ...] = ()
@@ -41,7 +43,7 @@ async def examine_trust(exchange: Exchange, prober: Prober, verifier: AnswerVeri
     if unchecked:
         report(Check("trust", Layer.TRUST, Verdict.NOTE, "not checked", unchecked))
         return
-    error, authentic = await _judge(message, prober, verifier)
+    error, authentic = await _judge(message, prober, verifier, prober.options.tolerances)
     if error is not None:
         report(await _explain(error, message, prober, verifier))
     elif authentic:
@@ -51,21 +53,24 @@ async def examine_trust(exchange: Exchange, prober: Prober, verifier: AnswerVeri
         report(Check("trust", Layer.TRUST, Verdict.WARNING, detail, "it may be forged"))
 
 
-async def _judge(message: PKIMessage, prober: Prober, verifier: AnswerVerifier) -> tuple[CMPError | None, bool]:
+async def _judge(
+    message: PKIMessage, prober: Prober, verifier: AnswerVerifier, tolerances: frozenset[str]
+) -> tuple[CMPError | None, bool]:
     """Why a client would not believe the answer, and whether it is authentic."""
     own = prober.credentials
     known = (*message.extra_certs, *prober.options.untrusted)
     issuers = (own.certificate,) if isinstance(own, SigningCredentials) else ()
+    now, leniency = prober.options.clock(), Leniency(tolerances)
     try:
-        return None, await verifier.verify(message, known=known, issuers=issuers, now=prober.options.clock())
+        return None, await verifier.verify(message, known=known, issuers=issuers, now=now, leniency=leniency)
     except CMPError as error:
         return error, False
 
 
 async def _explain(error: CMPError, message: PKIMessage, prober: Prober, verifier: AnswerVerifier) -> Check:
     detail = f"{error.detail} ({error.rule})" if error.rule else error.detail
-    for remedy in _remedies(message, prober.plugins, verifier):
-        left, _ = await _judge(message, prober, remedy.verifier)
+    for remedy in _remedies(error, message, verifier, prober.options.tolerances):
+        left, _ = await _judge(message, prober, remedy.verifier, remedy.tolerances)
         if left is None:
             return Check(
                 *("trust", Layer.TRUST, Verdict.BAD, detail, remedy.advice),
@@ -107,24 +112,29 @@ def _unchecked(message: PKIMessage, plugins: Plugins, verifier: AnswerVerifier) 
     return ""
 
 
-def _remedies(message: PKIMessage, plugins: Plugins, verifier: AnswerVerifier) -> Iterator[_Remedy]:
+def _remedies(
+    error: CMPError, message: PKIMessage, verifier: AnswerVerifier, tolerances: frozenset[str]
+) -> Iterator[_Remedy]:
     """What may be tried, the mildest first."""
-    for name in sorted({name for part in plugins.all("protection") for name in part.tolerances}):
-        if name not in verifier.tolerances:
-            advice = f"have the server use a better protection, or accept this one: {name}"
-            tolerant = replace(verifier, tolerances=verifier.tolerances | {name})
-            yield _Remedy(tolerant, advice, ("--tolerate", name))
+    name = error.tolerance
     if message.protection is None:
         advice = "have the server protect its errors, or take them as they are; they may be forged"
-        believing = replace(verifier, unprotected_errors=True)
-        yield _Remedy(believing, advice, ("--unprotected-errors",), ("-unprotected_errors",))
+        words = ("--unprotected-errors",), ("-unprotected_errors",)
+        yield _Remedy(verifier, tolerances | {"unprotected-errors"}, advice, *words)
         return
+    if name and name != "unprotected-errors":
+        advice = f"have the server corrected, or accept what it does: {name}"
+        yield _Remedy(verifier, tolerances | {name}, advice, ("--tolerate", name))
     sender = distinguished_name(message.header.sender)
     if sender is not None:
         advice = f"if {format_name(sender)} is the right server, name it"
         naming = replace(verifier, expected_sender=sender)
         yield _Remedy(
-            naming, advice, ("--expect-sender", format_name(sender)), ("-expect_sender", slashed_name(sender))
+            naming,
+            tolerances,
+            advice,
+            ("--expect-sender", format_name(sender)),
+            ("-expect_sender", slashed_name(sender)),
         )
     try:
         signer = find_signer(message)
@@ -135,4 +145,4 @@ def _remedies(message: PKIMessage, plugins: Plugins, verifier: AnswerVerifier) -
         f"the SHA-256 {fingerprint(signer).hex()}"
     )
     pinning = replace(verifier, pinned=signer, expected_sender=None)
-    yield _Remedy(pinning, advice, ("--trusted", "FILE"), ("-trusted", "FILE"))
+    yield _Remedy(pinning, tolerances, advice, ("--trusted", "FILE"), ("-trusted", "FILE"))

@@ -281,8 +281,6 @@ class Client(SupportMessages):
             anchors=self.trust,
             pinned=self.options.pinned,
             expected_sender=self.options.expected_sender,
-            unprotected_errors=self.options.unprotected_errors,
-            tolerances=self.options.tolerances,
         )
         return Conversation(
             plugins=self.plugins,

@@ -16,13 +16,10 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
-    CertRepMessage,
     InfoTypeAndValue,
     Null,
     PKIMessage,
     decode,
-    decode_message,
-    encode,
     encode_list,
 )
 from cmpkit.crypto.x509 import cert_hash
@@ -30,22 +27,25 @@ from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.examine import examine_certificate
 from cmpkit.endpoints.protector import protection_for, seal
+from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait, decide, poll, receive, sent
 from cmpkit.engine.header import request_header
+from cmpkit.engine.repeating import Repeat, make_anew
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.parts import ClientTransport, Event, Observer, RandomOctets, SharedSecret, Transform, TransportOptions
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Leniency
 
 __all__ = ["ClientOptions", "Conversation"]
 
 _log = logging.getLogger("cmpkit.client")
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
-from cmpkit.engine.repeating import Repeat, make_anew
+
 """Seconds before a message that did not get through is sent again, and again."""
 
 
@@ -65,10 +65,9 @@ class ClientOptions:
     :param extra_certs: DER certificates to send with every message besides those of the credentials.
     :param pinned: DER of the one certificate that signs answers; it may be expired.
     :param expected_sender: the name that signs answers.
-    :param unprotected_errors: take refusals without good protection as they are. They may be forged.
     :param mac: the MAC for messages under a shared secret: ``hmac-sha512``, ``aes256-gmac``, ``pbmac1-hmac-sha256`` ...
         (:func:`cmpkit.endpoints.protector.mac_names`); ``None`` takes HMAC-SHA256 in PasswordBasedMac.
-    :param tolerances: names of what answers may do beyond the default, for the protection parts: ``hmac-sha1``.
+    :param tolerances: names of what answers may do beyond the default (:mod:`cmpkit.tolerances`): ``hmac-sha1``.
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
         :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.
@@ -86,7 +85,6 @@ class ClientOptions:
     extra_certs: tuple[bytes, ...] = ()
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
-    unprotected_errors: bool = False
     mac: str | None = None
     tolerances: frozenset[str] = frozenset()
     adopt_ca_pubs: bool = False
@@ -187,7 +185,7 @@ class Conversation:
         """The transaction with its next message: with the octets that leave, and what the answer must fit."""
         message, octets = await self._compose(step)
         if octets != message.raw:
-            message = _message_in(octets) or message
+            message = own_message(octets) or message
         transaction_id = message.header.transaction_id or step.transaction.transaction_id
         self._current = replace(sent(step.transaction, message), message=octets, transaction_id=transaction_id)
         return self._current
@@ -233,7 +231,7 @@ class Conversation:
         """The protectionAlg of our last message: MAC parameters stay constant through a transaction (RFC 9810)."""
         if not transaction.message or not isinstance(self.credentials, SharedSecret):
             return None
-        earlier = _message_in(transaction.message)
+        earlier = own_message(transaction.message)
         return None if earlier is None else earlier.header.protection_alg
 
     def _general_info(self, step: Send) -> tuple[InfoTypeAndValue, ...]:
@@ -248,7 +246,23 @@ class Conversation:
 
     async def _exchange(self, transaction: ClientTransaction) -> Step:
         self._tell_sent(transaction)
-        answer = _read(await self._deliver(transaction.message))
+        leniency = Leniency(self.options.tolerances)
+        try:
+            return await self._receive(transaction, leniency)
+        except (TransportError, TrustError) as error:
+            confirming = transaction.state is ClientState.CONF_SENT and not transaction.rejection
+            if not confirming or not leniency.allows("missing-pkiconf"):
+                raise
+            _log.warning("certConf was not answered as it should be: %s", error)
+            return Finished(replace(transaction, state=ClientState.DONE))
+        finally:
+            if leniency.used:
+                names = ", ".join(leniency.used)
+                _log.warning("transaction %s: tolerated %s", transaction.transaction_id.hex(), names)
+
+    async def _receive(self, transaction: ClientTransaction, leniency: Leniency) -> Step:
+        """What the answer to the last message means."""
+        answer = await read_answer(await self._deliver(transaction.message), leniency)
         self._tell("message-received", answer)
         reach(self.plugins, Checkpoint.ANSWER_RECEIVED, transaction.transaction_id)
         authentic = await self.verifier.verify(
@@ -256,14 +270,15 @@ class Conversation:
             known=(*answer.extra_certs, *transaction.chain, *self.options.untrusted),
             issuers=self._own_certificates(transaction, answer),
             now=self.options.clock(),
+            leniency=leniency,
         )
-        step = receive(transaction, answer, authentic=authentic, now=self.options.clock())
-        return replace(step, transaction=replace(step.transaction, chain=_chain(step.transaction, answer)))
+        step = receive(transaction, answer, authentic=authentic, now=self.options.clock(), leniency=leniency)
+        return replace(step, transaction=replace(step.transaction, chain=seen_so_far(step.transaction, answer)))
 
     def _own_certificates(self, transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
         """Certificates whose issuer may sign answers: the one that came, else the one that signs the requests."""
         own = (self.credentials.certificate,) if isinstance(self.credentials, SigningCredentials) else ()
-        came = transaction.certificate or _certificate_in(answer)
+        came = transaction.certificate or next(iter(certificates_in(answer)), b"")
         return (came, *own) if came else own
 
     async def _deliver(self, request: bytes) -> bytes:
@@ -301,6 +316,9 @@ class Conversation:
             # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL
             # takes, and the only one that its server understands.
             hash_alg, value = AlgorithmIdentifier(oids.SHA256), hashlib.sha256(transaction.certificate).digest()
+        if not step.confirmed and fault is None and "no-confirmation" in self.options.tolerances:
+            _log.warning("transaction %s: tolerated no-confirmation", transaction.transaction_id.hex())
+            step = replace(step, confirmed=True)
         return decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
 
     def examine(self, transaction: ClientTransaction, *, granted_with_mods: bool) -> tuple[bytes, ...]:
@@ -339,7 +357,7 @@ class Conversation:
         return StillWaiting(self.saved_as(transaction), waiting=waiting, seconds=self.options.total_timeout or 0.0)
 
     def _tell_sent(self, transaction: ClientTransaction) -> None:
-        message = _message_in(transaction.message)
+        message = own_message(transaction.message)
         if message is None:
             self._observe(Event("octets-sent", transaction.transaction_id, {"octets": transaction.message}))
         else:
@@ -352,36 +370,3 @@ class Conversation:
         self.plugins.observe(event)
         for observer in self.observers:
             observer.observe(event)
-
-
-def _message_in(octets: bytes) -> PKIMessage | None:
-    """A message of our own, or ``None`` if a transform made something else of it."""
-    try:
-        return decode_message(octets)
-    except CMPError:
-        return None
-
-
-def _read(der: bytes) -> PKIMessage:
-    try:
-        return decode_message(der)
-    except CMPError as error:
-        raise TransportError(
-            f"the answer is no CMP message: {error.detail}; it begins {der[:32].hex()}", hint="is this a CMP server?"
-        ) from error
-
-
-def _chain(transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
-    """Certificates seen so far: later answers may leave theirs out (RFC 9483 section 3.3)."""
-    return tuple(dict.fromkeys((*transaction.chain, *answer.extra_certs)))[:64]
-
-
-def _certificate_in(answer: PKIMessage) -> bytes:
-    """The certificate that an answer brings, or nothing."""
-    if not isinstance(answer.body.content, CertRepMessage):
-        return b""
-    for response in answer.body.content.response:
-        pair = response.certified_key_pair
-        if pair is not None and pair.cert_or_enc_cert.tag == "certificate":
-            return encode(pair.cert_or_enc_cert.value)
-    return b""

@@ -34,6 +34,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Leniency
 
 __all__ = ["Server", "ServerSettings"]
 
@@ -71,6 +72,7 @@ class _Turn:
     message: PKIMessage
     peer: Peer
     now: datetime
+    leniency: Leniency
     auth: Authenticated | None = None
     settled: list[str] = field(default_factory=list)
 
@@ -91,20 +93,27 @@ class Server:
 
     async def handle(self, der: bytes, peer: Peer) -> Answer:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
-        now = self.clock()
+        now, leniency = self.clock(), Leniency(self.verifier.tolerances)
         try:
-            message = await receive_message(
-                der, max_size=self.settings.max_message_size, tolerances=self.verifier.tolerances
-            )
+            message = await receive_message(der, max_size=self.settings.max_message_size, leniency=leniency)
         except CMPError as error:
             self._report(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)
             return Answer(response.raw, Disposition.MALFORMED)
         self._tell("message-received", message, peer=peer.address, road=peer.road)
         reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
+        try:
+            return await self._answer_somehow(message, peer, now, leniency)
+        finally:
+            if leniency.used:
+                names = ", ".join(leniency.used)
+                _log.warning("%s, transaction %s: tolerated %s", message.body.type.wire_name, _hex(message), names)
+                self._tell("tolerated", message, names=names)
+
+    async def _answer_somehow(self, message: PKIMessage, peer: Peer, now: datetime, leniency: Leniency) -> Answer:
         for _ in range(_ATTEMPTS):
             try:
-                return await self._answer(_Turn(message, peer, now))
+                return await self._answer(_Turn(message, peer, now, leniency))
             except ConflictError as conflict:
                 _log.debug("transaction %s: %s; again", _hex(message), conflict)
         busy = CMPError("other requests keep changing the same state", PKIFailureInfo.SYSTEM_UNAVAIL)
@@ -139,12 +148,12 @@ class Server:
         :raises CMPError: for what is answered by ``error``.
         """
         message, now, window = turn.message, turn.now, self._window(turn.message)
-        check_request_header(message)
+        check_request_header(message, turn.leniency)
         assert message.header.transaction_id is not None
         transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
         if not answers:
             check_message_time(message, now, window)
-        turn.auth = await self.verifier.verify(message, transactions, now)
+        turn.auth = await self.verifier.verify(message, transactions, now, turn.leniency)
         for answer in answers:
             if answer.credential == turn.auth.credential.id:
                 return answer
@@ -152,7 +161,13 @@ class Server:
             check_message_time(message, now, window)
         transaction = find_transaction(transactions, message, turn.auth)
         steps = respond(
-            message, turn.auth, transaction, settings=self.settings.responder, now=now, profile=turn.peer.label
+            message,
+            turn.auth,
+            transaction,
+            settings=self.settings.responder,
+            now=now,
+            profile=turn.peer.label,
+            leniency=turn.leniency,
         )
         reply = await self._drive(steps, turn.auth, message.header.transaction_id, now, turn.settled)
         if reply.refused is not None:

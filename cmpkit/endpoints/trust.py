@@ -10,18 +10,25 @@ from typing import TypeVar
 from cryptography import x509
 
 from cmpkit import oids
-from cmpkit.asn1 import PKIMessage, PKIStatusInfo
+from cmpkit.asn1 import PKIMessage
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import fingerprint, outline
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
-from cmpkit.engine.header import foreign_mac_faults, unprotected_answer_faults
-from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.engine.header import (
+    answer_statuses,
+    foreign_mac_faults,
+    is_refusal,
+    mixed_protection_faults,
+    unprotected_answer_faults,
+)
+from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["AnswerVerifier", "hearsay"]
 
@@ -37,8 +44,6 @@ class AnswerVerifier:
     :param anchors: DER trust anchors.
     :param pinned: DER of the one certificate that signs answers, if that is known; it may be expired.
     :param expected_sender: the name that signs answers, if that is known.
-    :param unprotected_errors: whether refusals without (good) protection are taken as they are.
-    :param tolerances: names of what is allowed beyond the default, for the protection parts.
     """
 
     plugins: Plugins
@@ -46,36 +51,43 @@ class AnswerVerifier:
     anchors: tuple[bytes, ...] = ()
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
-    unprotected_errors: bool = False
-    tolerances: frozenset[str] = frozenset()
 
     async def verify(
-        self, message: PKIMessage, *, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+        self,
+        message: PKIMessage,
+        *,
+        known: Sequence[bytes],
+        issuers: Sequence[bytes],
+        now: datetime,
+        leniency: Leniency = STRICT,
     ) -> bool:
         """Whether the answer is authentic; ``False`` for a refusal that is taken although it is not.
 
         :param known: DER certificates of earlier answers.
         :param issuers: DER certificates that this operation got or renews: who issued one may sign for itself.
+        :param leniency: what is let pass.
         :raises TrustError: naming what cannot be believed, the rule, and the option.
         """
         try:
             raise_first(unprotected_answer_faults(message))
-            await self._verify_protected(message, known, issuers, now)
+            await self._verify_protected(message, known, issuers, now, leniency)
         except CMPError as error:
-            if self.unprotected_errors and _is_refusal(message):
+            if is_refusal(message) and leniency.allows("unprotected-errors"):
                 return False
             raise _with_hearsay(error, message) from error
         return True
 
     async def _verify_protected(
-        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime, leniency: Leniency
     ) -> None:
         assert message.header.protection_alg is not None
         protection = find_protection(self.plugins, message.header.protection_alg.algorithm)
+        asked_by_mac = isinstance(self.credentials, SharedSecret)
         if protection.kind is ProtectionKind.MAC:
-            raise_first(foreign_mac_faults(by_mac=True, asked_by_mac=isinstance(self.credentials, SharedSecret)))
-            await verify_message(protection, message, self.credentials, tolerances=self.tolerances)
+            raise_first(foreign_mac_faults(by_mac=True, asked_by_mac=asked_by_mac))
+            await verify_message(protection, message, self.credentials, leniency=leniency)
             return
+        raise_first(mixed_protection_faults(message, asked_by_mac=asked_by_mac), leniency)
         if not self.anchors and self.pinned is None:
             raise TrustError(
                 "the answer is signed, and there is no trust anchor to check it with",
@@ -83,22 +95,30 @@ class AnswerVerifier:
                 rule="RFC 9483 section 3.2",
                 hint="give trust anchors with --trusted",
             )
-        await self._verify_signed(message, known, issuers, now)
+        await self._verify_signed(message, known, issuers, now, leniency)
 
     async def _verify_signed(
-        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime
+        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime, leniency: Leniency
     ) -> None:
         if self.pinned is not None:
-            await self._verify_pinned(message, self.pinned)
+            await self._verify_pinned(message, self.pinned, leniency)
             return
-        signer = find_signer(message, (*known, *self.anchors))
+        signer = find_signer(message, (*known, *self.anchors), leniency)
         await verify_signature(message, signer, self.plugins)
-        path = validate_signer(message, signer, known=known, anchors=self.anchors, now=now, plugins=self.plugins)
+        path = validate_signer(
+            message,
+            signer,
+            known=known,
+            anchors=self.anchors,
+            now=now,
+            plugins=self.plugins,
+            leniency=leniency,
+        )
         self._check_authority(message, path, issuers)
 
-    async def _verify_pinned(self, message: PKIMessage, pinned: bytes) -> None:
+    async def _verify_pinned(self, message: PKIMessage, pinned: bytes, leniency: Leniency) -> None:
         try:
-            find_signer(PKIMessage(message.header, message.body), (pinned,))
+            find_signer(PKIMessage(message.header, message.body), (pinned,), leniency)
         except CMPError as error:
             raise TrustError(
                 f"the answer is not signed by the pinned certificate (SHA-256 {fingerprint(pinned).hex()}): "
@@ -106,6 +126,7 @@ class AnswerVerifier:
                 PKIFailureInfo.SIGNER_NOT_TRUSTED,
                 rule=_RULE,
                 hint="correct --srvcert",
+                tolerance=error.tolerance,
             ) from error
         await verify_signature(message, pinned, self.plugins)
 
@@ -126,7 +147,7 @@ class AnswerVerifier:
             return
         if _has_cmc_usage(certificate):
             # Whoever refuses gives nothing away: any CA that is trusted may have authorised it.
-            if not issuers or _is_refusal(message) or self._issued_any(_issuer_in(path), issuers):
+            if not issuers or is_refusal(message) or self._issued_any(_issuer_in(path), issuers):
                 return
             why = "its cmcCA or cmcRA is from another CA than the one that issues the certificate"
         else:
@@ -177,28 +198,11 @@ def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extens
         return None
 
 
-def _is_refusal(message: PKIMessage) -> bool:
-    """Whether the answer says no: error, a negative ip, cp, kup or rp; never one that gives something."""
-    statuses = _statuses(message)
-    return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
-
-
-def _statuses(message: PKIMessage) -> list[PKIStatusInfo]:
-    content = message.body.content
-    if message.body.type is BodyType.ERROR:
-        return [content.pki_status_info]
-    if message.body.type is BodyType.RP:
-        return list(content.status)
-    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP):
-        return [response.status for response in content.response]
-    return []
-
-
 def hearsay(message: PKIMessage) -> str:
     """What an answer that is not authentic says, as a hint for people; empty if it refuses nothing."""
-    if not _is_refusal(message):
+    if not is_refusal(message):
         return ""
-    status = _statuses(message)[0]
+    status = answer_statuses(message)[0]
     names = ", ".join(status.failures.wire_names) or "no failInfo"
     return f"the peer says, not authenticated: {names}: {'; '.join(status.texts) or 'no text'}"
 
@@ -206,4 +210,5 @@ def hearsay(message: PKIMessage) -> str:
 def _with_hearsay(error: CMPError, message: PKIMessage) -> TrustError:
     said = hearsay(message)
     hint = "; ".join(part for part in (error.hint, said) if part)
-    return TrustError(error.detail, error.fail_info, rule=error.rule, hint=hint)
+    tolerance = error.tolerance or ("unprotected-errors" if is_refusal(message) else "")
+    return TrustError(error.detail, error.fail_info, rule=error.rule, hint=hint, tolerance=tolerance)

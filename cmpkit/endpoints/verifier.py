@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import secrets as _random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cmpkit.asn1 import PKIMessage, read_name
-from cmpkit.crypto.names import common_name, format_name
+from cmpkit.asn1 import GeneralName, PKIMessage, distinguished_name, read_name
+from cmpkit.crypto.names import common_name, format_name, names_match
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import (
     Authenticated,
     CertificateRecord,
@@ -28,6 +28,7 @@ from cmpkit.parts import (
     Transaction,
 )
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["ServerVerifier", "issuer_key_of"]
 
@@ -41,7 +42,7 @@ class ServerVerifier:
     :param issuer_certificates: DER of the certificates that issue or did: what they issued must be in the store.
     :param anchors: DER trust anchors for signers; the issuing certificate's own is among them.
     :param intermediates: DER certificates that paths may go through besides those that messages bring.
-    :param tolerances: names of what is allowed beyond the default, for the protection parts.
+    :param tolerances: names of what is allowed beyond the default (:mod:`cmpkit.tolerances`).
     """
 
     plugins: Plugins
@@ -52,37 +53,42 @@ class ServerVerifier:
     intermediates: tuple[bytes, ...] = ()
     tolerances: frozenset[str] = field(default_factory=frozenset)
 
-    async def verify(self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime) -> Authenticated:
+    async def verify(
+        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime, leniency: Leniency = STRICT
+    ) -> Authenticated:
         """The authenticated sender of a message that is protected.
 
         :param transactions: those with the message's transactionID: their certificates may be left out of extraCerts.
+        :param leniency: what is let pass.
         :raises CMPError: badAlg, badMessageCheck, signerNotTrusted, certRevoked, wrongIntegrity.
         """
         assert message.header.protection_alg is not None
         protection = find_protection(self.plugins, message.header.protection_alg.algorithm)
         if protection.kind is ProtectionKind.MAC:
-            return await self._verify_mac(message, protection)
+            return await self._verify_mac(message, protection, leniency)
         if protection.kind is ProtectionKind.SIGNATURE:
-            return await self._verify_signature(message, transactions, now)
+            return await self._verify_signature(message, transactions, now, leniency)
         raise CMPError(
             f"protection by {protection.kind.value} is not served here",
             PKIFailureInfo.WRONG_INTEGRITY,
             rule="RFC 9483 section 3.5",
         )
 
-    async def _verify_mac(self, message: PKIMessage, protection: Protection) -> Authenticated:
+    async def _verify_mac(self, message: PKIMessage, protection: Protection, leniency: Leniency) -> Authenticated:
         header = message.header
-        record = await self._find_secret(header.sender_kid) if header.sender_kid else None
+        reference = header.sender_kid or _reference_in_sender(header.sender, leniency)
+        record = await self._find_secret(reference) if reference else None
         secret = record.secret if record else _STAND_IN
         # An unknown reference costs the same work, and gets the same answer, as a wrong MAC (R-031).
         try:
-            await verify_message(protection, message, secret, tolerances=self.tolerances)
+            await verify_message(protection, message, secret, leniency=leniency)
         except CMPError as error:
             if record is not None or error.fail_info is not PKIFailureInfo.BAD_MESSAGE_CHECK:
                 raise
-            raise self._unknown_reference(header.sender_kid) from error
+            raise self._unknown_reference(reference) from error
         if record is None:
-            raise self._unknown_reference(header.sender_kid)
+            raise self._unknown_reference(reference)
+        raise_first(_mac_sender_faults(header.sender, record), leniency)
         if record.revoked:
             raise CMPError(
                 "the shared secret is revoked", PKIFailureInfo.NOT_AUTHORIZED, hint="see: cmpkit secret list"
@@ -93,10 +99,17 @@ class ServerVerifier:
         return Authenticated(identity, credential, record.grant.subject, record.grant)
 
     @staticmethod
-    def _unknown_reference(sender_kid: bytes | None) -> CMPError:
-        shown = sender_kid.decode(errors="backslashreplace") if sender_kid else "none"
+    def _unknown_reference(reference: bytes | None) -> CMPError:
+        if reference is None:
+            return CMPError(
+                "senderKID is missing, which names the shared secret",
+                PKIFailureInfo.BAD_MESSAGE_CHECK,
+                rule="RFC 9483 section 3.1",
+                hint="the client must send the reference of the secret as senderKID",
+                tolerance="missing-sender-kid",
+            )
         return CMPError(
-            f"no shared secret has the reference {shown}",
+            f"no shared secret has the reference {reference.decode(errors='backslashreplace')}",
             PKIFailureInfo.BAD_MESSAGE_CHECK,
             rule="RFC 9483 section 3.5",
             hint="see: cmpkit secret list",
@@ -110,10 +123,10 @@ class ServerVerifier:
         return None
 
     async def _verify_signature(
-        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime
+        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime, leniency: Leniency
     ) -> Authenticated:
         known = tuple(der for transaction in transactions for der in transaction.extra_certs)
-        certificate = find_signer(message, known)
+        certificate = find_signer(message, known, leniency)
         await verify_signature(message, certificate, self.plugins)
         digest = fingerprint(certificate)
         record = await self.store.certificate_by_fingerprint(digest)
@@ -125,6 +138,7 @@ class ServerVerifier:
             anchors=self.anchors,
             now=now,
             plugins=self.plugins,
+            leniency=leniency,
         )
         if record is None and len(path) > 1 and path[1] in self.issuer_certificates:
             raise CMPError(
@@ -139,6 +153,37 @@ class ServerVerifier:
         subject = read_name(outline(certificate).subject_der)
         credential = Credential(ProtectionKind.SIGNATURE, f"cert:{digest.hex()}", certificate=certificate)
         return Authenticated(common_name(subject) or format_name(subject), credential, subject, record=record)
+
+
+def _reference_in_sender(sender: GeneralName, leniency: Leniency) -> bytes | None:
+    """The reference that the sender's commonName is, where senderKID is missing and that is tolerated."""
+    name = distinguished_name(sender)
+    text = None if name is None else common_name(name)
+    return text.encode() if text and leniency.allows("missing-sender-kid") else None
+
+
+def _mac_sender_faults(sender: GeneralName, record: SecretRecord) -> Iterator[CMPError]:
+    """Whether the sender is the one that the secret was given to (R-012).
+
+    That is a name whose commonName is the reference, the empty name (RFC 9810 section 5.1.1), or the subject that the
+    secret grants: OpenSSL sends the subject that it asks for. A secret that grants any subject fits any name.
+    """
+    name = distinguished_name(sender)
+    if name is not None and (not name.rdns or record.grant.subject is None):
+        return
+    reference = record.secret.reference
+    if name is not None and record.grant.subject is not None:
+        text = common_name(name)
+        if (text is not None and text.encode() == reference) or names_match(name, record.grant.subject):
+            return
+    yield CMPError(
+        f"the sender {'is no directoryName' if name is None else format_name(name)} is not the one that the secret "
+        f"{reference.decode(errors='backslashreplace')} was given to",
+        PKIFailureInfo.BAD_MESSAGE_CHECK,
+        rule="RFC 9483 section 3.1",
+        hint="put the reference of the secret into the commonName of the sender, or the subject that it grants",
+        tolerance="foreign-mac-sender",
+    )
 
 
 def _check_state(record: CertificateRecord | None, now: datetime) -> None:

@@ -76,6 +76,7 @@ class Workshop:
                 plugins=self.plugins,
                 ra_verified="ra" in auth.roles,
                 secret=auth.credential.secret,
+                leniency=need.leniency,
             )
         else:
             verify_p10(need.request, self.plugins)

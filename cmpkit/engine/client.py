@@ -40,6 +40,7 @@ from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID,
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TrustError, raise_first
 from cmpkit.parts import RandomOctets
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "ClientTransaction",
@@ -184,17 +185,24 @@ def sent(transaction: ClientTransaction, message: PKIMessage) -> ClientTransacti
     return replace(transaction, message=message.raw, sender_nonce=message.header.sender_nonce or b"")
 
 
-def receive(transaction: ClientTransaction, message: PKIMessage, *, authentic: bool, now: datetime) -> Step:
+def receive(
+    transaction: ClientTransaction,
+    message: PKIMessage,
+    *,
+    authentic: bool,
+    now: datetime,
+    leniency: Leniency = STRICT,
+) -> Step:
     """What an answer means.
 
     :param message: the answer, its protection judged by the caller.
     :param authentic: whether it is protected and verified; otherwise it can do nothing but refuse.
+    :param leniency: what is let pass.
     :raises PeerRefusal: if the peer refuses.
     :raises TrustError: if the answer does not belong to the request, or breaks a rule. The transaction stands where it
         stood: the right answer may still come.
     """
-    if authentic or message.header.transaction_id is not None:
-        check_response_header(message, transaction.correlation)
+    check_response_header(message, transaction.correlation, leniency)
     step = _interpret(replace(transaction, recip_nonce=message.header.sender_nonce or b""), message, now)
     if not authentic:
         raise TrustError(

@@ -35,7 +35,7 @@ def enrol(work: Work) -> Steps:
     content = work.message.body.content
     proof = content if work.body_type is BodyType.P10CR else content[0]
     request = _read(work, work.message, work.profile)
-    yield CheckProof(proof, work.message.header.sender)
+    yield CheckProof(proof, work.message.header.sender, work.leniency)
     return (yield from _issue(work, request, work.message))
 
 

@@ -20,17 +20,21 @@ from cmpkit.asn1 import (
     InfoTypeAndValue,
     PKIHeader,
     PKIMessage,
+    PKIStatusInfo,
     directory_name,
 )
 from cmpkit.engine.wording import number_text
-from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
+from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import RandomOctets
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "MAX_IDENTIFIER_SIZE",
     "NONCE_SIZE",
+    "SHORT_NONCE_SIZE",
     "Correlation",
+    "answer_statuses",
     "check_message_time",
     "check_request_header",
     "check_response_header",
@@ -39,6 +43,8 @@ __all__ = [
     "first_message_faults",
     "foreign_mac_faults",
     "header_form_faults",
+    "is_refusal",
+    "mixed_protection_faults",
     "next_message_faults",
     "request_header",
     "request_header_faults",
@@ -51,6 +57,8 @@ __all__ = [
 
 NONCE_SIZE = 16
 """Octets of a transactionID or nonce of ours, and the fewest that a senderNonce may have (RFC 9483 section 3.1)."""
+SHORT_NONCE_SIZE = 8
+"""Octets that it must have where short nonces are tolerated."""
 MAX_IDENTIFIER_SIZE = 128
 """Octets that a transactionID, nonce or key identifier may have at most; a bound on memory, not in an RFC."""
 
@@ -58,12 +66,13 @@ _SUPPORTED_VERSIONS = range(PVNO.CMP2000, PVNO.CMP2021 + 1)
 _RULE = "RFC 9483 section 3.5"
 
 
-def check_request_header(message: PKIMessage) -> None:
+def check_request_header(message: PKIMessage, leniency: Leniency = STRICT) -> None:
     """What can be checked of a request without keys, cheap checks first.
 
+    :param leniency: what is let pass.
     :raises CMPError: the first of :func:`request_header_faults`.
     """
-    raise_first(request_header_faults(message))
+    raise_first(request_header_faults(message), leniency)
 
 
 def request_header_faults(message: PKIMessage) -> Iterator[CMPError]:
@@ -103,13 +112,20 @@ def header_form_faults(message: PKIMessage) -> Iterator[CMPError]:
         if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
             detail = f"{name} has more than {MAX_IDENTIFIER_SIZE} octets"
             yield _bad_format(detail, "a limit of this server", f"{NONCE_SIZE} random octets are enough")
-    if len(header.sender_nonce or b"") < NONCE_SIZE:
+    size = len(header.sender_nonce or b"")
+    if size < NONCE_SIZE:
         yield CMPError(
-            f"senderNonce has {len(header.sender_nonce or b'')} octets, at least {NONCE_SIZE} are needed",
+            f"senderNonce has {size} octets, at least {NONCE_SIZE} are needed",
             PKIFailureInfo.BAD_SENDER_NONCE,
             rule=_RULE,
             hint="the client must send 16 random octets with each message",
+            tolerance=_short_nonce(size),
         )
+
+
+def _short_nonce(size: int) -> str:
+    """The tolerance for a nonce that is too short, if there is one for such a short one."""
+    return "short-nonces" if size >= SHORT_NONCE_SIZE else ""
 
 
 def _bad_format(detail: str, rule: str, hint: str) -> CMPError:
@@ -124,6 +140,7 @@ def first_message_faults(header: PKIHeader) -> Iterator[CMPError]:
             PKIFailureInfo.BAD_RECIPIENT_NONCE,
             rule="RFC 9483 section 3.1",
             hint="leave recipNonce out: there is no message yet that it could answer",
+            tolerance="recip-nonce-in-first",
         )
 
 
@@ -188,6 +205,22 @@ def foreign_mac_faults(*, by_mac: bool, asked_by_mac: bool) -> Iterator[TrustErr
         )
 
 
+def mixed_protection_faults(message: PKIMessage, *, asked_by_mac: bool) -> Iterator[TrustError]:
+    """What a client with a secret refuses: a signature, unless it says no (R-039, R-042).
+
+    :param message: an answer that is signed.
+    :param asked_by_mac: whether the request was protected by a MAC.
+    """
+    if asked_by_mac and not is_refusal(message):
+        yield TrustError(
+            "the answer is signed, the request was under a shared secret",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.2",
+            hint="the server must answer by the same secret",
+            tolerance="mixed-protection",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Correlation:
     """What an answer must fit.
@@ -201,30 +234,34 @@ class Correlation:
     nonces: tuple[bytes, ...]
 
 
-def check_response_header(message: PKIMessage, expected: Correlation) -> None:
+def check_response_header(message: PKIMessage, expected: Correlation, leniency: Leniency = STRICT) -> None:
     """Whether an answer belongs to our request.
 
+    :param leniency: what is let pass.
     :raises TrustError: the first of :func:`response_header_faults`.
     """
-    raise_first(response_header_faults(message, expected))
+    raise_first(response_header_faults(message, expected), leniency)
 
 
 def response_header_faults(message: PKIMessage, expected: Correlation) -> Iterator[CMPError]:
     """What a client refuses in the header of an answer (R-010, R-016, R-020, R-021, R-023)."""
     yield from correlation_faults(message, expected)
-    if len(message.header.sender_nonce or b"") < NONCE_SIZE:
-        yield _foreign(f"a senderNonce of less than {NONCE_SIZE} octets", PKIFailureInfo.BAD_SENDER_NONCE)
+    size = len(message.header.sender_nonce or b"")
+    if size < NONCE_SIZE:
+        detail = f"a senderNonce of less than {NONCE_SIZE} octets"
+        yield _foreign(detail, PKIFailureInfo.BAD_SENDER_NONCE, _short_nonce(size))
     yield from confirm_wait_time_faults(message.header)
 
 
 def correlation_faults(message: PKIMessage, expected: Correlation) -> Iterator[TrustError]:
     """Whether an answer is the one to a request (R-010, R-020, R-023)."""
     header = message.header
+    tolerance = "uncorrelated-errors" if is_refusal(message) else ""
     if header.transaction_id != expected.transaction_id:
-        yield _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST)
+        yield _foreign("another transactionID", PKIFailureInfo.BAD_REQUEST, tolerance)
     if header.recip_nonce not in expected.nonces:
-        yield _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE)
-    if header.pvno != expected.pvno and not _may_differ(message, expected.pvno):
+        yield _foreign("a recipNonce that is not our senderNonce", PKIFailureInfo.BAD_RECIPIENT_NONCE, tolerance)
+    if not _may_answer(message, expected.pvno):
         yield _foreign(
             f"pvno {number_text(header.pvno)} in answer to {expected.pvno}", PKIFailureInfo.UNSUPPORTED_VERSION
         )
@@ -248,21 +285,40 @@ def unprotected_answer_faults(message: PKIMessage) -> Iterator[TrustError]:
             f"the {message.body.type.wire_name} is not protected",
             PKIFailureInfo.BAD_MESSAGE_CHECK,
             rule="RFC 9483 section 3.2",
-            hint="take such refusals with --unprotected-errors if you must",
+            tolerance="unprotected-errors" if is_refusal(message) else "",
         )
 
 
-def _may_differ(message: PKIMessage, expected: int) -> bool:
-    """Whether an answer may have another version (R-010).
+def _may_answer(message: PKIMessage, asked: int) -> bool:
+    """Whether an answer may have its version (R-010).
 
-    An error says by its version which ones its sender supports. OpenSSL answers a certConf of version 3 with 2.
+    An error says by its version which ones its sender supports. OpenSSL's server answers in version 2 whatever is asked
+    in version 3, and RFC 9810 section 7 lets whoever does not need the newer version use the older one.
     """
-    late = message.body.type in (BodyType.PKICONF, BodyType.POLL_REP)
-    return message.body.type is BodyType.ERROR or (late and message.header.pvno < expected)
+    return message.body.type is BodyType.ERROR or PVNO.CMP2000 <= message.header.pvno <= asked
 
 
-def _foreign(what: str, fail_info: PKIFailureInfo) -> TrustError:
-    return TrustError(f"the answer has {what}", fail_info, rule=_RULE, hint="it may be replayed, or another request's")
+def is_refusal(message: PKIMessage) -> bool:
+    """Whether an answer says no: error, a negative ip, cp, kup or rp; never one that gives something."""
+    statuses = answer_statuses(message)
+    return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
+
+
+def answer_statuses(message: PKIMessage) -> list[PKIStatusInfo]:
+    """Every PKIStatusInfo of an answer, or none if such a body has none."""
+    content = message.body.content
+    if message.body.type is BodyType.ERROR:
+        return [content.pki_status_info]
+    if message.body.type is BodyType.RP:
+        return list(content.status)
+    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP):
+        return [response.status for response in content.response]
+    return []
+
+
+def _foreign(what: str, fail_info: PKIFailureInfo, tolerance: str = "") -> TrustError:
+    hint = "it may be replayed, or another request's"
+    return TrustError(f"the answer has {what}", fail_info, rule=_RULE, hint=hint, tolerance=tolerance)
 
 
 def request_header(

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue
 from cmpkit.enums import BodyType
 from cmpkit.parts import CertificateRecord, CertificateRequest, RevocationRequest
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "Authorize",
@@ -37,10 +38,12 @@ class CheckProof:
     """Does the requester have the private key? Answered by ``None``.
 
     :param sender: the header's sender, which a POPOSigningKeyInput must repeat.
+    :param leniency: what is let pass.
     """
 
     request: CertReqMsg | CertificationRequest
     sender: GeneralName
+    leniency: Leniency = STRICT
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from cmpkit.engine.work import ResponderSettings, Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Authenticated, Transaction, TransactionState
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "place_faults", "respond", "unknown_transaction"]
 
@@ -56,18 +57,20 @@ def respond(
     settings: ResponderSettings,
     now: datetime,
     profile: str | None = None,
+    leniency: Leniency = STRICT,
 ) -> Steps:
     """Answer one message whose header was checked and whose protection verified.
 
     :param transaction: from :func:`find_transaction`.
     :param profile: the profile that the address names; certProfile in the header must not contradict it.
+    :param leniency: what is let pass.
     :raises CMPError: for faults that are answered by ``error``; faults of a request's content become a rejection in the
         body that answers it (RFC 9483 section 3.6).
     """
-    _check_place(message, transaction, now)
+    _check_place(message, transaction, now, leniency)
     if message.body.type in CERTIFICATE_REQUESTS:
         profile = requested_profile(message, profile)
-    work = Work(message, auth, transaction, settings, now, profile)
+    work = Work(message, auth, transaction, settings, now, profile, leniency)
     try:
         reply = yield from _BRANCHES[message.body.type](work)
     except CMPError as error:
@@ -77,13 +80,13 @@ def respond(
     return reply
 
 
-def _check_place(message: PKIMessage, transaction: Transaction | None, now: datetime) -> None:
+def _check_place(message: PKIMessage, transaction: Transaction | None, now: datetime, leniency: Leniency) -> None:
     """Whether this body and these nonces may come now (R-004, R-019, R-022, R-023)."""
     header, body_type = message.header, message.body.type
     raise_first(place_faults(body_type))
     raise_first(used_nonce_faults(header, transaction.peer_nonces if transaction else ()))
     if body_type in OPENS:
-        _check_opening(header, transaction)
+        _check_opening(header, transaction, leniency)
     elif transaction is None:
         raise unknown_transaction(body_type)
     else:
@@ -109,7 +112,7 @@ def unknown_transaction(body_type: BodyType) -> CMPError:
     )
 
 
-def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:
+def _check_opening(header: PKIHeader, transaction: Transaction | None, leniency: Leniency) -> None:
     if transaction is not None and transaction.state is not TransactionState.DONE:
         raise CMPError(
             "transactionID belongs to an open transaction of this client, and this is another message",
@@ -117,7 +120,7 @@ def _check_opening(header: PKIHeader, transaction: Transaction | None) -> None:
             rule="RFC 9810 section 5.1.1",
             hint="the client should repeat the request with a new transactionID",
         )
-    raise_first(first_message_faults(header))
+    raise_first(first_message_faults(header), leniency)
 
 
 def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Transaction, now: datetime) -> None:

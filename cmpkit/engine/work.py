@@ -13,6 +13,7 @@ from cmpkit.engine.replies import Reply
 from cmpkit.engine.states import OPENS
 from cmpkit.enums import BodyType
 from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["ResponderSettings", "Steps", "Work"]
 
@@ -43,6 +44,7 @@ class Work:
     """What every step of one message needs to know.
 
     :param profile: the profile that a request for a certificate names, for other messages that of the address.
+    :param leniency: what is let pass.
     """
 
     message: PKIMessage
@@ -51,6 +53,7 @@ class Work:
     settings: ResponderSettings
     now: datetime
     profile: str | None
+    leniency: Leniency = STRICT
 
     @property
     def body_type(self) -> BodyType:

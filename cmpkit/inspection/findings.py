@@ -72,6 +72,7 @@ class Finding:
     :param rule: the rule, as an RFC section.
     :param change: what to change.
     :param fail_info: what an answer would say; none for a note.
+    :param tolerance: the name of the tolerance that lets it pass (:mod:`cmpkit.tolerances`), if there is one.
     :param where: the message inside the message that it is about, such as ``nested[0]``; empty for the message itself.
     """
 
@@ -80,12 +81,13 @@ class Finding:
     rule: str = ""
     change: str = ""
     fail_info: PKIFailureInfo = _NONE
+    tolerance: str = ""
     where: str = ""
 
     @classmethod
     def of(cls, fault: CMPError, severity: Severity = Severity.FAULT) -> Finding:
         """The finding for a fault of the engine."""
-        return cls(severity, fault.detail, fault.rule, fault.hint, fault.fail_info)
+        return cls(severity, fault.detail, fault.rule, fault.hint, fault.fail_info, fault.tolerance)
 
 
 def find_faults(

@@ -117,7 +117,7 @@ def _of_the_source(source: Source, error: CMPError | None) -> tuple[Finding, ...
     if error is None:
         return came
     detail = f"{error.hint}; {error.detail}" if error.hint else error.detail
-    unreadable = Finding(Severity.FAULT, detail, error.rule, _ALL_OF_IT, error.fail_info)
+    unreadable = Finding(Severity.FAULT, detail, error.rule, _ALL_OF_IT, error.fail_info, error.tolerance)
     return (*came, unreadable)
 
 

@@ -19,6 +19,7 @@ from cmpkit.errors import CMPError, fault_of
 from cmpkit.inspection.findings import Finding
 from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
+from cmpkit.tolerances import Leniency
 
 __all__ = ["Evidence", "Outcome", "Proof", "check_proofs"]
 
@@ -107,7 +108,7 @@ async def _protection(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
         yield _unknown("protection", hint)
     else:
         secret = SharedSecret(message.header.sender_kid or b"", evidence.secret)
-        check = verify_message(protection, message, secret, tolerances=frozenset(protection.tolerances))
+        check = verify_message(protection, message, secret, leniency=Leniency(frozenset(protection.tolerances)))
         yield await _checked("protection", "the MAC fits the secret", check)
 
 

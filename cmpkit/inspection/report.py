@@ -128,6 +128,7 @@ def _finding_object(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
         "rule": finding.rule,
         "change": finding.change,
+        "tolerance": finding.tolerance,
     }
 
 

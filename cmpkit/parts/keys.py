@@ -240,7 +240,9 @@ class Protection(Protocol):
         """Check the protection; limits are checked before work is done.
 
         :param tolerances: names of what the operator allows beyond the default.
-        :raises CMPError: badAlg for parameters that are not accepted, badMessageCheck if it does not fit.
+        :raises CMPError: badAlg for parameters that are not accepted, badMessageCheck if it does not fit. What one of
+            :attr:`tolerances` would allow is refused with its name (``CMPError(…, tolerance=NAME)``), without regard to
+            the credential; where the operator allows it, it is verified again with that name among ``tolerances``.
         """
 
     def algorithm(

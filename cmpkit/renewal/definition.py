@@ -69,6 +69,7 @@ class Definition:
     expect_sender: str | None = None
     unprotected_errors: bool = False
     tolerate: tuple[str, ...] = ()
+    peer: str | None = None
     recipient: str | None = None
     total_timeout: float = 120.0
     msg_timeout: float = 60.0

@@ -20,11 +20,13 @@ from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_name
 from cmpkit.endpoints.protector import mac_names
 from cmpkit.endpoints.requests import subject_alternative_names
+from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Observer, PrivateKey, SharedSecret, TransportOptions
 from cmpkit.plugins import Plugins
 from cmpkit.renewal.definition import Definition
 from cmpkit.renewal.place import Place, Version
+from cmpkit.tolerances import Side
 
 __all__ = ["Materials", "Surroundings", "utc_now"]
 
@@ -170,11 +172,14 @@ class Materials:
     async def _certificates(self, paths: Sequence[Path]) -> tuple[bytes, ...]:
         return tuple([der for path in paths for der in await read_certificates(str(path), self.place.folder)])
 
+    def _tolerances(self) -> frozenset[str]:
+        wanted = self.definition
+        names = [*wanted.tolerate, *(["unprotected-errors"] if wanted.unprotected_errors else ())]
+        keys = ("tolerate", "peer")
+        return wanted_tolerances(Side.CLIENT, self.around.plugins, names=names, peer=wanted.peer, keys=keys)
+
     async def _options(self) -> ClientOptions:
         wanted = self.definition
-        known = {name for part in self.around.plugins.all("protection") for name in part.tolerances}
-        if not known.issuperset(wanted.tolerate):
-            raise ConfigurationError(f"tolerate: there are only: {', '.join(sorted(known)) or 'none'}")
         macs = mac_names(self.around.plugins)
         if wanted.mac is not None and wanted.mac not in macs:
             raise ConfigurationError(f"mac: there is no {wanted.mac}", hint=f"there are: {', '.join(macs) or 'none'}")
@@ -189,8 +194,7 @@ class Materials:
             extra_certs=await self._certificates(wanted.extracerts),
             pinned=None if wanted.srvcert is None else (await self._certificates([wanted.srvcert]))[0],
             expected_sender=None if wanted.expect_sender is None else as_name(wanted.expect_sender),
-            unprotected_errors=wanted.unprotected_errors,
-            tolerances=frozenset(wanted.tolerate),
+            tolerances=self._tolerances(),
             mac=wanted.mac,
             state=self.place.transactions,
             transport=TransportOptions(

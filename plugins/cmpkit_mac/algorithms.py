@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import Final
 
 from cmpkit import oids
@@ -14,7 +13,6 @@ from cmpkit.errors import CMPError
 
 __all__ = ["RULE", "TOLERATE_SHA1", "bad_alg", "hash_name", "hash_repeatedly", "hmac_name", "refuse_weak"]
 
-_log = logging.getLogger("cmpkit.mac")
 
 RULE: Final = "RFC 9481 section 6"
 TOLERATE_SHA1: Final = "hmac-sha1"
@@ -89,9 +87,7 @@ def refuse_weak(names: tuple[str, ...], tolerances: frozenset[str]) -> None:
             "the message is protected with SHA-1 or HMAC-SHA1",
             PKIFailureInfo.BAD_ALG,
             rule=RULE,
-            hint=f'have the peer use SHA-256 ({_OPENSSL}), or allow it: tolerances = ["hmac-sha1"] at a server, '
-            "--tolerate hmac-sha1 at a client",
+            hint=f"have the peer use SHA-256 ({_OPENSSL})",
             status_text=f"SHA-1 is not accepted for the MAC; use SHA-256 ({_OPENSSL})",
+            tolerance=TOLERATE_SHA1,
         )
-    if "sha1" in names:
-        _log.warning("a MAC with SHA-1 is tolerated: %s", TOLERATE_SHA1)

@@ -116,7 +116,10 @@ class TestUsage:
         assert "no permission" in device.enroll(status=2).err
 
     def test_an_unknown_tolerance_is_refused(self, device: Device) -> None:
-        assert "there are: hmac-sha1" in device.enroll("--tolerate", "md5", status=2).err
+        refused = device.enroll("--tolerate", "md5", status=2).err
+        assert "--tolerate: there is no md5" in refused
+        assert "hmac-sha1" in refused
+        assert "--peer: there is no ca" in device.enroll("--peer", "ca", status=2).err
 
     def test_a_scheme_that_no_plugin_brings_is_named(self, device: Device) -> None:
         refused = device.run(

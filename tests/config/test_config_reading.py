@@ -76,7 +76,13 @@ def test_without_optional_tables_there_are_defaults(write: Write, plugins: Plugi
         ("sqlite:///cmpkit.db", "mysql:///cmpkit", "[store] url: no store for mysql; there are:"),
         ("sealing_key_file", "sealing_key", "[store] sealing_key_file: is missing"),
         ('certificate = "signer.pem"', "certificate = 1", "[signer] certificate: Input should be a valid string"),
-        ('# tolerances = ["hmac-sha1"]', 'tolerances = ["sha1"]', "[server] tolerances: sha1: is none of ber, hmac-sha1"),
+        ('# tolerances = ["hmac-sha1"]', 'tolerances = ["sha1"]', "[server] tolerances: there is no sha1"),
+        (
+            '# tolerances = ["hmac-sha1"]',
+            'tolerances = ["unprotected-errors"]',
+            "[server] tolerances: there is no unprotected-errors; unprotected-errors is not for a server",
+        ),
+        ('# peer = "openssl-3.0"', 'peer = "openssl-0.9"', "[server] peer: there is no openssl-0.9"),
         ('confirm_wait_time = "15m"', "confirm_wait_time = 15", "[server] confirm_wait_time: a length of time"),
         ("# max_message_size = 1048576", "max_message_size = 10", "[server] max_message_size: Input should be greater"),
         (

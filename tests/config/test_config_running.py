@@ -126,6 +126,7 @@ async def test_a_port_that_is_taken_is_named(write: Write, plugins: Plugins) -> 
 async def test_the_server_behaves_as_its_table_says(configuration: Configuration, plugins: Plugins) -> None:
     table = ServerTable(
         tolerances=("hmac-sha1",),
+        peer="3gpp",
         implicit_confirm=False,
         confirm_wait_time="1m",
         pending_time="2h",
@@ -137,7 +138,7 @@ async def test_the_server_behaves_as_its_table_says(configuration: Configuration
     async with open_parts(configuration, plugins) as parts:
         server = build_server(table, parts, plugins)
     settings, responder = server.settings, server.settings.responder
-    assert server.verifier.tolerances == {"hmac-sha1"}
+    assert server.verifier.tolerances == {"hmac-sha1", "missing-sender-kid"}
     assert (responder.implicit_confirm, responder.confirm_wait_time) == (False, timedelta(minutes=1))
     assert responder.pending_time == timedelta(hours=2)
     assert responder.ca_pubs == parts.ca_pubs

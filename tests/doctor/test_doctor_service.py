@@ -232,7 +232,9 @@ class TestTrust:
             assert bad(diagnosis) == ["trust", "credentials"]
             assert check(diagnosis, "trust").openssl == ("-unprotected_errors",)
             assert check(diagnosis, "trust").cmpkit == ("--unprotected-errors",)
-            taken = await examine(ca, url, credentials=wrong, trust=ca.trust, unprotected_errors=True)
+            taken = await examine(
+                ca, url, credentials=wrong, trust=ca.trust, tolerances=frozenset({"unprotected-errors"})
+            )
         assert bad(taken) == ["credentials"]
         assert check(taken, "trust").verdict is Verdict.WARNING
         assert taken.settings is not None
@@ -315,7 +317,7 @@ class TestService:
             return algorithm is not None and "hmacWithSHA256" in describe_algorithm(algorithm)
 
         async with ca.serving(refusing(PKIFailureInfo.BAD_ALG, usual)) as url:
-            diagnosis = await examine(ca, url, credentials=ca.secret, unprotected_errors=True)
+            diagnosis = await examine(ca, url, credentials=ca.secret, tolerances=frozenset({"unprotected-errors"}))
         assert bad(diagnosis) == ["credentials"]
         option, name = check(diagnosis, "MACs").cmpkit
         assert option == "--mac"
@@ -324,7 +326,7 @@ class TestService:
     async def test_a_question_that_is_refused_says_nothing_about_the_credentials(self, ca):
         change = refusing(PKIFailureInfo.ADD_INFO_NOT_AVAILABLE, lambda request: request.protection is not None)
         async with ca.serving(change) as url:
-            diagnosis = await examine(ca, url, credentials=ca.secret, unprotected_errors=True)
+            diagnosis = await examine(ca, url, credentials=ca.secret, tolerances=frozenset({"unprotected-errors"}))
         assert diagnosis.healthy
         assert check(diagnosis, "credentials").verdict is Verdict.NOTE
 

@@ -200,13 +200,15 @@ class TestRefusals:
     @pytest.mark.parametrize("protected", [False, True])
     async def test_it_is_taken_where_that_is_allowed(self, world, secret, protected):
         road = Tampering(world, error_answer(protected=protected))
-        async with world.client(secret, transport=road, unprotected_errors=True) as client:
+        async with world.client(secret, transport=road, tolerances=frozenset({"unprotected-errors"})) as client:
             with pytest.raises(PeerRefusal, match="go away") as caught:
                 await client.enroll(subject="CN=dev-42")
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
 
     async def test_an_unprotected_certificate_is_never_taken(self, world, secret):
-        client = world.client(secret, transport=Tampering(world, unprotected), unprotected_errors=True)
+        client = world.client(
+            secret, transport=Tampering(world, unprotected), tolerances=frozenset({"unprotected-errors"})
+        )
         await distrust(client, client.enroll(subject="CN=dev-42"))
 
     async def test_a_wrong_secret_is_refused_in_words_that_help(self, world, secret):

@@ -129,7 +129,7 @@ async def test_a_message_without_protection_alg_goes_out_unprotected(world, secr
 
 async def test_a_protection_that_is_there_already_stays(world, secret):
     odd = Odd(lambda message: message.with_protection(b"no MAC at all"))
-    async with world.client(secret, transform=odd, unprotected_errors=True) as client:
+    async with world.client(secret, transform=odd, tolerances=frozenset({"unprotected-errors"})) as client:
         with pytest.raises(PeerRefusal, match="badMessageCheck"):
             await client.enroll(subject="CN=dev-42")
     assert decode_message(odd.octets[0]).protection == b"no MAC at all"

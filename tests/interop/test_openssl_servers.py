@@ -144,7 +144,7 @@ class TestOperations:
         else:
             lone = device.pki.credentials("ca", device.plugins)
             device.credentials = replace(lone, certificate=device.pki.certificate("server"))
-        async with device.client(url, unprotected_errors=True) as client:
+        async with device.client(url, tolerances=frozenset({"unprotected-errors"})) as client:
             with pytest.raises((PeerRefusal, TrustError)):
                 await client.enroll(SUBJECT, device.key)
 
@@ -222,7 +222,7 @@ class TestUnprotectedErrors:
 
     async def test_they_are_taken_where_that_is_allowed(self, openssl, pki, device, by):
         with mock_server(openssl, pki, *self.OPTIONS, by=by) as url:
-            async with device.client(url, unprotected_errors=True) as client:
+            async with device.client(url, tolerances=frozenset({"unprotected-errors"})) as client:
                 with pytest.raises(PeerRefusal):
                     await client.enroll(SUBJECT, device.key)
 

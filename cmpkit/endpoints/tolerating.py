@@ -1,0 +1,40 @@
+"""What an operator lets pass, by name and by the name of a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cmpkit.errors import ConfigurationError
+from cmpkit.plugins import Plugins
+from cmpkit.tolerances import TOLERANCES, Side, peers, tolerances_for
+
+__all__ = ["wanted_tolerances"]
+
+
+def wanted_tolerances(
+    side: Side,
+    plugins: Plugins,
+    *,
+    names: Sequence[str] = (),
+    peer: str | None = None,
+    keys: tuple[str, str] = ("tolerances", "peer"),
+) -> frozenset[str]:
+    """The tolerances of an endpoint.
+
+    :param names: those that are named one by one, protections of plugins may bring some.
+    :param peer: a known peer, for all that it needs.
+    :param keys: what the two are called where the operator writes them.
+    :raises ConfigurationError: naming what is not known, and what is.
+    """
+    known = tolerances_for(side, (name for part in plugins.all("protection") for name in part.tolerances))
+    unknown = sorted(set(names) - known)
+    if unknown:
+        elsewhere = [name for name in unknown if name in TOLERANCES]
+        why = f"; {', '.join(elsewhere)} is not for a {side.value}" if elsewhere else ""
+        raise ConfigurationError(
+            f"{keys[0]}: there is no {', '.join(unknown)}{why}", hint=f"there are: {', '.join(sorted(known))}"
+        )
+    presets = peers(side)
+    if peer is not None and peer not in presets:
+        raise ConfigurationError(f"{keys[1]}: there is no {peer}", hint=f"there are: {', '.join(presets)}")
+    return frozenset(names) | presets.get(peer or "", frozenset())
