@@ -12,12 +12,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
 from cmpkit.ca.documents import root_note
 from cmpkit.ca.hierarchy import SIGNER_PROFILE
 from cmpkit.ca.sources import load_key, read_certificates
-from cmpkit.ca.succession import Successor
+from cmpkit.ca.succession import Successor, SuccessorKeys
 from cmpkit.crypto.keys import key_to_pem, sync_directory, write_file_atomically, write_private_file
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import fingerprint, to_pem
@@ -32,6 +33,7 @@ _ROOT, _ROOT_KEY, _PASSPHRASE = "root.pem", "root.key.pem", "root.passphrase"
 _NEW_WITH_NEW, _NEW_WITH_OLD, _OLD_WITH_NEW = "new-with-new.pem", "new-with-old.pem", "old-with-new.pem"
 _ISSUING, _ISSUING_KEY = "issuing.pem", "keys/issuing.key.pem"
 _SIGNER, _SIGNER_KEY = "signer.pem", "keys/signer.key.pem"
+_OCSP, _OCSP_KEY = "ocsp.pem", "keys/ocsp.key.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class Generation:
     :param directory: relative to that of the configuration file.
     :param update: the new root certificate, and the links between it and the old one.
     :param signer: the record of the certificate that signs CMP messages.
+    :param ocsp: that of the one that signs OCSP responses.
     """
 
     directory: Path
     update: RootKeyUpdate
     issuing: IssuerCertificate
     signer: CertificateRecord
+    ocsp: CertificateRecord
 
     @property
     def update_settings(self) -> dict[str, str]:
@@ -64,13 +68,26 @@ class Generation:
         """The keys of ``[signer]`` for the new signer."""
         return self._settings(_SIGNER, _SIGNER_KEY)
 
+    @property
+    def ocsp_settings(self) -> dict[str, str]:
+        """The keys of ``[ocsp]`` for the new signer of OCSP responses."""
+        return self._settings(_OCSP, _OCSP_KEY)
+
+    @property
+    def root_crl(self) -> str:
+        """The file with the CRL of the new root."""
+        return str(self.directory / _root_crl(self.directory))
+
     def _settings(self, certificate: str, key: str) -> dict[str, str]:
         return {"certificate": str(self.directory / certificate), "key": f"file:{self.directory / key}"}
 
 
-async def build_generation(
-    directory: Path, successor: Successor, *, root_key: PrivateKey, issuing_key: PrivateKey, signer_key: PrivateKey
-) -> None:
+def _root_crl(directory: Path) -> str:
+    # It is published under its name, beside those of other generations.
+    return f"root-{directory.name.removeprefix('ca-')}.crl"
+
+
+async def build_generation(directory: Path, successor: Successor, keys: SuccessorKeys) -> None:
     """Write the directory of a generation, durably. It is there whole or not at all.
 
     The root key is encrypted, with its passphrase beside it, as ``cmpkit init`` does it.
@@ -84,17 +101,20 @@ async def build_generation(
     assert update.old_with_new is not None
     files = {
         f"root/{_ROOT}": to_pem(update.new_with_new),
-        f"root/{_ROOT_KEY}": await anyio.to_thread.run_sync(key_to_pem, root_key, passphrase),
+        f"root/{_ROOT_KEY}": await anyio.to_thread.run_sync(key_to_pem, keys.root, passphrase),
         f"root/{_PASSPHRASE}": passphrase + b"\n",
         "root/README.txt": root_note().encode(),
         _NEW_WITH_NEW: to_pem(update.new_with_new),
         _NEW_WITH_OLD: to_pem(update.new_with_old),
         _OLD_WITH_NEW: to_pem(update.old_with_new),
         _ISSUING: to_pem(*issuing.all),
-        _ISSUING_KEY: key_to_pem(issuing_key),
+        _ISSUING_KEY: key_to_pem(keys.issuing),
         # Whoever trusts the old root only gets to the signer by newWithOld.
         _SIGNER: to_pem(successor.signer.der, issuing.der, update.new_with_old, update.new_with_new),
-        _SIGNER_KEY: key_to_pem(signer_key),
+        _SIGNER_KEY: key_to_pem(keys.signer),
+        _OCSP: to_pem(successor.ocsp.der, *issuing.all),
+        _OCSP_KEY: key_to_pem(keys.ocsp),
+        _root_crl(directory): x509.load_der_x509_crl(successor.root_crl).public_bytes(Encoding.PEM),
     }
     await anyio.to_thread.run_sync(_build, directory, files)
 
@@ -127,9 +147,9 @@ async def read_generation(directory: Path, base: Path) -> Generation:
     """
     first = {name: (await _read(directory / name, base))[0] for name in (_NEW_WITH_NEW, _NEW_WITH_OLD, _OLD_WITH_NEW)}
     issuing = read_issuer_certificate(await _read(directory / _ISSUING, base))
-    signer = (await _read(directory / _SIGNER, base))[0]
+    signer, ocsp = [(await _read(directory / name, base))[0] for name in (_SIGNER, _OCSP)]
     update = RootKeyUpdate(first[_NEW_WITH_NEW], first[_NEW_WITH_OLD], first[_OLD_WITH_NEW])
-    return Generation(directory, update, issuing, _signer_record(signer, issuing))
+    return Generation(directory, update, issuing, _signer_record(signer, issuing), _signer_record(ocsp, issuing))
 
 
 async def _read(path: Path, base: Path) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from cmpkit.ca.addresses import check_urls
 from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
@@ -19,7 +19,7 @@ from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import OpenContext, RootKeyUpdate, StatusAddresses
 
-__all__ = ["IssuerSettings", "open_local_issuer"]
+__all__ = ["FormerKeySettings", "IssuerSettings", "open_local_issuer"]
 
 
 class FormerKeySettings(Settings):
@@ -31,14 +31,18 @@ class FormerKeySettings(Settings):
     :param key: URI of the private key.
     :param key_password: where its password is.
     :param crl_urls: where the CRL under that key can be fetched.
+    :param delta_crl_urls: where the delta CRL under that key can be fetched.
+    :param ca_issuers_urls: where that certificate can be fetched.
     """
 
     certificate: str
     key: str
     key_password: str | None = None
-    crl_urls: tuple[str, ...] = Field(default=())
+    crl_urls: tuple[str, ...] = ()
+    delta_crl_urls: tuple[str, ...] = ()
+    ca_issuers_urls: tuple[str, ...] = ()
 
-    @field_validator("crl_urls")
+    @field_validator("crl_urls", "delta_crl_urls", "ca_issuers_urls")
     @classmethod
     def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return check_urls(urls, "http", "https", "ldap")
@@ -50,12 +54,12 @@ class IssuerSettings(FormerKeySettings):
     :param certificate: file with the certificate of the CA, then those above it.
     :param key: URI of its private key: ``file:keys/issuing.key.pem``, or what a key provider knows.
     :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
-    :param crl_validity: from thisUpdate to nextUpdate.
     :param crl_urls: where the CRL can be fetched; in every certificate.
-    :param delta_crl_validity: from thisUpdate to nextUpdate of delta CRLs; absent, none are made.
     :param delta_crl_urls: where the delta CRL can be fetched; in every certificate and complete CRL (freshestCRL).
+    :param ca_issuers_urls: where the certificate of the CA can be fetched; in every certificate (authorityInfoAccess).
+    :param crl_validity: from thisUpdate to nextUpdate.
+    :param delta_crl_validity: from thisUpdate to nextUpdate of delta CRLs; absent, none are made.
     :param ocsp_urls: where OCSP is answered; in every certificate (authorityInfoAccess).
-    :param ca_issuers_urls: where the certificate of the CA can be fetched; likewise.
     :param new_with_new: file with the new certificate of the root CA, once its key was replaced (RFC 9810 section 4.4):
         who asks for rootCaCert gets it.
     :param new_with_old: file with the new key, signed by the old one.
@@ -65,15 +69,13 @@ class IssuerSettings(FormerKeySettings):
 
     crl_validity: Duration = timedelta(days=7)
     delta_crl_validity: Duration | None = None
-    delta_crl_urls: tuple[str, ...] = ()
     ocsp_urls: tuple[str, ...] = ()
-    ca_issuers_urls: tuple[str, ...] = ()
     new_with_new: str | None = None
     new_with_old: str | None = None
     old_with_new: str | None = None
     former: tuple[FormerKeySettings, ...] = ()
 
-    @field_validator("delta_crl_urls", "ocsp_urls", "ca_issuers_urls")
+    @field_validator("ocsp_urls")
     @classmethod
     def _check_addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return check_urls(urls, "http", "https", "ldap")
@@ -109,7 +111,7 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
         )
     certificate = await _certificate("issuer", settings, context)
     root_update = await _root_update(settings, certificate, context)
-    former = [await _former(table, settings.crl_validity, context) for table in settings.former]
+    former = [await _former(table, settings, context) for table in settings.former]
     with naming("[issuer] key"):
         return LocalIssuer(
             certificate,
@@ -130,7 +132,7 @@ async def _certificate(where: str, settings: FormerKeySettings, context: OpenCon
         return read_issuer_certificate(await read_certificates(settings.certificate, context.directory))
 
 
-async def _former(settings: FormerKeySettings, crl_validity: timedelta, context: OpenContext) -> LocalIssuer:
+async def _former(settings: FormerKeySettings, present: IssuerSettings, context: OpenContext) -> LocalIssuer:
     certificate = await _certificate("issuer.former", settings, context)
     with naming("[issuer.former] key"):
         return LocalIssuer(
@@ -138,8 +140,10 @@ async def _former(settings: FormerKeySettings, crl_validity: timedelta, context:
             await load_key(settings.key, settings.key_password, context.directory, context.plugins),
             context.store,
             {},
-            crl_validity=crl_validity,
+            crl_validity=present.crl_validity,
             crl_urls=settings.crl_urls,
+            delta_crl_validity=present.delta_crl_validity,
+            addresses=StatusAddresses(settings.delta_crl_urls, present.ocsp_urls, settings.ca_issuers_urls),
         )
 
 

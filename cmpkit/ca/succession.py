@@ -8,14 +8,21 @@ from datetime import datetime
 from cryptography import x509
 
 from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
-from cmpkit.ca.hierarchy import ROOT_VALIDITY, make_issuing, make_root, make_signer
+from cmpkit.ca.hierarchy import (
+    ROOT_VALIDITY,
+    make_issuing,
+    make_ocsp_signer,
+    make_root,
+    make_root_crl,
+    make_signer,
+)
 from cmpkit.crypto.names import common_name, format_name
 from cmpkit.crypto.root_update import check_root_update
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, PrivateKey, RootKeyUpdate
 from cmpkit.plugins import Plugins
 
-__all__ = ["Successor", "make_successor", "successor_name"]
+__all__ = ["Successor", "SuccessorKeys", "make_successor", "successor_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +30,26 @@ class Successor:
     """What takes the place of a root and of the issuing CA below it.
 
     :param update: the new root certificate, and the links between it and the old one.
+    :param root_crl: DER of the CRL of the new root.
     :param signer: the record of the new signer of CMP messages.
+    :param ocsp: that of the new signer of OCSP responses.
     """
 
     update: RootKeyUpdate
+    root_crl: bytes
     issuing: IssuerCertificate
     signer: CertificateRecord
+    ocsp: CertificateRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorKeys:
+    """The keys of a successor."""
+
+    root: PrivateKey
+    issuing: PrivateKey
+    signer: PrivateKey
+    ocsp: PrivateKey
 
 
 async def make_successor(
@@ -36,9 +57,7 @@ async def make_successor(
     subject: x509.Name,
     *,
     old_key: PrivateKey,
-    root_key: PrivateKey,
-    issuing_key: PrivateKey,
-    signer_key: PrivateKey,
+    keys: SuccessorKeys,
     plugins: Plugins,
     now: datetime,
 ) -> Successor:
@@ -50,7 +69,6 @@ async def make_successor(
     :param old_root: DER of the root certificate so far.
     :param subject: of the new issuing CA.
     :param old_key: the key of the old root.
-    :param root_key: that of the new one.
     :raises ConfigurationError: if ``old_key`` is not that of the old root, or the root is not valid now.
     """
     root = x509.load_der_x509_certificate(old_root)
@@ -65,14 +83,20 @@ async def make_successor(
     until = now + ROOT_VALIDITY
     name = root.subject
     update = RootKeyUpdate(
-        new_with_new=await make_root(name, root_key, signed_by=root_key, not_before=now, not_after=until),
-        new_with_old=await make_root(name, root_key, signed_by=old_key, not_before=now, not_after=min(until, ends)),
-        old_with_new=await make_root(name, old_key, signed_by=root_key, not_before=begins, not_after=ends),
+        new_with_new=await make_root(name, keys.root, signed_by=keys.root, not_before=now, not_after=until),
+        new_with_old=await make_root(name, keys.root, signed_by=old_key, not_before=now, not_after=min(until, ends)),
+        old_with_new=await make_root(name, old_key, signed_by=keys.root, not_before=begins, not_after=ends),
     )
     check_root_update(update, old_root, plugins=plugins, now=now)
-    issuing = await make_issuing(subject, issuing_key, root_name=name, root_key=root_key, now=now)
+    issuing = await make_issuing(subject, keys.issuing, root_name=name, root_key=keys.root, now=now)
     authority = read_issuer_certificate((issuing, update.new_with_new))
-    return Successor(update, authority, await make_signer(authority, issuing_key, key=signer_key, now=now))
+    return Successor(
+        update,
+        await make_root_crl(update.new_with_new, keys.root, now=now),
+        authority,
+        await make_signer(authority, keys.issuing, key=keys.signer, now=now),
+        await make_ocsp_signer(authority, keys.issuing, key=keys.ocsp, now=now),
+    )
 
 
 def successor_name(name: x509.Name, generation: int) -> x509.Name:

@@ -15,6 +15,7 @@ from cmpkit.cli.serverside import ConfigOption, JSONOption, print_json, server_p
 
 if TYPE_CHECKING:
     from cmpkit.ca.generation import Generation
+    from cmpkit.config.rollover import Switched
 
 __all__ = ["ca_app"]
 
@@ -25,7 +26,7 @@ _CRLURL = Annotated[
     typer.Option(
         "--crl-url",
         metavar="URL",
-        help="Where the CRL of the new issuing CA will be published; may be repeated.",
+        help="Where the CRL of the new issuing CA will be; default: the old address with a number. May be repeated.",
         show_default=False,
     ),
 ]
@@ -62,13 +63,11 @@ def rollover(
     plugins, now = plugins_of(ctx), datetime.now(UTC)
     name = None if subject is None else parse_name(subject)
 
-    async def run() -> Generation:
+    async def run() -> Generation | Switched:
         made = await prepare_rollover(config, plugins, root=root, subject=name, key_type=key_type, now=now)
-        if not prepare:
-            await switch_keys(config, plugins, crl_urls=crl_url or (), now=now)
-        return made
+        return made if prepare else await switch_keys(config, plugins, crl_urls=crl_url or (), now=now)
 
-    _tell(anyio.run(run), config, switched=not prepare, json=json)
+    _tell(anyio.run(run), config, json=json)
 
 
 @ca_app.command(cls=Command)
@@ -78,7 +77,7 @@ def switch(ctx: typer.Context, *, config: ConfigOption, crl_url: _CRLURL = None,
         from cmpkit.config.rollover import switch_keys
 
     work = partial(switch_keys, config, plugins_of(ctx), crl_urls=crl_url or (), now=datetime.now(UTC))
-    _tell(anyio.run(work), config, switched=True, json=json)
+    _tell(anyio.run(work), config, json=json)
 
 
 @ca_app.command(cls=Command)
@@ -103,10 +102,14 @@ def finish(
     print("The old root is no longer in trust.pem. Restart the server.")
 
 
-def _tell(made: Generation, config: Path, *, switched: bool, json: bool) -> None:
-    shown = _plain(made, config.parent)
+def _tell(came: Generation | Switched, config: Path, *, json: bool) -> None:
+    from cmpkit.config.rollover import Switched
+
+    switched = isinstance(came, Switched)
+    shown = _plain(came.generation if isinstance(came, Switched) else came, config.parent)
+    urls = came.crl_urls if isinstance(came, Switched) else ()
     if json:
-        print_json({"config": str(config), "switched": switched, **shown})
+        print_json({"config": str(config), "switched": switched, **shown, "crl_urls": list(urls)})
         return
     print(f"new root: {shown['subject']}, SHA-256 {shown['sha256']}, until {shown['not_after']}")
     print(f"trust anchors for clients, old and new: {shown['trust']}")
@@ -114,6 +117,8 @@ def _tell(made: Generation, config: Path, *, switched: bool, json: bool) -> None
         print(f"The new root key is in {shown['root']}, encrypted, with its passphrase beside it: carry both away.")
     if switched:
         print(f"From its next start on, the server issues as {shown['issuing']}.")
+        for url in urls:
+            print(f"Where its certificates say that its CRL is: {url}")
         print("Later, when nothing from the old key is valid any more: cmpkit ca finish")
     else:
         print(f"From its next start on, the server tells of the new root, and issues by the old key until: {_SWITCH}")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import anyio.to_thread
@@ -26,7 +27,7 @@ from cmpkit.ca.opening import FormerKeySettings, IssuerSettings
 from cmpkit.ca.settings import read_settings
 from cmpkit.ca.setup import TRUST
 from cmpkit.ca.sources import load_key, read_certificates, read_file
-from cmpkit.ca.succession import make_successor, successor_name
+from cmpkit.ca.succession import SuccessorKeys, make_successor, successor_name
 from cmpkit.config.editing import edit_table
 from cmpkit.config.opening import check_configuration, open_store
 from cmpkit.config.reading import Configuration, load_configuration
@@ -40,7 +41,18 @@ from cmpkit.errors import ConfigurationError
 from cmpkit.parts import UnitOfWork
 from cmpkit.plugins import Plugins
 
-__all__ = ["finish_rollover", "prepare_rollover", "switch_keys"]
+__all__ = ["Switched", "finish_rollover", "prepare_rollover", "switch_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What issues now.
+
+    :param crl_urls: where its CRL is to be published.
+    """
+
+    generation: Generation
+    crl_urls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +124,21 @@ async def prepare_rollover(
         made = await _read(ca, directory)
         reach(plugins, Checkpoint.KEYS_WRITTEN, None)
         async with open_store(ca.configuration, plugins) as store:
-            if await store.certificate_by_fingerprint(made.signer.fingerprint) is None:
-                await store.commit(UnitOfWork(certificates=(made.signer,)))
+            for record in (made.signer, made.ocsp):
+                if await store.certificate_by_fingerprint(record.fingerprint) is None:
+                    await store.commit(UnitOfWork(certificates=(record,)))
         await _write_trust(ca, (*await _trusted(ca), made.update.new_with_new))
         if ca.settings.new_with_new != made.update_settings["new_with_new"]:
-            await ca.replace_text(edit_table(ca.text, "issuer", made.update_settings))
+            await ca.replace_text(_telling(ca, made))
         return made
 
 
-async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] = (), now: datetime) -> Generation:
+async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] = (), now: datetime) -> Switched:
     """Issue by the keys that were prepared; the old ones become former keys.
 
-    :param crl_urls: where the CRL of the new issuing CA can be fetched: needed if the old one has such addresses.
+    Each key has addresses of its own for what is published of it: those of the old one with a number.
+
+    :param crl_urls: where the CRL of the new issuing CA can be fetched, if not there.
     :raises ConfigurationError: if nothing was prepared, or it cannot be used; the CA then works as before.
     """
     with _alone(path.parent):
@@ -134,21 +149,13 @@ async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] =
         made = await _read(ca, directory)
         if ca.settings.new_with_new != made.update_settings["new_with_new"]:
             raise ConfigurationError(f"the keys in {directory} are not ready", hint="run: cmpkit ca rollover")
-        if ca.settings.crl_urls and not crl_urls:
-            raise ConfigurationError(
-                "the new issuing CA has a CRL of its own, which needs an address of its own",
-                hint=f"give --crl-url; the CRL of the old one stays at {', '.join(ca.settings.crl_urls)}",
-            )
-        former = [_key_table(table) for table in (ca.settings, *ca.settings.former)]
-        text = edit_table(
-            ca.text,
-            "issuer",
-            {**made.issuer_settings, "key_password": None, "crl_urls": tuple(crl_urls), "former": former},
-        )
-        signers = [_signer_table(table) for table in (ca.configuration.signer, *ca.configuration.signer.former)]
-        text = edit_table(text, "signer", {**made.signer_settings, "key_password": None, "former": signers})
-        await ca.replace_text(text)
-        return made
+        addresses = {
+            "crl_urls": tuple(crl_urls) or _next_urls(ca, ca.settings.crl_urls),
+            "delta_crl_urls": _next_urls(ca, ca.settings.delta_crl_urls),
+            "ca_issuers_urls": _next_urls(ca, ca.settings.ca_issuers_urls),
+        }
+        await ca.replace_text(_issuing(ca, made, addresses))
+        return Switched(made, addresses["crl_urls"])
 
 
 async def finish_rollover(path: Path, plugins: Plugins, *, force: bool = False, now: datetime) -> tuple[str, ...]:
@@ -196,6 +203,47 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _telling(ca: _CA, made: Generation) -> str:
+    """The configuration of a server that tells of the new root, and publishes its CRL."""
+    text = edit_table(ca.text, "issuer", made.update_settings)
+    published = ca.configuration.publication
+    if published is None:
+        return text
+    return edit_table(text, "publication", {"crl_files": (*published.crl_files, made.root_crl)})
+
+
+def _issuing(ca: _CA, made: Generation, addresses: Mapping[str, Sequence[str]]) -> str:
+    """The configuration of a server that issues by the new keys."""
+    former = [_key_table(table) for table in (ca.settings, *ca.settings.former)]
+    changes = {**made.issuer_settings, "key_password": None, **addresses, "former": former}
+    text = edit_table(ca.text, "issuer", changes)
+    signer = ca.configuration.signer
+    signers = [_signer_table(table) for table in (signer, *signer.former)]
+    text = edit_table(text, "signer", {**made.signer_settings, "key_password": None, "former": signers})
+    if ca.configuration.ocsp is None:
+        return text
+    return edit_table(text, "ocsp", {**made.ocsp_settings, "key_password": None})
+
+
+def _next_urls(ca: _CA, urls: Sequence[str]) -> tuple[str, ...]:
+    """The addresses for the next generation: a number before the suffix of the path, in place of an earlier one.
+
+    :raises ConfigurationError: if one is none of http.
+    """
+    return tuple(_next_url(url, ca.generation) for url in urls)
+
+
+def _next_url(url: str, generation: int) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"each key of the CA needs an address of its own, and none can be made of {url}", hint="give --crl-url"
+        )
+    path = PurePosixPath(parts.path)
+    stem = f"{path.stem.removesuffix(f'-{generation}')}-{generation + 1}"
+    return urlunsplit(parts._replace(path=str(path.with_name(f"{stem}{path.suffix}"))))
+
+
 async def _open(path: Path, plugins: Plugins, now: datetime) -> _CA:
     configuration = load_configuration(path, plugins)
     if configuration.issuer.kind != "local":
@@ -220,20 +268,16 @@ async def _make(ca: _CA, directory: Path, root: Path | None, subject: x509.Name 
     if key_type is None:
         issuing = await load_key(ca.settings.key, ca.settings.key_password, ca.base, ca.plugins)
         key_type = issuing.key_type
-    root_key, issuing_key, signer_key = (generate_key(key_type, ca.plugins) for _ in range(3))
+    keys = SuccessorKeys(*(generate_key(key_type, ca.plugins) for _ in fields(SuccessorKeys)))
     successor = await make_successor(
         old_root,
         subject or successor_name(ca.certificate.name, ca.generation + 1),
         old_key=old_key,
-        root_key=root_key,
-        issuing_key=issuing_key,
-        signer_key=signer_key,
+        keys=keys,
         plugins=ca.plugins,
         now=ca.now,
     )
-    await build_generation(
-        ca.base / directory, successor, root_key=root_key, issuing_key=issuing_key, signer_key=signer_key
-    )
+    await build_generation(ca.base / directory, successor, keys)
 
 
 async def _read(ca: _CA, directory: Path) -> Generation:

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cmpkit.ca.generation import Generation
 from cmpkit.ca.setup import initialise
 from cmpkit.config import check_configuration, load_configuration, open_parts, open_store
-from cmpkit.config.rollover import finish_rollover, prepare_rollover, switch_keys
+from cmpkit.config.rollover import Switched, finish_rollover, prepare_rollover, switch_keys
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.root_update import check_root_update
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateRecord, UnitOfWork
+from cmpkit.parts import CertificateRecord, StatusAddresses, StatusPublisher, UnitOfWork
 from cmpkit.plugins import Plugins
 
 from .conftest import Write
@@ -41,7 +41,7 @@ class Steps:
     async def prepare(self, **options: object) -> Generation:
         return await prepare_rollover(self.path, self.plugins, **{"now": self.now, **options})  # type: ignore[arg-type]
 
-    async def switch(self, *crl_urls: str) -> Generation:
+    async def switch(self, *crl_urls: str) -> Switched:
         return await switch_keys(self.path, self.plugins, crl_urls=crl_urls, now=self.now)
 
     async def finish(self, *, force: bool = False, later: timedelta = timedelta()) -> tuple[str, ...]:
@@ -189,15 +189,49 @@ class TestSwitch:
             await steps.switch()
 
     async def test_each_crl_needs_an_address_of_its_own(self, write: Write, plugins: Plugins) -> None:
-        first, second = "http://crl.example/1.crl", "http://crl.example/2.crl"
+        first, second = "http://crl.example/ca.crl", "http://crl.example/ca-2.crl"
         steps = Steps(write(('kind = "local"\n', f'kind = "local"\ncrl_urls = ["{first}"]\n')), plugins)
         await steps.prepare()
-        with pytest.raises(ConfigurationError, match="needs an address of its own"):
-            await steps.switch()
-        await steps.switch(second)
+        await steps.switch()
         async with open_parts(load_configuration(steps.path, plugins), plugins) as parts:
             ((former, _),) = parts.former
             assert (parts.issuer.crl_urls, former.crl_urls) == ((second,), (first,))
+
+    @pytest.mark.parametrize("given", [(), ("http://crl.example/other.crl",)])
+    async def test_an_address_that_is_none_of_http_is_given_by_the_operator(
+        self, write: Write, plugins: Plugins, given: tuple[str, ...]
+    ) -> None:
+        line = 'crl_urls = ["ldap://dir.example/cn=ca"]'
+        steps = Steps(write(('kind = "local"\n', f'kind = "local"\n{line}\n')), plugins)
+        await steps.prepare()
+        if given:
+            assert (await steps.switch(*given)).crl_urls == given
+            return
+        with pytest.raises(ConfigurationError, match="needs an address of its own"):
+            await steps.switch()
+
+    async def test_every_address_is_followed_by_one_for_the_new_key(self, write: Write, plugins: Plugins) -> None:
+        lines = (
+            *('delta_crl_validity = "1d"', 'delta_crl_urls = ["http://pki.example/crl/delta.crl"]'),
+            *('ca_issuers_urls = ["http://pki.example/ca/ca.cer"]', 'ocsp_urls = ["http://pki.example/ocsp"]'),
+        )
+        text = "\n".join(lines)
+        steps = Steps(write(('kind = "local"\n', f'kind = "local"\n{text}\n')), plugins)
+        for number in ("2", "3"):
+            await steps.prepare()
+            await steps.switch()
+            async with open_parts(load_configuration(steps.path, plugins), plugins) as parts:
+                assert isinstance(parts.issuer, StatusPublisher)
+                assert parts.issuer.addresses == StatusAddresses(
+                    (f"http://pki.example/crl/delta-{number}.crl",),
+                    ("http://pki.example/ocsp",),
+                    (f"http://pki.example/ca/ca-{number}.cer",),
+                )
+                published = parts.published
+                assert published is not None
+                assert {f"root-{number}.crl", "root.crl"} <= published.crls.keys()
+                assert len(published.signers) == 2
+            await steps.finish()
 
     async def test_keys_that_cannot_be_used_leave_everything_as_it_was(self, steps: Steps) -> None:
         await steps.prepare()
