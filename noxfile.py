@@ -87,6 +87,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=THIS_PYTHON)
+def conformance(session: nox.Session) -> None:
+    """Write docs/conformance.md: which rules there are, where they are checked, and by which tests."""
+    session.run("python", "docs/conformance.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
 def plugin(session: nox.Session) -> None:
     """The built wheel with the example plugin beside it, installed like any stranger's, and that plugin's tests."""
     wheels = Path(session.create_tmp()).resolve() / "wheels"

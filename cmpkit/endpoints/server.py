@@ -13,14 +13,14 @@ from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
-from cmpkit.endpoints.verifier import ServerVerifier
+from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import check_message_time, check_request_header
 from cmpkit.engine.needs import Issue
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
 from cmpkit.enums import BodyType, PKIFailureInfo
-from cmpkit.errors import CMPError, ConflictError
+from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
     Answer,
     Authenticated,
@@ -159,6 +159,7 @@ class Server:
                 return answer
         if answers:
             check_message_time(message, now, window)
+        raise_first(sender_faults(message, turn.auth), turn.leniency)
         transaction = find_transaction(transactions, message, turn.auth)
         steps = respond(
             message,

@@ -13,7 +13,7 @@ from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError, raise_first
+from cmpkit.errors import CMPError
 from cmpkit.parts import (
     Authenticated,
     CertificateRecord,
@@ -30,7 +30,7 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ServerVerifier", "issuer_key_of"]
+__all__ = ["ServerVerifier", "issuer_key_of", "sender_faults"]
 
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
 
@@ -88,7 +88,6 @@ class ServerVerifier:
             raise self._unknown_reference(reference) from error
         if record is None:
             raise self._unknown_reference(reference)
-        raise_first(_mac_sender_faults(header.sender, record), leniency)
         if record.revoked:
             raise CMPError(
                 "the shared secret is revoked", PKIFailureInfo.NOT_AUTHORIZED, hint="see: cmpkit secret list"
@@ -162,19 +161,21 @@ def _reference_in_sender(sender: GeneralName, leniency: Leniency) -> bytes | Non
     return text.encode() if text and leniency.allows("missing-sender-kid") else None
 
 
-def _mac_sender_faults(sender: GeneralName, record: SecretRecord) -> Iterator[CMPError]:
-    """Whether the sender is the one that the secret was given to (R-012).
+def sender_faults(message: PKIMessage, auth: Authenticated) -> Iterator[CMPError]:
+    """Whether the sender of a message under a shared secret is the one that the secret was given to (R-012).
 
     That is a name whose commonName is the reference, the empty name (RFC 9810 section 5.1.1), or the subject that the
-    secret grants: OpenSSL sends the subject that it asks for. A secret that grants any subject fits any name.
+    secret grants: OpenSSL sends the subject that it asks for. A secret that grants any subject fits any name. The
+    sender of a signed message is looked at where its certificate is found.
     """
-    name = distinguished_name(sender)
-    if name is not None and (not name.rdns or record.grant.subject is None):
+    if auth.credential.secret is None:
         return
-    reference = record.secret.reference
-    if name is not None and record.grant.subject is not None:
+    name, subject = distinguished_name(message.header.sender), auth.subject
+    reference = auth.credential.secret.reference
+    if name is not None:
         text = common_name(name)
-        if (text is not None and text.encode() == reference) or names_match(name, record.grant.subject):
+        named = text is not None and text.encode() == reference
+        if named or not name.rdns or subject is None or names_match(name, subject):
             return
     yield CMPError(
         f"the sender {'is no directoryName' if name is None else format_name(name)} is not the one that the secret "
@@ -182,6 +183,7 @@ def _mac_sender_faults(sender: GeneralName, record: SecretRecord) -> Iterator[CM
         PKIFailureInfo.BAD_MESSAGE_CHECK,
         rule="RFC 9483 section 3.1",
         hint="put the reference of the secret into the commonName of the sender, or the subject that it grants",
+        status_text="the sender is not the one that the shared secret was given to",
         tolerance="foreign-mac-sender",
     )
 

@@ -100,12 +100,14 @@ def test_what_is_there_and_empty_stays_and_what_is_absent_stays_absent() -> None
     assert template.issuer is template.validity is None
 
 
+@pytest.mark.rule("R-003")
 def test_der_is_read_as_ever() -> None:
     message = decode_ber_message(MESSAGE.raw)
     assert message.raw is MESSAGE.raw
     assert message.protected_forms == (MESSAGE.protected_part,)
 
 
+@pytest.mark.rule("R-003")
 def test_protection_may_be_over_what_came_or_over_its_der() -> None:
     ber = indefinite(MESSAGE.raw)
     message = decode_ber_message(ber)
@@ -129,6 +131,7 @@ def big(size: int) -> bytes:
     return indefinite(PKIMessage(HEADER, PKIBody(BodyType.GENM, [info])).raw)
 
 
+@pytest.mark.rule("R-001")
 def test_size_is_bounded() -> None:
     fits = big(MAX_BER_SIZE - len(big(1000)) + 1000)
     assert len(fits) == MAX_BER_SIZE
@@ -139,6 +142,7 @@ def test_size_is_bounded() -> None:
         decode_ber_message(indefinite(MESSAGE.raw), max_size=50)
 
 
+@pytest.mark.rule("R-001")
 def test_depth_is_bounded() -> None:
     nested = b"\x30\x80" * 2000 + b"\0\0" * 2000
     with pytest.raises(CMPError):
@@ -156,6 +160,7 @@ def test_depth_is_bounded() -> None:
 @pytest.mark.parametrize(
     "octets", ["", "30", "3080", "30800000", "3080020102", "04800000", "30800480000000", "1f80", "3083", "ff", "303f81"]
 )
+@pytest.mark.rule("R-003")
 def test_what_is_no_ber_either_is_refused_as_no_der(octets: str) -> None:
     with pytest.raises(CMPError) as caught:
         decode_ber_message(bytes.fromhex(octets))

@@ -69,6 +69,7 @@ class TestOpenSequence:
             decode(AlgorithmIdentifier, bytes.fromhex(octets))
         assert caught.value.fail_info == PKIFailureInfo.BAD_DATA_FORMAT
 
+    @pytest.mark.rule("R-006")
     def test_three_elements_are_refused_by_number(self) -> None:
         with pytest.raises(CMPError, match="has 3 elements, expected an OID and at most one more"):
             decode(AlgorithmIdentifier, der_wrap(0x30, encode(oids.SHA256) + b"\x05\x00\x05\x00"))

@@ -175,6 +175,7 @@ def test_elements_of_open_lists_get_their_class_back() -> None:
     assert again.algorithms == [SHA256]
 
 
+@pytest.mark.rule("R-005")
 def test_a_list_that_must_not_be_empty_is_refused_empty() -> None:
     with pytest.raises(ValueError, match="an empty list where at least one element is needed"):
         outer(infos=[])

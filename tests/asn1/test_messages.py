@@ -74,6 +74,7 @@ def test_what_decodes_is_encoded_from_its_values_to_the_same_octets(message: PKI
 
 @given(strategies.messages)
 @EXAMPLES
+@pytest.mark.rule("R-034")
 def test_received_octets_are_kept(message: PKIMessage) -> None:
     der = encode_message(message)
     decoded = decode_message(der)
@@ -105,6 +106,7 @@ def test_a_replaced_field_is_encoded() -> None:
 
 @given(strategies.messages, st.data())
 @EXAMPLES
+@pytest.mark.rule("R-002")
 def test_damaged_messages_decode_or_raise_cmp_error(message: PKIMessage, data: st.DataObject) -> None:
     der = bytearray(encode_message(message))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -260,6 +262,7 @@ def test_the_first_info_of_a_type_is_found() -> None:
 
 
 @pytest.mark.parametrize("octets", ["", "00", "9f", "bb0405000500", "bf1f0405000500", "7f", "30020500"])
+@pytest.mark.rule("R-004")
 def test_a_body_with_an_unknown_tag_is_refused(octets: str) -> None:
     with pytest.raises(CMPError, match="unknown tag") as caught:
         PKIBody.from_der(bytes.fromhex(octets))
@@ -288,6 +291,7 @@ def test_a_sender_of_unknown_kind_is_refused() -> None:
         decode(PKIHeader, header)
 
 
+@pytest.mark.rule("R-034")
 def test_a_protection_with_unused_bits_is_refused() -> None:
     octets = encode(HEADER) + bytes.fromhex("b3020500 a004 03020700")
     with pytest.raises(CMPError, match="unused bits") as caught:
@@ -296,6 +300,7 @@ def test_a_protection_with_unused_bits_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tail", ["00", "0500", "a0", "a2020500", "a1023000"])
+@pytest.mark.rule("R-002")
 def test_octets_after_a_message_are_refused(tail: str) -> None:
     der = encode_message(PKIMessage(HEADER, PKIBody(BodyType.PKICONF, Null())))
     with pytest.raises(CMPError):
@@ -304,6 +309,7 @@ def test_octets_after_a_message_are_refused(tail: str) -> None:
         decode_message(b"\x30" + encode(_split(der)[1] + bytes.fromhex(tail))[1:])
 
 
+@pytest.mark.rule("R-001")
 def test_a_message_over_the_size_limit_is_not_looked_at() -> None:
     der = encode_message(minimal(PKIBody(BodyType.PKICONF, Null())))
     assert decode_message(der, max_size=len(der)).raw == der
@@ -319,6 +325,7 @@ def test_a_length_that_promises_too_much_is_refused(length: str) -> None:
             decode_message(der)
 
 
+@pytest.mark.rule("R-001")
 def test_deep_nesting_is_no_recursion() -> None:
     der = b"\x30\x00"
     for _ in range(3000):

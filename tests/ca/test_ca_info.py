@@ -117,6 +117,7 @@ class TestRootUpdate:
             given = await answer(plugins, context, oids.ROOT_CA_CERT, root)
             assert given == InfoTypeAndValue(oids.ROOT_CA_KEY_UPDATE)
 
+    @pytest.mark.rule("R-181")
     async def test_r_181_without_an_update_the_value_is_absent(
         self, plugins: Plugins, context: InfoContext, ca: Any
     ) -> None:
@@ -183,6 +184,7 @@ class TestTemplate:
     async def test_the_contract_is_kept(self, plugins: Plugins, context: InfoContext) -> None:
         await check_info_type(plugins.require("info type", oids.CERT_REQ_TEMPLATE), context)
 
+    @pytest.mark.rule("R-184")
     async def test_r_184_it_has_what_the_profile_gives_and_no_key(self, plugins: Plugins, context: InfoContext) -> None:
         content = await self.template(plugins, context)
         template = content.cert_template
@@ -263,6 +265,7 @@ class TestTemplate:
         with pytest.raises(CMPError, match="asks for one of server"):
             await answer(plugins, replace(context, auth=auth, profile="server"), oids.CERT_REQ_TEMPLATE)
 
+    @pytest.mark.rule("R-181")
     async def test_r_181_where_nobody_knows_the_value_is_absent(self, plugins: Plugins, context: InfoContext) -> None:
         given = await answer(plugins, replace(context, policy=None), oids.CERT_REQ_TEMPLATE)
         assert given == InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)
@@ -312,6 +315,7 @@ class TestCRLs:
             assert await self.crl(plugins, context, status) == expected
 
     @pytest.mark.parametrize(("age", "newer"), [(-1, False), (0, False), (1, True), (86_400, True)])
+    @pytest.mark.rule("R-185")
     async def test_r_185_only_a_newer_one_is_given(
         self, plugins: Plugins, context: InfoContext, ca: Any, age: int, newer: bool
     ) -> None:

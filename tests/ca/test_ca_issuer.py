@@ -108,16 +108,19 @@ async def test_what_the_profile_refuses_is_rejected(ca: Any, ask: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "nobody"])
+@pytest.mark.rule("R-027")
 async def test_r_027_a_profile_that_does_not_exist_is_rejected(ca: Any, ask: Any, name: str | None) -> None:
     result = await issue(ca, ask.request(profile=name))
     assert result.error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
 
 
+@pytest.mark.rule("R-071")
 async def test_r_071_what_the_profile_changes_is_a_modification(ca: Any, ask: Any) -> None:
     assert not (await issue(ca, ask.request())).modified
     assert (await issue(ca, ask.request("CN=dev-42", ask.unknown()))).modified
 
 
+@pytest.mark.rule("R-071")
 async def test_r_071_key_identifiers_that_are_as_asked_for_are_no_modification(ca: Any, ask: Any) -> None:
     own = x509.SubjectKeyIdentifier(key_identifier(ask.key.public_key_info))
     assert not (await issue(ca, ask.request("CN=dev-42", extension(own)))).modified
@@ -146,6 +149,7 @@ async def test_implicit_confirmation_can_be_stored_with_the_certificate(ca: Any,
     assert (await ca.stored(result.certificate)).state is STATE.VALID
 
 
+@pytest.mark.rule("R-094")
 async def test_r_094_a_certificate_that_is_rejected_is_revoked_and_on_the_crl(ca: Any, ask: Any) -> None:
     record = await ca.issue(confirm=False)
     change = await ca.issuer.confirm(record, accepted=False, now=ask.now)
@@ -182,6 +186,7 @@ async def test_a_certificate_that_is_not_confirmed_yet_can_be_revoked(ca: Any) -
     assert (await ca.revoke(await ca.issue(confirm=False))).state is STATE.REVOKED
 
 
+@pytest.mark.rule("R-142")
 async def test_r_142_an_unknown_certificate_is_refused(ca: Any) -> None:
     record = await ca.issue()
     other_serial = RevocationRequest(ca.certificate.name, record.serial_number + 1, CRLReason.UNSPECIFIED)
@@ -196,6 +201,7 @@ async def test_the_issuer_may_be_named_in_another_case(ca: Any, ask: Any) -> Non
     assert not isinstance(await ca.issuer.revoke(request, ask.by_secret(), now=ask.now), Rejected)
 
 
+@pytest.mark.rule("R-142")
 async def test_r_142_a_certificate_that_is_revoked_or_expired_is_refused(ca: Any) -> None:
     record = await ca.issue()
     request = ca.revocation(record, CRLReason.KEY_COMPROMISE)
@@ -223,6 +229,7 @@ async def test_a_hold_can_become_a_revocation(ca: Any) -> None:
     assert (revoked.state, revoked.reason) == (STATE.REVOKED, CRLReason.KEY_COMPROMISE)
 
 
+@pytest.mark.rule("R-144")
 async def test_r_144_only_a_hold_can_be_lifted(ca: Any) -> None:
     record = await ca.issue()
     lift = ca.revocation(record, CRLReason.REMOVE_FROM_CRL)

@@ -151,6 +151,7 @@ async def test_ca_certs_has_the_certificates_of_the_ca(info: InfoContext, ca: An
     assert list(read) == expected
 
 
+@pytest.mark.rule("R-181")
 async def test_r_181_nothing_to_give_is_an_absent_value(info: InfoContext, plugins: Plugins) -> None:
     class Nothing:
         async def ca_certificates(self) -> tuple[bytes, ...]:

@@ -68,6 +68,7 @@ async def test_a_secret_may_enrol_and_ask(policy: DefaultPolicy, ask: Any, body_
     await policy.authorize(body_type, ask.by_secret(), now=ask.now)
 
 
+@pytest.mark.rule("R-120")
 async def test_r_120_a_secret_may_not_update(check: Check, ask: Any) -> None:
     await check.refused(BodyType.KUR, ask.by_secret(), PKIFailureInfo.WRONG_INTEGRITY)
 
@@ -114,6 +115,7 @@ async def test_a_certificate_of_ours_may_do_nothing_else(
 
 
 @pytest.mark.parametrize("state", [CertificateState.REVOKED, CertificateState.ON_HOLD])
+@pytest.mark.rule("R-145")
 async def test_r_145_a_certificate_that_is_revoked_may_do_nothing(
     check: Check, ask: Any, record: CertificateRecord, state: CertificateState
 ) -> None:
@@ -123,6 +125,7 @@ async def test_r_145_a_certificate_that_is_revoked_may_do_nothing(
         assert state.value in error.detail
 
 
+@pytest.mark.rule("R-121")
 async def test_r_121_a_certificate_that_expired_may_do_nothing(
     policy: DefaultPolicy, ask: Any, record: CertificateRecord
 ) -> None:
@@ -134,6 +137,7 @@ async def test_r_121_a_certificate_that_expired_may_do_nothing(
 
 
 @pytest.mark.parametrize("body_type", sorted(BodyType))
+@pytest.mark.rule("R-063")
 async def test_r_063_a_certificate_of_another_pki_may_do_nothing(check: Check, ask: Any, body_type: BodyType) -> None:
     error = await check.refused(body_type, ask.by_certificate(None))
     assert "cmpkit secret add" in error.hint
@@ -155,6 +159,7 @@ async def test_protection_of_another_kind_may_do_nothing(check: Check, ask: Any)
 # what a secret may ask for
 
 
+@pytest.mark.rule("R-063")
 async def test_r_063_a_secret_gets_the_subject_that_it_was_made_for(policy: DefaultPolicy, ask: Any) -> None:
     request = await policy.authorize_request(ask.request("CN=DEV-42"), ask.by_secret(grant=DEV_42), now=ask.now)
     assert request.subject == parse_name("CN=DEV-42")
@@ -169,6 +174,7 @@ async def test_a_secret_that_asks_for_no_subject_gets_the_one_it_was_made_for(
 
 
 @pytest.mark.parametrize("subject", ["CN=admin", "CN=dev-42,O=Example", "CN=dev-42+CN=admin", "CN=dev-4"])
+@pytest.mark.rule("R-063")
 async def test_r_063_a_secret_does_not_get_another_subject(check: Check, ask: Any, subject: str) -> None:
     error = await check.refused(ask.request(subject), ask.by_secret(grant=DEV_42))
     assert "CN=dev-42" in error.detail
@@ -206,6 +212,7 @@ async def test_a_secret_for_one_profile_gets_no_other(policy: DefaultPolicy, che
     assert "server" in (await check.refused(ask.request(profile="server"), auth)).detail
 
 
+@pytest.mark.rule("R-027")
 async def test_r_027_an_unknown_profile_is_refused(check: Check, ask: Any) -> None:
     error = await check.refused(ask.request(profile="nobody"), ask.by_secret(), BAD_CERT_TEMPLATE)
     assert "device, server" in error.hint
@@ -221,6 +228,7 @@ async def test_a_request_is_refused_as_its_body_is(check: Check, ask: Any, recor
 
 @pytest.mark.parametrize("body_type", [BodyType.CR, BodyType.KUR, BodyType.P10CR])
 @pytest.mark.parametrize("subject", ["CN=dev-42", "CN=DEV-42", "", None])
+@pytest.mark.rule("R-123")
 async def test_r_123_subject_and_names_are_those_of_the_certificate(
     policy: DefaultPolicy, ask: Any, record: CertificateRecord, body_type: BodyType, subject: str | None
 ) -> None:
@@ -237,6 +245,7 @@ async def test_r_123_subject_and_names_are_those_of_the_certificate(
     ("body_type", "fail_info"),
     [(BodyType.KUR, BAD_CERT_TEMPLATE), (BodyType.CR, NOT_AUTHORIZED), (BodyType.P10CR, NOT_AUTHORIZED)],
 )
+@pytest.mark.rule("R-123")
 async def test_r_123_another_subject_or_name_is_refused(
     check: Check, ask: Any, record: CertificateRecord, body_type: BodyType, fail_info: PKIFailureInfo
 ) -> None:
@@ -246,6 +255,7 @@ async def test_r_123_another_subject_or_name_is_refused(
         await check.refused(ask.request("CN=dev-42", ask.names(*names), body_type=body_type), auth, fail_info)
 
 
+@pytest.mark.rule("R-123")
 async def test_r_123_the_names_of_the_certificate_may_be_repeated(
     policy: DefaultPolicy, ask: Any, record: CertificateRecord
 ) -> None:
@@ -255,6 +265,7 @@ async def test_r_123_the_names_of_the_certificate_may_be_repeated(
     assert request.extensions == (wanted,)
 
 
+@pytest.mark.rule("R-123")
 async def test_r_123_a_certificate_without_names_gets_none(
     policy: DefaultPolicy, check: Check, ask: Any, ca: Any
 ) -> None:
@@ -270,6 +281,7 @@ async def test_names_that_cannot_be_read_are_refused(check: Check, ask: Any, rec
     await check.refused(wanted, ask.by_certificate(record), BAD_CERT_TEMPLATE)
 
 
+@pytest.mark.rule("R-122")
 async def test_r_122_only_the_own_certificate_may_be_updated(
     policy: DefaultPolicy, check: Check, ask: Any, ca: Any, record: CertificateRecord
 ) -> None:
@@ -293,6 +305,7 @@ async def test_a_certificate_whose_profile_is_gone_gets_nothing(
     await check.refused(ask.request(body_type=BodyType.KUR, profile=None), auth, BAD_CERT_TEMPLATE)
 
 
+@pytest.mark.rule("R-064")
 async def test_r_064_a_key_is_used_again_only_where_that_is_allowed(
     policy: DefaultPolicy, profile: Callable[..., Any], ask: Any, record: CertificateRecord, other_key: PrivateKey
 ) -> None:
@@ -309,6 +322,7 @@ async def test_r_064_a_key_is_used_again_only_where_that_is_allowed(
 # revocation
 
 
+@pytest.mark.rule("R-140")
 async def test_r_140_a_certificate_may_revoke_itself_and_no_other(
     policy: DefaultPolicy, ask: Any, ca: Any, record: CertificateRecord
 ) -> None:
@@ -321,6 +335,7 @@ async def test_r_140_a_certificate_may_revoke_itself_and_no_other(
     assert caught.value.fail_info is NOT_AUTHORIZED
 
 
+@pytest.mark.rule("R-140")
 async def test_r_140_a_secret_may_not_revoke(
     policy: DefaultPolicy, ask: Any, ca: Any, record: CertificateRecord
 ) -> None:
@@ -331,12 +346,14 @@ async def test_r_140_a_secret_may_not_revoke(
     assert caught.value.fail_info is NOT_AUTHORIZED
 
 
+@pytest.mark.rule("R-140")
 async def test_r_140_an_ra_may_revoke_any(policy: DefaultPolicy, ask: Any, ca: Any, record: CertificateRecord) -> None:
     wanted = ca.revocation(record, CRLReason.UNSPECIFIED)
     await policy.authorize_revocation(wanted, record, ask.by_certificate(None, "ra"), now=ask.now)
     await policy.authorize_revocation(wanted, record, ask.by_certificate(await ca.issue(), "ra"), now=ask.now)
 
 
+@pytest.mark.rule("R-145")
 async def test_r_145_a_revoked_certificate_may_not_even_revoke_itself(
     policy: DefaultPolicy, ask: Any, ca: Any, record: CertificateRecord
 ) -> None:

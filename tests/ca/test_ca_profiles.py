@@ -106,6 +106,7 @@ def test_every_certificate_says_that_it_is_no_ca(profile: MakeProfile, give: Any
 # keys
 
 
+@pytest.mark.rule("R-064")
 def test_r_064_a_key_of_another_type_than_the_profile_has_is_refused(
     profile: MakeProfile, ask: Any, other_key: PrivateKey
 ) -> None:
@@ -115,16 +116,19 @@ def test_r_064_a_key_of_another_type_than_the_profile_has_is_refused(
     assert "key_types" in error.hint
 
 
+@pytest.mark.rule("R-064")
 def test_r_064_a_key_of_a_type_that_the_profile_has_is_certified(profile: MakeProfile, give: Any) -> None:
     assert not give(profile(key_types=["p256"])).modified
 
 
+@pytest.mark.rule("R-064")
 def test_r_064_any_key_that_its_algorithm_accepts_is_certified_without_key_types(
     profile: MakeProfile, give: Any, ask: Any, other_key: PrivateKey
 ) -> None:
     assert not give(profile(), ask.request(public_key_info=other_key.public_key_info)).modified
 
 
+@pytest.mark.rule("R-064")
 def test_r_064_a_key_that_is_none_is_refused(profile: MakeProfile, ask: Any) -> None:
     refused(profile(), ask.request(public_key_info=b"\x30\x00"), ask, PKIFailureInfo.BAD_DATA_FORMAT)
 
@@ -133,6 +137,7 @@ def test_r_064_a_key_that_is_none_is_refused(profile: MakeProfile, ask: Any) -> 
 
 
 @pytest.mark.parametrize("subject", [None, ""])
+@pytest.mark.rule("R-062")
 def test_r_062_no_subject_is_refused_if_the_profile_has_none(
     profile: MakeProfile, ask: Any, subject: str | None
 ) -> None:
@@ -154,6 +159,7 @@ def test_the_subject_of_the_profile_may_be_asked_for_in_another_case(profile: Ma
     assert not given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_a_subject_that_the_profile_completes_is_a_modification(profile: MakeProfile, give: Any) -> None:
     given = give(profile(subject="CN={identity}, O=Example"))
     assert given.subject == parse_name("CN=dev-42,O=Example")
@@ -161,6 +167,7 @@ def test_r_071_a_subject_that_the_profile_completes_is_a_modification(profile: M
 
 
 @pytest.mark.parametrize("subject", ["CN=admin", "CN=dev-42,O=Evil", "CN=dev-42,O=Example,C=DE", "O=dev-42"])
+@pytest.mark.rule("R-063")
 def test_r_063_a_subject_that_the_profile_does_not_allow_is_refused(
     profile: MakeProfile, ask: Any, subject: str
 ) -> None:
@@ -203,6 +210,7 @@ def test_alternative_names_that_are_those_of_the_profile_are_no_modification(
     assert not given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_more_alternative_names_than_asked_for_are_a_modification(
     profile: MakeProfile, give: Any, ask: Any
 ) -> None:
@@ -212,6 +220,7 @@ def test_r_071_more_alternative_names_than_asked_for_are_a_modification(
     assert given.modified
 
 
+@pytest.mark.rule("R-063")
 def test_r_063_other_alternative_names_are_refused(profile: MakeProfile, ask: Any) -> None:
     request = ask.request("CN=dev-42", ask.names(DNSName("dev-42.a"), DNSName("admin.a")))
     made = profile(subject_alt_names=["dns:{identity}.a"])
@@ -219,6 +228,7 @@ def test_r_063_other_alternative_names_are_refused(profile: MakeProfile, ask: An
     refused(profile(), request, ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
 
 
+@pytest.mark.rule("R-063")
 def test_r_063_the_same_text_of_another_kind_is_another_name(profile: MakeProfile, ask: Any) -> None:
     request = ask.request("CN=dev-42", ask.names(x509.UniformResourceIdentifier("dev-42.a")))
     refused(profile(subject_alt_names=["dns:{identity}.a"]), request, ask, PKIFailureInfo.BAD_CERT_TEMPLATE)
@@ -283,6 +293,7 @@ def test_some_of_the_key_usages_may_be_asked_for(profile: MakeProfile, give: Any
     assert not given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_key_usages_that_the_profile_lacks_are_left_out_as_a_modification(
     profile: MakeProfile, give: Any, ask: Any
 ) -> None:
@@ -324,6 +335,7 @@ def test_some_of_the_purposes_may_be_asked_for_in_any_order(profile: MakeProfile
     assert not given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_purposes_that_the_profile_lacks_are_left_out_as_a_modification(
     profile: MakeProfile, give: Any, ask: Any
 ) -> None:
@@ -348,6 +360,7 @@ def test_a_certificate_for_one_purpose_does_not_become_one_for_all(profile: Make
         ExtendedKeyUsageOID.OCSP_SIGNING,
     ],
 )
+@pytest.mark.rule("R-065")
 def test_r_065_purposes_that_make_an_authority_are_refused(
     profile: MakeProfile, ask: Any, oid: x509.ObjectIdentifier
 ) -> None:
@@ -355,6 +368,7 @@ def test_r_065_purposes_that_make_an_authority_are_refused(
     refused(profile(extended_key_usage=["clientAuth"]), request, ask, PKIFailureInfo.NOT_AUTHORIZED)
 
 
+@pytest.mark.rule("R-065")
 def test_r_065_a_special_profile_may_make_an_authority_of_the_kind_that_it_names(
     profile: MakeProfile, give: Any, ask: Any
 ) -> None:
@@ -366,6 +380,7 @@ def test_r_065_a_special_profile_may_make_an_authority_of_the_kind_that_it_names
     refused(made, request, ask, PKIFailureInfo.NOT_AUTHORIZED)
 
 
+@pytest.mark.rule("R-065")
 def test_r_065_to_be_a_ca_is_refused_even_by_a_special_profile(profile: MakeProfile, ask: Any) -> None:
     for wanted in (ask.constraints(ca=True), ask.usage("keyCertSign"), ask.usage("digitalSignature", "cRLSign")):
         refused(profile(special=True), ask.request("CN=dev-42", wanted), ask, PKIFailureInfo.NOT_AUTHORIZED)
@@ -375,6 +390,7 @@ def test_to_be_no_ca_may_be_asked_for(profile: MakeProfile, give: Any, ask: Any)
     assert not give(profile(), ask.request("CN=dev-42", ask.constraints(ca=False))).modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_an_unknown_extension_is_left_out_as_a_modification(profile: MakeProfile, give: Any, ask: Any) -> None:
     given = give(profile(), ask.request("CN=dev-42", ask.unknown()))
     assert ask.unknown() not in given.extensions
@@ -415,12 +431,14 @@ def test_a_shorter_validity_may_be_asked_for(profile: MakeProfile, give: Any, as
     assert not given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_a_longer_validity_is_cut_as_a_modification(profile: MakeProfile, give: Any, ask: Any) -> None:
     given = give(profile(validity="3d"), ask.request(not_after=ask.second + timedelta(days=4)))
     assert given.not_after == ask.second + timedelta(days=3)
     assert given.modified
 
 
+@pytest.mark.rule("R-071")
 def test_r_071_a_start_in_the_past_is_moved_as_a_modification(profile: MakeProfile, give: Any, ask: Any) -> None:
     given = give(profile(), ask.request(not_before=ask.second - timedelta(days=1)))
     assert given.not_before == ask.second

@@ -74,6 +74,7 @@ async def test_without_a_subject_every_ca_has_another_name(init: Init, tmp_path:
     assert len(names) == 2
 
 
+@pytest.mark.rule("R-040")
 async def test_r_040_the_signer_may_speak_for_the_ca_and_nothing_else(init: Init, ask: Any, look: Any) -> None:
     made = await init(subject=parse_name("O=Example"))
     signer, issuing, _ = look.certificates(made.directory / "signer.pem")

@@ -63,6 +63,7 @@ def steps(write: Write, plugins: Plugins) -> Steps:
 
 
 class TestPrepare:
+    @pytest.mark.rule("R-196")
     async def test_the_certificates_are_those_of_rfc_9810(self, steps: Steps) -> None:
         await steps.prepare()
         (old,) = steps.certificates("root/root.pem")

@@ -127,6 +127,7 @@ async def test_each_content_has_its_own_key_salt_and_initialisation_vector(plugi
     assert contents[0].content_encryption_algorithm != contents[1].content_encryption_algorithm
 
 
+@pytest.mark.rule("R-172")
 async def test_password_recipient_is_pbkdf2_and_aes_key_wrap(plugins: Plugins) -> None:
     """Opened by the primitives alone, as RFC 9483 section 4.1.6.3 says."""
     enveloped = await envelop(CONTENT, PasswordRecipient(SECRET), plugins=plugins)
@@ -166,6 +167,7 @@ async def test_x25519_recipient_is_hkdf_over_the_shared_info(plugins: Plugins, k
         ("x448", oids.STD_DH_HKDF_SHA512),
     ],
 )
+@pytest.mark.rule("R-176")
 async def test_key_derivation_is_as_strong_as_the_curve(
     plugins: Plugins, keys: dict[str, PrivateKey], key_type: str, scheme: object
 ) -> None:
@@ -190,6 +192,7 @@ def certificate(pki: PKI, key: PrivateKey, *usages: str, identifier: bool = True
     )
 
 
+@pytest.mark.rule("R-172")
 async def test_technique_follows_from_key_and_key_usage(
     pki: PKI, plugins: Plugins, keys: dict[str, PrivateKey]
 ) -> None:
@@ -367,6 +370,7 @@ async def test_classic_password_wrap_is_opened(plugins: Plugins) -> None:
         ),
     ],
 )
+@pytest.mark.rule("R-171")
 async def test_structure_that_rfc_9810_does_not_allow_is_refused(
     plugins: Plugins, keys: dict[str, PrivateKey], change: Callable[[EnvelopedData], EnvelopedData]
 ) -> None:

@@ -121,6 +121,7 @@ async def test_signature_must_fit_content_and_attributes(signed: SignedData, plu
     assert refuse(more, plugins, "does not fit") is PKIFailureInfo.BAD_MESSAGE_CHECK
 
 
+@pytest.mark.rule("R-171")
 async def test_form_that_rfc_9483_does_not_allow_is_refused(signed: SignedData, plugins: Plugins) -> None:
     (info,) = signed.signer_infos.as_list()
     encapsulated, attributes = signed.encap_content_info, info.signed_attrs.as_list()
@@ -184,6 +185,7 @@ async def test_key_of_any_kind_comes_out_as_it_went_in(
     assert "private_key" not in repr(delivered.key)
 
 
+@pytest.mark.rule("R-171")
 async def test_package_is_one_key_of_version_2_with_its_public_key(pki: PKI, plugins: Plugins, kga: PrivateKey) -> None:
     key = generate(plugins, "p256")
     enveloped = await sealed(pki, plugins, kga, key, PasswordRecipient(SECRET))
@@ -229,6 +231,7 @@ def packed(key: PrivateKey, public: PrivateKey | None, version: int = 1) -> OneA
     )
 
 
+@pytest.mark.rule("R-174")
 async def test_package_with_other_than_one_coherent_key_is_refused(pki: PKI, plugins: Plugins, kga: PrivateKey) -> None:
     key, other = generate(plugins, "p256"), generate(plugins, "p256")
     for keys, match in [

@@ -91,6 +91,7 @@ def leaf(pki: Any) -> bytes:
     return pki.certificate("leaf", "sub")  # type: ignore[no-any-return]
 
 
+@pytest.mark.rule("R-037", "R-047")
 def test_a_path_is_found_whatever_else_is_there(check: Checker, pki: Any, root: bytes, sub: bytes, leaf: bytes) -> None:
     others = [pki.certificate("x", "y", ca=True), b"no certificate", leaf, root, sub, sub]
     for candidates in itertools.permutations(others, 4):
@@ -160,6 +161,7 @@ def test_key_identifiers_that_cannot_be_read_fit_none_and_absent_ones_any(
         assert check(leaf, issuers, [root]) == (leaf, issuer, root)
 
 
+@pytest.mark.rule("R-037")
 def test_refusals_are_signer_not_trusted_and_name_certificate_and_reason(
     check: Checker, pki: Any, root: bytes, sub: bytes, leaf: bytes
 ) -> None:
@@ -559,6 +561,7 @@ def test_names_that_cannot_be_read_are_not_needed_for_a_refusal(check: Checker, 
     assert "with serial number 77" in error.detail
 
 
+@pytest.mark.rule("R-036")
 def test_signing_needs_digital_signature_if_there_is_key_usage(pki: Any, leaf: bytes) -> None:
     check_digital_signature_usage(leaf)
     for extensions in ([(usage(digital_signature=True), CRITICAL)], [(usage(digital_signature=True), NON_CRITICAL)]):

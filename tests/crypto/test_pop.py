@@ -88,6 +88,7 @@ async def refusal(
     return caught.value
 
 
+@pytest.mark.rule("R-066")
 async def test_a_signature_over_the_request_proves_the_key(plugins: Plugins, key: PrivateKey) -> None:
     wanted = request(key)
     popo = await sign_popo(wanted, key)
@@ -95,6 +96,7 @@ async def test_a_signature_over_the_request_proves_the_key(plugins: Plugins, key
     await verify_popo(received(CertReqMsg.build(wanted, popo)), sender=SENDER, plugins=plugins)
 
 
+@pytest.mark.rule("R-067")
 async def test_without_a_subject_the_sender_is_signed(plugins: Plugins, key: PrivateKey) -> None:
     wanted = request(key, subject=None)
     popo = await sign_popo(wanted, key, sender=SENDER)
@@ -120,6 +122,7 @@ async def test_signing_without_subject_needs_the_sender(p256: PrivateKey) -> Non
         await sign_popo(request(p256, None), p256)
 
 
+@pytest.mark.rule("R-066")
 async def test_another_request_than_the_signed_one_is_refused(plugins: Plugins, key: PrivateKey) -> None:
     popo = await sign_popo(request(key), key)
     error = await refusal(plugins, CertReqMsg.build(request(key, parse_name("CN=admin")), popo))
@@ -127,12 +130,14 @@ async def test_another_request_than_the_signed_one_is_refused(plugins: Plugins, 
     assert "does not fit" in error.detail
 
 
+@pytest.mark.rule("R-066")
 async def test_the_key_of_somebody_else_is_refused(plugins: Plugins, key: PrivateKey) -> None:
     other = generate_key(key.key_type, plugins)
     popo = await sign_popo(request(other), key)
     assert (await refusal(plugins, CertReqMsg.build(request(other), popo))).fail_info is PKIFailureInfo.BAD_POP
 
 
+@pytest.mark.rule("R-069")
 async def test_a_missing_proof_is_refused(plugins: Plugins, p256: PrivateKey) -> None:
     error = await refusal(plugins, CertReqMsg.build(request(p256)))
     assert error.fail_info is PKIFailureInfo.BAD_POP
@@ -141,6 +146,7 @@ async def test_a_missing_proof_is_refused(plugins: Plugins, p256: PrivateKey) ->
 
 
 @pytest.mark.parametrize("ra_verified", [True, False])
+@pytest.mark.rule("R-068")
 async def test_ra_verified_counts_only_from_an_ra(plugins: Plugins, p256: PrivateKey, ra_verified: bool) -> None:
     message = received(CertReqMsg.build(request(p256), Variant(Null(), "ra_verified")))
     if ra_verified:
@@ -150,6 +156,7 @@ async def test_ra_verified_counts_only_from_an_ra(plugins: Plugins, p256: Privat
 
 
 @pytest.mark.parametrize(("tag", "name"), [("key_encipherment", "keyEncipherment"), ("key_agreement", "keyAgreement")])
+@pytest.mark.rule("R-069")
 async def test_other_proofs_are_refused_by_name(plugins: Plugins, p256: PrivateKey, tag: str, name: str) -> None:
     subsequent = to_tlv(b"\x81\x01\x00")
     error = await refusal(plugins, CertReqMsg.build(request(p256), Variant(subsequent, tag)))
@@ -157,6 +164,7 @@ async def test_other_proofs_are_refused_by_name(plugins: Plugins, p256: PrivateK
     assert name in error.detail
 
 
+@pytest.mark.rule("R-062")
 async def test_a_template_without_key_is_bad_cert_template(plugins: Plugins, p256: PrivateKey) -> None:
     popo = await sign_popo(request(None), p256, sender=SENDER)
     assert popo.value.poposk_input is not None
@@ -174,6 +182,7 @@ async def test_an_unreadable_key_is_bad_cert_template(plugins: Plugins, p256: Pr
     assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
 
 
+@pytest.mark.rule("R-066")
 async def test_poposk_input_is_there_exactly_if_the_template_is_incomplete(plugins: Plugins, p256: PrivateKey) -> None:
     with_input = await sign_popo(request(p256, None), p256, sender=SENDER)
     without = await sign_popo(request(p256), p256)
@@ -183,6 +192,7 @@ async def test_poposk_input_is_there_exactly_if_the_template_is_incomplete(plugi
         assert "poposkInput" in error.detail
 
 
+@pytest.mark.rule("R-067")
 async def test_poposk_input_must_have_the_key_of_the_template(plugins: Plugins, p256: PrivateKey) -> None:
     other = generate_key("p256", plugins)
     popo = await sign_popo(request(other, None), other, sender=SENDER)
@@ -207,6 +217,7 @@ async def test_unused_bits_in_the_signature_are_refused(plugins: Plugins, p256: 
     assert "unused bits" in error.detail
 
 
+@pytest.mark.rule("R-064")
 async def test_a_weak_key_is_bad_alg(plugins: Plugins, p256: PrivateKey) -> None:
     weak = rsa.generate_private_key(65537, 1024).public_key()
     spki = decode(SubjectPublicKeyInfo, weak.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
@@ -233,6 +244,7 @@ async def with_public_key_mac(
 
 
 @pytest.mark.parametrize("oid", [oids.PASSWORD_BASED_MAC, oids.PBMAC1])
+@pytest.mark.rule("R-067")
 async def test_a_mac_over_the_public_key_is_checked_with_the_secret(
     plugins: Plugins, p256: PrivateKey, oid: object
 ) -> None:
@@ -307,6 +319,7 @@ async def test_a_built_p10_is_read_and_verified_by_others(
     assert p10_extensions(ours) == extensions
 
 
+@pytest.mark.rule("R-130")
 async def test_a_p10_signed_by_another_key_is_bad_pop(plugins: Plugins, p256: PrivateKey) -> None:
     good = decode(CertificationRequest, await build_p10(NAME, p256))
     other = decode(CertificationRequest, await build_p10(NAME, generate_key("p256", plugins)))
@@ -334,12 +347,14 @@ async def p10(key: PrivateKey, *, version: int = 0, attributes: list[Attribute] 
     )
 
 
+@pytest.mark.rule("R-130")
 async def test_a_p10_of_another_version_is_bad_pop(plugins: Plugins, p256: PrivateKey) -> None:
     with pytest.raises(CMPError, match="version 1") as caught:
         verify_p10(await p10(p256, version=1), plugins)
     assert caught.value.fail_info is PKIFailureInfo.BAD_POP
 
 
+@pytest.mark.rule("R-131")
 async def test_ambiguous_extension_requests_are_bad_cert_template(p256: PrivateKey) -> None:
     one, other = (to_tlv(encode_list([wanted])) for wanted in WANTED)
     twice = to_tlv(encode_list([WANTED[0], WANTED[0]]))

@@ -17,6 +17,7 @@ PART = b"\x30\x03\x02\x01\x05"
 
 
 @pytest.mark.parametrize("key_type", ["p256", "p384", "p521", "rsa2048"])
+@pytest.mark.rule("R-034")
 async def test_a_signature_protects_and_verifies(plugins: Plugins, key_type: str) -> None:
     key = generate_key(key_type, plugins)
     protection = find_protection(plugins, key.signature_algorithm.algorithm)
@@ -33,6 +34,7 @@ async def test_a_signature_protects_and_verifies(plugins: Plugins, key_type: str
         assert caught.value.rule
 
 
+@pytest.mark.rule("R-033")
 async def test_a_key_of_another_kind_is_bad_alg(plugins: Plugins) -> None:
     rsa, p256 = generate_key("rsa2048", plugins), generate_key("p256", plugins)
     protection = find_protection(plugins, oids.SHA256_WITH_RSA)
@@ -52,6 +54,7 @@ def test_signatures_come_from_key_algorithms_and_macs_from_plugins(plugins: Plug
 
 
 @pytest.mark.parametrize("oid", [oids.EC_PUBLIC_KEY, oids.HMAC_SHA256, oids.RSA_ENCRYPTION])
+@pytest.mark.rule("R-033")
 def test_what_protects_nothing_is_bad_alg(plugins: Plugins, oid: object) -> None:
     with pytest.raises(CMPError, match="no protection for protectionAlg") as caught:
         find_protection(plugins, oid)  # type: ignore[arg-type]

@@ -34,17 +34,20 @@ def fault(plugins: Plugins, made: Rollover, *, old_root: bytes | None = None, **
     return caught.value.detail
 
 
+@pytest.mark.rule("R-183")
 def test_certificates_that_belong_together_are_good(plugins: Plugins, made: Rollover) -> None:
     check(plugins, made)
     check(plugins, made, old_with_new=None)
     check_root_update(made.update, None, plugins=plugins)
 
 
+@pytest.mark.rule("R-183")
 def test_a_new_root_without_a_link_is_believed_by_nobody(plugins: Plugins, made: Rollover) -> None:
     assert "newWithOld is missing" in fault(plugins, made, new_with_old=None)
     check_root_update(replace(made.update, new_with_old=None), None, plugins=plugins)
 
 
+@pytest.mark.rule("R-183")
 def test_the_new_root_signs_itself(plugins: Plugins, made: Rollover) -> None:
     assert "newWithNew does not fit the key" in fault(plugins, made, new_with_new=made.new_with_old)
     other = made.make(made.new_key, made.new_key, subject=name("Other"))
@@ -57,6 +60,7 @@ def test_the_new_root_is_a_ca(plugins: Plugins, made: Rollover, ca: bool | None)
     assert "newWithNew is not the certificate of a CA" in fault(plugins, made, new_with_new=plain)
 
 
+@pytest.mark.rule("R-183")
 def test_the_link_is_signed_by_the_old_key(plugins: Plugins, made: Rollover) -> None:
     assert "newWithOld does not fit the key of the old root" in fault(
         plugins, made, new_with_old=made.new_with_new, old_with_new=None
@@ -75,6 +79,7 @@ def test_the_link_is_for_the_key_and_the_name_of_the_new_root(plugins: Plugins, 
     assert "newWithOld has another subject" in fault(plugins, made, new_with_old=renamed)
 
 
+@pytest.mark.rule("R-183")
 def test_the_way_back_is_for_the_old_key(plugins: Plugins, made: Rollover) -> None:
     assert "oldWithNew has another key than the old root" in fault(plugins, made, old_with_new=made.new_with_new)
     assert "oldWithNew does not fit the key of newWithNew" in fault(plugins, made, old_with_new=made.old_root)
@@ -89,6 +94,7 @@ def test_the_same_key_again_is_no_update(plugins: Plugins, made: Rollover) -> No
 
 @pytest.mark.parametrize("when", [{"begins": -2 * DAY, "ends": -DAY}, {"begins": DAY, "ends": 2 * DAY}])
 @pytest.mark.parametrize("which", ["new_with_new", "new_with_old", "old_root"])
+@pytest.mark.rule("R-183")
 def test_all_that_trust_rests_on_is_valid_now(
     plugins: Plugins, made: Rollover, which: str, when: dict[str, Any]
 ) -> None:

@@ -57,6 +57,7 @@ async def decide(manual: World, request: HeldRequest, *, approved: bool = True, 
     await decide_request(manual.store, request, decision)
 
 
+@pytest.mark.rule("R-110")
 async def test_a_request_waits_until_it_is_approved(manual, tmp_path):
     secret = await manual.secret()
     request, saved = await ask(manual, secret, tmp_path)
@@ -73,6 +74,7 @@ async def test_a_request_waits_until_it_is_approved(manual, tmp_path):
     assert (await held(manual)).state is HeldState.ISSUED
 
 
+@pytest.mark.rule("R-118")
 async def test_who_asks_in_time_hears_when_to_come_again(manual, tmp_path):
     secret = await manual.secret()
     await ask(manual, secret, tmp_path, total_timeout=200)
@@ -144,6 +146,7 @@ class TestTwice:
             await decide(manual, request, approved=False, fail_info=PKIFailureInfo.NOT_AUTHORIZED)
         assert "cert revoke" in caught.value.hint
 
+    @pytest.mark.rule("R-116")
     async def test_what_nobody_asked_for_in_time_cannot_be_approved(self, manual, tmp_path):
         request, _ = await ask(manual, await manual.secret(), tmp_path)
         manual.clock.advance(31 * DAY)

@@ -37,6 +37,7 @@ async def enrolled(world: World) -> SigningCredentials:
 
 
 class TestSharedSecrets:
+    @pytest.mark.rule("R-063")
     async def test_a_secret_for_one_name_cannot_get_another(self, world):
         async with world.client(await world.secret("dev-42")) as client:
             error = await refusal_of(client.enroll(subject="CN=admin"))
@@ -48,6 +49,7 @@ class TestSharedSecrets:
             await refusal_of(client.enroll(subject="CN=admin"))
             assert subject_of((await client.enroll(subject="CN=dev-42")).certificate) == "CN=dev-42"
 
+    @pytest.mark.rule("R-041")
     async def test_a_second_use_is_refused(self, world):
         async with world.client(await world.secret("dev-42")) as client:
             await client.enroll(subject="CN=dev-42")
@@ -55,6 +57,7 @@ class TestSharedSecrets:
         assert error.fail_info is NOT_AUTHORIZED
         assert len(await world.certificates()) == 1
 
+    @pytest.mark.rule("R-041")
     async def test_two_uses_at_once_of_a_secret_for_one_get_one_certificate(self, world):
         secret = await world.secret("dev-42")
         forge = Forge(world.plugins, secret, world.clock)
@@ -92,6 +95,7 @@ class TestSharedSecrets:
         assert error.fail_info & (NOT_AUTHORIZED | PKIFailureInfo.BAD_CERT_TEMPLATE | PKIFailureInfo.BAD_REQUEST)
         assert await world.certificates() == ()
 
+    @pytest.mark.rule("R-038")
     async def test_a_secret_cannot_revoke_somebody_elses_certificate(self, world, enrolled):
         async with world.client(await world.secret("dev-42", uses=None)) as client:
             error = await refusal_of(client.revoke(enrolled.certificate))
@@ -106,6 +110,7 @@ class TestSharedSecrets:
 
 
 class TestCertificates:
+    @pytest.mark.rule("R-124")
     async def test_a_certificate_updates_itself(self, world, enrolled):
         async with world.client(enrolled) as client:
             renewed = await client.update()
@@ -117,6 +122,7 @@ class TestCertificates:
             renewed = await client.update(key=enrolled.key)
         assert renewed.key is enrolled.key
 
+    @pytest.mark.rule("R-123")
     async def test_a_certificate_cannot_be_updated_to_another_name(self, world, enrolled):
         async with world.client(enrolled) as client:
             error = await refusal_of(client.update(subject="CN=admin"))
@@ -128,11 +134,13 @@ class TestCertificates:
             further = await client.certify(subject="CN=dev-7")
         assert subject_of(further.certificate) == "CN=dev-7"
 
+    @pytest.mark.rule("R-063")
     async def test_a_certificate_gets_none_of_another_name(self, world, enrolled):
         async with world.client(enrolled) as client:
             error = await refusal_of(client.certify(subject="CN=admin"))
         assert error.fail_info & (NOT_AUTHORIZED | PKIFailureInfo.BAD_CERT_TEMPLATE)
 
+    @pytest.mark.rule("R-130")
     async def test_a_pkcs10_request_is_certified(self, world, enrolled):
         key = generate_key("rsa2048", world.plugins)
         async with world.client(enrolled) as client:
@@ -140,12 +148,14 @@ class TestCertificates:
         assert subject_of(got.certificate) == "CN=dev-7"
         assert got.key is None
 
+    @pytest.mark.rule("R-140")
     async def test_a_certificate_revokes_itself(self, world, enrolled):
         async with world.client(enrolled) as client:
             await client.revoke(enrolled, reason=CRLReason.CESSATION_OF_OPERATION)
         (record,) = await world.certificates()
         assert (record.state, record.reason) == (CertificateState.REVOKED, CRLReason.CESSATION_OF_OPERATION)
 
+    @pytest.mark.rule("R-038", "R-140")
     async def test_a_certificate_cannot_revoke_another(self, world, enrolled):
         async with world.client(await world.secret("dev-8")) as client:
             other = await client.enroll(subject="CN=dev-8")
@@ -153,6 +163,7 @@ class TestCertificates:
             error = await refusal_of(client.revoke(other.certificate))
         assert error.fail_info is NOT_AUTHORIZED
 
+    @pytest.mark.rule("R-142")
     async def test_a_serial_number_that_was_never_issued_is_bad_cert_id(self, world, enrolled):
         forge = Forge(world.plugins, enrolled, world.clock)
         body = revocation_request(enrolled.certificate, CRLReason.UNSPECIFIED)
@@ -164,6 +175,7 @@ class TestCertificates:
         answer = decode_message((await world.handle(message.raw)).der)
         assert answer.body.content.status[0].failures is PKIFailureInfo.BAD_CERT_ID
 
+    @pytest.mark.rule("R-032", "R-120")
     async def test_an_update_under_a_secret_is_refused(self, world, enrolled):
         secret = await world.secret("dev-7b", subject=parse_name("CN=dev-7"), uses=None)
         signed = Forge(world.plugins, enrolled, world.clock)
@@ -173,6 +185,7 @@ class TestCertificates:
         assert len(await world.certificates()) == 1
         assert (body.type, body.content.pki_status_info.failures) == (BodyType.ERROR, PKIFailureInfo.WRONG_INTEGRITY)
 
+    @pytest.mark.rule("R-038")
     async def test_a_foreign_pki_gets_nothing_by_default(self, world):
         foreign = await self_signed(world.plugins, parse_name("CN=dev-9"))
         trusting = world.with_(foreign=(foreign.certificate,))

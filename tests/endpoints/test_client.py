@@ -130,11 +130,13 @@ class TestAnswers:
             (unprotected, "not protected"),
         ],
     )
+    @pytest.mark.rule("R-020", "R-023", "R-034", "R-047")
     async def test_an_answer_that_was_changed_is_not_believed(self, world, secret, change, words):
         client = world.client(secret, transport=Tampering(world, change))
         error = await distrust(client, client.enroll(subject="CN=dev-42"))
         assert words in str(error)
 
+    @pytest.mark.rule("R-023")
     async def test_an_old_answer_is_not_believed(self, world, enrolled):
         """It is authentic, but answers another request."""
         first: list[PKIMessage] = []
@@ -149,11 +151,13 @@ class TestAnswers:
             with pytest.raises(TrustError, match="transactionID"):
                 await client.info(oids.CA_CERTS)
 
+    @pytest.mark.rule("R-037")
     async def test_a_signed_answer_needs_a_trust_anchor(self, world, enrolled):
         client = dataclasses.replace(world, trust=()).client(enrolled)
         error = await distrust(client, client.info(oids.CA_CERTS))
         assert "--trusted" in str(error)
 
+    @pytest.mark.rule("R-040")
     async def test_a_server_certificate_without_authority_is_not_believed(self, world, enrolled):
         """Another device of the same CA answers: trusted as a device, not authorised as a server."""
         impostor = world.with_(signer=enrolled)
@@ -162,23 +166,27 @@ class TestAnswers:
         assert "--srvcert" in str(error) or "--expect-sender" in str(error)
         assert "4.5" in error.rule
 
+    @pytest.mark.rule("R-040")
     async def test_such_a_server_is_believed_where_its_name_is_expected(self, world, enrolled):
         impostor = world.with_(signer=enrolled)
         async with impostor.client(enrolled, expected_sender=parse_name("CN=dev-7")) as client:
             assert await client.info(oids.CA_CERTS)
 
+    @pytest.mark.rule("R-040")
     async def test_a_pinned_certificate_is_believed(self, world, enrolled):
         lone = await self_signed(world.plugins, parse_name("CN=lone server"))
         lonely = world.with_(signer=lone)
         async with lonely.client(enrolled, pinned=lone.certificate) as client:
             assert await client.info(oids.CA_CERTS)
 
+    @pytest.mark.rule("R-040")
     async def test_another_certificate_than_the_pinned_one_is_not_believed(self, world, enrolled):
         lone = await self_signed(world.plugins, parse_name("CN=lone server"))
         client = world.client(enrolled, pinned=lone.certificate)
         error = await distrust(client, client.info(oids.CA_CERTS))
         assert "--srvcert" in str(error)
 
+    @pytest.mark.rule("R-040")
     async def test_authority_from_another_ca_than_the_devices_is_not_believed(self, world, enrolled):
         """cmcCA counts only from the CA that issued the device's certificate (RFC 9810 section 4.5)."""
         key, other = generate_key("p256", world.plugins), generate_key("p256", world.plugins)
@@ -191,6 +199,7 @@ class TestAnswers:
 
 
 class TestRefusals:
+    @pytest.mark.rule("R-030")
     async def test_an_unprotected_refusal_is_not_believed(self, world, secret):
         client = world.client(secret, transport=Tampering(world, error_answer()))
         error = await distrust(client, client.enroll(subject="CN=dev-42"))
@@ -198,6 +207,7 @@ class TestRefusals:
         assert "go away" in str(error)
 
     @pytest.mark.parametrize("protected", [False, True])
+    @pytest.mark.rule("R-042")
     async def test_it_is_taken_where_that_is_allowed(self, world, secret, protected):
         road = Tampering(world, error_answer(protected=protected))
         async with world.client(secret, transport=road, tolerances=frozenset({"unprotected-errors"})) as client:
@@ -205,6 +215,7 @@ class TestRefusals:
                 await client.enroll(subject="CN=dev-42")
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
 
+    @pytest.mark.rule("R-030")
     async def test_an_unprotected_certificate_is_never_taken(self, world, secret):
         client = world.client(
             secret, transport=Tampering(world, unprotected), tolerances=frozenset({"unprotected-errors"})
@@ -220,6 +231,7 @@ class TestRefusals:
 
 
 class TestCertificates:
+    @pytest.mark.rule("R-083", "R-084")
     async def test_a_certificate_for_a_ca_that_is_not_trusted_is_rejected_by_cert_conf(self, world, secret):
         lone = await self_signed(world.plugins, parse_name("CN=other root"))
         road = Tampering(world)
@@ -229,6 +241,7 @@ class TestCertificates:
         assert road.requests[-1].body.type is BodyType.CERT_CONF
         assert [record.state for record in await world.certificates()] == [CertificateState.REVOKED]
 
+    @pytest.mark.rule("R-048")
     async def test_the_ca_certificates_of_the_answer_are_adopted_only_if_allowed(self, world, secret):
         settings = ServerSettings(responder=ResponderSettings(ca_pubs=world.trust))
         ignorant = dataclasses.replace(world, settings=settings, trust=())
@@ -240,11 +253,13 @@ class TestCertificates:
         assert enrolled.chain[-1] in enrolled.ca_pubs
         assert fingerprint(enrolled.chain[-1]) == fingerprint(world.trust[0])
 
+    @pytest.mark.rule("R-046")
     async def test_the_chain_leads_to_the_trust_anchor(self, world, secret):
         async with world.client(secret) as client:
             enrolled = await client.enroll(subject="CN=dev-42")
         assert enrolled.chain == (*world.issuing[:1], *world.trust)
 
+    @pytest.mark.rule("R-083", "R-084")
     async def test_a_certificate_of_another_subject_is_rejected(self, world):
         """The server was asked for one name, says nothing of changes, and gives another."""
         secret = await world.secret("dev-42", subject=None)
@@ -263,6 +278,7 @@ class TestCertificates:
 
 
 class TestWaiting:
+    @pytest.mark.rule("R-110", "R-112")
     async def test_the_client_polls_until_the_certificate_is_there(self, world, secret):
         slow = Slow(world, times=2, check_after=0)
         async with world.with_(front=slow).client(secret) as client:
@@ -272,6 +288,7 @@ class TestWaiting:
         assert len(set(slow.keys)) == 1
         assert ["until" in event.details for event in world.watcher.of("waiting")].count(True) == 2
 
+    @pytest.mark.rule("R-112")
     async def test_out_of_time_says_where_the_transaction_is_and_it_can_be_resumed(self, world, secret, tmp_path):
         slow = Slow(world, times=2, check_after=3600)
         waiting = world.with_(front=slow)
@@ -308,6 +325,7 @@ class TestWaiting:
         assert caught.value.waiting
         assert world.clock() - start == timedelta(seconds=60)
 
+    @pytest.mark.rule("R-022")
     async def test_a_lost_answer_is_asked_for_again_with_the_same_octets(self, world, secret):
         road = Tampering(world, lose=1)
         async with world.client(secret, transport=road) as client:
@@ -357,6 +375,7 @@ class TestCalls:
         certificates = decode_list(x509.Certificate, encode(answer.info_value))
         assert len(certificates) >= 1
 
+    @pytest.mark.rule("R-180")
     async def test_who_asks_for_nothing_is_told_what_can_be_told_without_a_question(self, world, enrolled):
         class NeedsQuestion:
             oid, name = x509.ObjectIdentifier("1.2.3.4"), "question"
@@ -376,11 +395,13 @@ class TestCalls:
             with pytest.raises(PeerRefusal):
                 await client.info(x509.ObjectIdentifier("1.2.3.4"))
 
+    @pytest.mark.rule("R-006", "R-180")
     async def test_what_is_not_known_is_reported_as_unsupported(self, world, enrolled):
         async with world.client(enrolled) as client:
             (answer,) = await client.info(x509.ObjectIdentifier("1.2.3.4.5"))
         assert answer.info_type == oids.UNSUPPORTED_OIDS
 
+    @pytest.mark.rule("R-015")
     async def test_a_client_whose_clock_is_wrong_is_told_so(self, world, secret, tmp_path):
         """The server says badTime: the client tells what to do."""
         road = Tampering(world)

@@ -100,6 +100,7 @@ POLLED_TWICE = ["pollReq", "pollRep", "pollReq"]
 
 class TestEachOperation:
     @pytest.mark.parametrize("kind", ["ir", "cr", "kur", "p10cr"])
+    @pytest.mark.rule("R-110")
     async def test_a_request_for_a_certificate_waits_in_its_answer(self, world, enrolled, kind):
         slow = world.with_(front=Deliberate(world, issue=2))
         road = Listening(slow)
@@ -122,6 +123,7 @@ class TestEachOperation:
         assert polls == [number] * 3
         assert (await states(world))[0] is CertificateState.VALID
 
+    @pytest.mark.rule("R-110")
     async def test_a_revocation_waits_by_error(self, world, enrolled):
         slow = world.with_(front=Deliberate(world, revoke=2))
         road = Listening(slow)
@@ -132,6 +134,7 @@ class TestEachOperation:
         assert await states(world) == [CertificateState.REVOKED]
 
     @pytest.mark.parametrize("by", ["secret", "certificate"])
+    @pytest.mark.rule("R-100")
     async def test_a_confirmation_waits_by_error(self, world, enrolled, by):
         slow = world.with_(front=Deliberate(world, confirm=2))
         road = Listening(slow)
@@ -145,6 +148,7 @@ class TestEachOperation:
         assert polls == [-1] * 3
         assert (await states(world))[0] is CertificateState.VALID
 
+    @pytest.mark.rule("R-110", "R-115")
     async def test_everything_waits_in_one_transaction(self, world):
         slow = world.with_(front=Deliberate(world, issue=1, confirm=1))
         road = Listening(slow)
@@ -162,6 +166,7 @@ class TestEachOperation:
 
 
 class TestNonces:
+    @pytest.mark.rule("R-024")
     async def test_each_poll_req_answers_the_answer_before_it(self, world, enrolled):
         """The last answer too: its recipNonce is that of the pollReq (R-023, R-024, RFC 9483 section 5.1.5)."""
         slow = world.with_(front=Deliberate(world, revoke=2))
@@ -191,6 +196,7 @@ class TestInterrupted:
         assert await states(world) == [CertificateState.REVOKED]
         assert TransactionFolder(tmp_path).all() == ()
 
+    @pytest.mark.rule("R-100")
     async def test_a_confirmation_goes_on(self, world, tmp_path):
         slow, secret = world.with_(front=Deliberate(world, confirm=2)), await world.secret()
         saved = await self.stop(slow, secret, tmp_path, lambda client: client.enroll(subject="CN=dev-42"))
@@ -231,6 +237,7 @@ class TestInterrupted:
         assert road.bodies == ["certConf", "error", "certConf", "pkiconf"]
         assert await states(world) == [CertificateState.VALID]
 
+    @pytest.mark.rule("R-015")
     async def test_a_request_that_never_arrived_is_refused_as_too_old(self, world, tmp_path):
         secret = await world.secret()
         road = Listening(world)
@@ -246,6 +253,7 @@ class TestInterrupted:
 
 
 class TestNobodyPolls:
+    @pytest.mark.rule("R-116")
     async def test_a_revocation_that_nobody_polls_for_is_given_up(self, world, enrolled, tmp_path):
         """R-116."""
         issuer = Deliberate(world, revoke=9)

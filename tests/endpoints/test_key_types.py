@@ -64,6 +64,7 @@ async def test_a_device_with_keys_of_the_type_of_the_ca_lives(world: World, key_
         ("mldsa44", "sha256", oids.SHA256),
     ],
 )
+@pytest.mark.rule("R-092")
 async def test_cert_conf_has_hash_alg_with_pvno_3_only_where_the_signature_names_no_hash(
     world: World, hash_name: str, hash_oid: Any
 ) -> None:
@@ -100,6 +101,7 @@ class TestServer:
         ("key_type", "name", "hash_alg"),
         [("ed25519", "sha256", SHA256), ("mldsa44", "sha3_512", SHA3), ("p256", "shake_128", SHAKE)],
     )
+    @pytest.mark.rule("R-092")
     async def test_hash_alg_is_used_where_it_is_present(
         self, world: World, forge: Forge, name: str, hash_alg: AlgorithmIdentifier
     ) -> None:
@@ -116,6 +118,7 @@ class TestServer:
         assert (await self.confirm(world, forge, answer, pvno=2, cert_hash=cert_hash)).body.type is BodyType.PKICONF
 
     @NAMING_NO_HASH
+    @pytest.mark.rule("R-092")
     async def test_without_hash_alg_a_cert_conf_for_ml_dsa_is_bad_alg(self, world: World, forge: Forge) -> None:
         answer, certificate = await self.issue(world, forge)
         reply = await self.confirm(world, forge, answer, cert_hash=hashlib.sha256(certificate).digest())
@@ -124,6 +127,7 @@ class TestServer:
         assert await self.state(world) is CertificateState.ISSUED
 
     @pytest.mark.parametrize("oid", [oids.SHA1, oids.ED25519])
+    @pytest.mark.rule("R-092")
     async def test_a_weak_or_unknown_hash_alg_is_bad_alg(self, world: World, forge: Forge, oid: Any) -> None:
         answer, certificate = await self.issue(world, forge)
         cert_hash = hashlib.sha1(certificate).digest()

@@ -56,10 +56,12 @@ async def over_its_octets(world: World, forge: Forge, message: PKIMessage) -> by
     return b"\x30\x80" + sent + rest + b"\0\0"
 
 
+@pytest.mark.rule("R-003")
 async def test_ber_is_refused_by_default(world: World, request_message: PKIMessage) -> None:
     assert failures(await answered(world, indefinite(request_message.raw))) == PKIFailureInfo.BAD_DATA_FORMAT
 
 
+@pytest.mark.rule("R-003")
 async def test_ber_is_answered_where_it_is_tolerated(
     world: World, request_message: PKIMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,6 +74,7 @@ async def test_ber_is_answered_where_it_is_tolerated(
     assert again == answer
 
 
+@pytest.mark.rule("R-003")
 async def test_protection_over_the_octets_that_came_is_accepted(
     world: World, forge: Forge, request_message: PKIMessage
 ) -> None:

@@ -45,6 +45,7 @@ def rolled() -> Rollover:
 
 
 class TestCertificatesAndCRLs:
+    @pytest.mark.rule("R-186")
     async def test_the_certificates_of_the_ca_can_be_had(self, world, secret):
         async with world.client(secret) as client:
             assert await client.ca_certificates() == await world.issuer.ca_certificates()
@@ -53,6 +54,7 @@ class TestCertificatesAndCRLs:
         async with world.client(secret) as client:
             assert await client.current_crl() == await world.issuer.crl(now=world.clock())
 
+    @pytest.mark.rule("R-185")
     async def test_a_crl_comes_only_if_it_is_newer(self, world, secret):
         async with world.client(secret) as client:
             enrolled = await client.enroll(subject="CN=dev-42")
@@ -83,6 +85,7 @@ class TestRootUpdate:
         monkeypatch.setattr(world.issuer, "_root_update", rolled.update)
         return world
 
+    @pytest.mark.rule("R-183")
     async def test_a_new_root_is_believed_if_a_trust_anchor_vouches_for_it(self, world, secret, rolled):
         trusting = world.with_(trust=(*world.trust, rolled.old_root))
         async with trusting.client(secret) as client:
@@ -100,6 +103,7 @@ class TestRootUpdate:
         async with world.client(secret) as client:
             assert await client.root_update(rolled.old_root) == rolled.update
 
+    @pytest.mark.rule("R-183")
     async def test_a_new_root_that_nothing_trusted_vouches_for_is_not_believed(self, world, secret):
         async with world.client(secret) as client:
             client.trust = (*client.trust, Rollover(NOW, subject=name("Another")).old_root)
@@ -107,6 +111,7 @@ class TestRootUpdate:
                 await client.root_update()
         assert "--oldwithold" in caught.value.hint
 
+    @pytest.mark.rule("R-183")
     async def test_a_link_that_is_not_by_the_old_key_is_not_believed(self, world, secret, rolled, monkeypatch):
         forged = Rollover(NOW)
         update = replace(rolled.update, new_with_old=forged.make(rolled.new_key, forged.old_key), old_with_new=None)
@@ -123,6 +128,7 @@ class TestRootUpdate:
             with pytest.raises(TrustError, match="newWithOld is valid from"):
                 await client.root_update(rolled.old_root)
 
+    @pytest.mark.rule("R-181")
     async def test_there_may_be_no_newer_root(self, world, secret, rolled):
         async with world.client(secret) as client:
             assert await client.root_update() is None
@@ -130,6 +136,7 @@ class TestRootUpdate:
 
 
 class TestTemplate:
+    @pytest.mark.rule("R-184")
     async def test_a_request_template_says_names_and_keys(self, world, secret):
         async with world.client(secret, profile="device") as client:
             template = await client.request_template()
@@ -144,6 +151,7 @@ class TestTemplate:
                 await client.request_template()
 
 
+@pytest.mark.rule("R-180")
 async def test_several_questions_go_in_one_message_and_are_answered_in_their_order(world, secret):
     unknown = x509.ObjectIdentifier("1.2.3.4.5")
     async with world.client(secret) as client:
@@ -190,6 +198,7 @@ async def test_a_crl_that_is_no_successor_is_not_believed(answered: bytes, said:
         await client.crl_update(crl=crl("CA", NOW))
 
 
+@pytest.mark.rule("R-181")
 async def test_what_a_server_does_not_know_is_nothing() -> None:
     client = Canned(InfoTypeAndValue(oids.UNSUPPORTED_OIDS, to_tlv(encode_list([oids.CA_CERTS]))))
     assert await client.ca_certificates() == ()

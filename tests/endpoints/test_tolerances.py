@@ -184,6 +184,7 @@ class TestServer:
         assert AT_A_SERVER.keys() | KEY_GENERATION == tolerances_for(Side.SERVER)
 
     @pytest.mark.parametrize("name", AT_A_SERVER)
+    @pytest.mark.rule("R-002", "R-003", "R-011", "R-012", "R-013", "R-021", "R-023")
     async def test_it_is_refused_by_default_and_the_log_names_the_tolerance(self, device, name, caplog):
         octets = await AT_A_SERVER[name](device)
         others = tolerant(device.world, *(AT_A_SERVER.keys() - {name}))
@@ -194,6 +195,7 @@ class TestServer:
             assert f'or allow it: tolerances = ["{name}"] at a server' in caplog.text
 
     @pytest.mark.parametrize("name", AT_A_SERVER)
+    @pytest.mark.rule("R-002", "R-003", "R-011", "R-012", "R-013", "R-021", "R-023")
     async def test_it_is_served_where_it_is_tolerated_which_is_logged_once(self, device, name, caplog):
         octets = await AT_A_SERVER[name](device)
         with caplog.at_level(logging.WARNING):
@@ -211,6 +213,7 @@ class TestServer:
             assert granted(await answered(tolerant(device.world, *AT_A_SERVER), await device.cr()))
         assert "tolerated" not in caplog.text
 
+    @pytest.mark.rule("R-013")
     async def test_a_message_may_need_several(self, device, caplog):
         octets = await device.cr(sender=directory_name(x509.Name([])), sender_kid=None, recip_nonce=bytes(16))
         names = ["missing-sender-kid", "null-sender", "recip-nonce-in-first"]
@@ -223,12 +226,14 @@ class TestServer:
             assert granted(await answered(tolerant(device.world, *names), octets))
         assert caplog.records[-1].getMessage().endswith(f"tolerated {', '.join(names)}")
 
+    @pytest.mark.rule("R-021")
     async def test_a_nonce_of_7_octets_and_two_wrong_names_are_never_served(self, device):
         everything = tolerant(device.world, *AT_A_SERVER)
         assert not granted(await answered(everything, await device.ir(sender_nonce=b"7octets")))
         mallory = directory_name(parse_name("CN=mallory"))
         assert not granted(await answered(everything, await device.cr(sender=mallory)))
 
+    @pytest.mark.rule("R-013")
     async def test_without_sender_kid_the_common_name_picks_the_secret(self, device, caplog):
         octets = await device.ir(sender_kid=None)
         with caplog.at_level(logging.WARNING):
@@ -247,10 +252,12 @@ class TestServer:
             assert (await answered(everything, wrong.raw)).body.type is BodyType.ERROR
 
     @pytest.mark.parametrize("name", ["CN=dev-42", "CN=dev-42,O=Elsewhere", "CN=dev-42,O=Example", ""])
+    @pytest.mark.rule("R-012")
     async def test_the_sender_of_a_mac_is_its_reference_its_subject_or_empty(self, device, name):
         """The empty name is legal (RFC 9810 section 5.1.1); OpenSSL sends the subject that it asks for."""
         assert granted(await answered(device.world, await device.ir(sender=directory_name(parse_name(name)))))
 
+    @pytest.mark.rule("R-012")
     async def test_a_secret_for_any_subject_fits_any_sender(self, world):
         forge = Forge(world.plugins, await world.secret("any", subject=None), world.clock)
         key = generate_key("p256", world.plugins)
@@ -375,6 +382,7 @@ class TestClient:
             await client.enroll(subject=DEV)
 
     @pytest.mark.parametrize("name", [*ENROL, *UPDATE, *REFUSED])
+    @pytest.mark.rule("R-039", "R-042")
     async def test_it_is_refused_by_default_naming_the_tolerance(self, device, name):
         others = tolerances_for(Side.CLIENT) - {name, "no-confirmation"}
         option = TOLERANCES[name].option or f"--tolerate {name}"
@@ -385,6 +393,7 @@ class TestClient:
                 assert option in str(caught.value)
 
     @pytest.mark.parametrize("name", [*ENROL, *UPDATE])
+    @pytest.mark.rule("R-099")
     async def test_it_is_taken_where_it_is_tolerated_which_is_logged(self, device, name, caplog):
         with caplog.at_level(logging.WARNING, "cmpkit.client"):
             await self.run(device, name, name)
@@ -403,6 +412,7 @@ class TestClient:
             with pytest.raises(TrustError, match="another transactionID"):
                 await client.enroll(subject=DEV)
 
+    @pytest.mark.rule("R-090")
     async def test_a_certificate_is_confirmed_unless_that_is_tolerated(self, device, caplog):
         async def as_it_is(road: Road, answer: PKIMessage) -> bytes:
             return answer.raw

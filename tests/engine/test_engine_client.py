@@ -162,6 +162,7 @@ class TestBeginning:
         assert transaction.context == {"a": "b"}
         assert (transaction.pvno, transaction.message) == (2, b"")
 
+    @pytest.mark.rule("R-130")
     def test_p10cr_has_no_number_of_its_own(self) -> None:
         assert begin(BodyType.P10CR, cert_req_id=3).cert_req_id == -1
 
@@ -185,6 +186,7 @@ class TestCertificates:
         assert step.transaction.recip_nonce == answer.header.sender_nonce
 
     @pytest.mark.parametrize("status", [status for status in PKIStatus if status not in (2, 3)])
+    @pytest.mark.rule("R-086")
     def test_statuses_that_bring_a_certificate(self, status: PKIStatus) -> None:
         """The warnings are legal too (RFC 9810 section 5.2.3)."""
         step = take(opened(), cert_rep(response(status)))
@@ -192,6 +194,7 @@ class TestCertificates:
         assert step.granted_with_mods is (status is PKIStatus.GRANTED_WITH_MODS)
 
     @pytest.mark.parametrize("number", [-1, 0])
+    @pytest.mark.rule("R-081", "R-093")
     def test_p10cr_may_be_answered_by_minus_one_or_zero(self, number: int) -> None:
         step = take(opened(BodyType.P10CR), cert_rep(response(number=number), kind=BodyType.CP))
         assert isinstance(step, Decide)
@@ -200,6 +203,7 @@ class TestCertificates:
         assert step.body.content[0].cert_req_id == number
 
     @pytest.mark.parametrize("numbers", [(1,), (-1,), (), (0, 0), (0, 1), (1 << 50_000,)])
+    @pytest.mark.rule("R-081")
     def test_response_for_another_request_is_not_taken(self, numbers: tuple[int, ...]) -> None:
         with pytest.raises(TrustError, match="it has responses for certReqId") as caught:
             take(opened(), cert_rep(*[response(number=number) for number in numbers]))
@@ -231,6 +235,7 @@ class TestCertificates:
             (response(tag="encrypted_cert"), "the certificate is encrypted"),
         ],
     )
+    @pytest.mark.rule("R-082")
     def test_response_that_contradicts_itself_is_not_taken(self, odd: CertResponse, what: str) -> None:
         with pytest.raises(TrustError, match=what) as caught:
             take(opened(), cert_rep(odd))
@@ -255,6 +260,7 @@ class TestDecisions:
         assert (step.transaction.state, step.transaction.rejection) == (ClientState.CONF_SENT, "")
         assert step.transaction.pvno == 2
 
+    @pytest.mark.rule("R-084")
     def test_rejection_is_told_with_its_reason(self) -> None:
         fault = TrustError("another key", PKIFailureInfo.BAD_CERT_TEMPLATE, hint="look")
         step = decide(self.came(), cert_hash=b"hash", fault=fault)
@@ -264,6 +270,7 @@ class TestDecisions:
         assert info.texts == ("another key",)
         assert step.transaction.rejection == str(fault)
 
+    @pytest.mark.rule("R-092")
     def test_hash_that_must_be_named_needs_version_3(self) -> None:
         algorithm = AlgorithmIdentifier(oids.SHA512)
         step = decide(self.came(), cert_hash=b"hash", hash_alg=algorithm)
@@ -274,12 +281,14 @@ class TestDecisions:
         assert isinstance(take(late, pki_conf(), pvno=2), Finished)
 
     @pytest.mark.parametrize(("implicit", "granted"), [(True, False), (False, True), (False, False)])
+    @pytest.mark.rule("R-090")
     def test_only_what_was_asked_for_and_granted_needs_no_confirmation(self, *, implicit: bool, granted: bool) -> None:
         step = self.came(implicit=implicit, granted=granted)
         assert not step.confirmed
         assert isinstance(decide(step, cert_hash=b"hash"), Send)
 
     @pytest.mark.parametrize("fault", [None, CMPError("another key")])
+    @pytest.mark.rule("R-090")
     def test_implicit_confirmation_ends_the_transaction(self, fault: CMPError | None) -> None:
         step = self.came(implicit=True, granted=True)
         assert step.confirmed
@@ -296,6 +305,7 @@ class TestDecisions:
         assert step.transaction.certificate == certificate().der
         assert step.content is None
 
+    @pytest.mark.rule("R-099")
     def test_error_in_place_of_pkiconf_is_no_confirmation(self) -> None:
         with pytest.raises(PeerRefusal):
             take(confirming(), error_body(failures=PKIFailureInfo.BAD_CERT_ID))
@@ -314,6 +324,7 @@ class TestOtherOperations:
             take(opened(BodyType.RR), rp(PKIStatusInfo.of(PKIStatus.REJECTION, ["no"], PKIFailureInfo.CERT_REVOKED)))
         assert caught.value.body == "rp"
 
+    @pytest.mark.rule("R-143")
     def test_statuses_for_more_than_was_asked_are_not_taken(self) -> None:
         with pytest.raises(TrustError, match="2 statuses for one certificate"):
             take(opened(BodyType.RR), rp(*[PKIStatusInfo.of(PKIStatus.ACCEPTED)] * 2))
@@ -378,6 +389,7 @@ class TestRefusals:
         ids=["certificate", "waiting", "error waiting", "rp", "genp", "pkiconf", "pollRep"],
     )
     @pytest.mark.parametrize("named", [True, False])
+    @pytest.mark.rule("R-030")
     def test_what_is_not_authentic_gives_nothing(
         self, transaction: ClientTransaction, body: PKIBody, *, named: bool
     ) -> None:
@@ -392,6 +404,7 @@ class TestRefusals:
             error_body(),
         ],
     )
+    @pytest.mark.rule("R-042")
     def test_refusal_may_be_taken_from_anybody_if_the_caller_says_so(self, refusal: PKIBody) -> None:
         with pytest.raises(PeerRefusal):
             take(opened(), refusal, authentic=False)
@@ -409,6 +422,7 @@ class TestForeignAnswers:
             ({"pvno": 3}, PKIFailureInfo.UNSUPPORTED_VERSION),
         ],
     )
+    @pytest.mark.rule("R-080")
     def test_answer_to_something_else_is_not_taken(
         self, header: dict[str, object], fail_info: PKIFailureInfo, *, authentic: bool
     ) -> None:
@@ -417,6 +431,7 @@ class TestForeignAnswers:
         assert caught.value.fail_info is fail_info
 
     @pytest.mark.parametrize("kind", REQUESTS)
+    @pytest.mark.rule("R-080")
     def test_body_that_answers_something_else_is_not_taken(self, kind: BodyType) -> None:
         bodies = {
             BodyType.IP: cert_rep(response()),
@@ -438,6 +453,7 @@ class TestForeignAnswers:
             assert caught.value.rule == "RFC 9810 section 5.3"
 
     @pytest.mark.parametrize("body", [cert_rep(response()), genp(), poll_rep()])
+    @pytest.mark.rule("R-080")
     def test_only_pkiconf_answers_a_cert_conf(self, body: PKIBody) -> None:
         with pytest.raises(TrustError, match="where pkiconf is due"):
             take(confirming(), body)
@@ -451,6 +467,7 @@ class TestForeignAnswers:
 
 
 class TestPolling:
+    @pytest.mark.rule("R-110")
     def test_waiting_is_polled_for_at_once(self) -> None:
         step = take(opened(), cert_rep(response(PKIStatus.WAITING, "an operator", "looks")))
         assert isinstance(step, Wait)
@@ -461,6 +478,7 @@ class TestPolling:
         ("kind", "number", "asked"),
         [(BodyType.IR, 0, 0), (BodyType.CR, 5, 5), (BodyType.P10CR, -1, -1), (BodyType.P10CR, 0, 0)],
     )
+    @pytest.mark.rule("R-111")
     def test_poll_req_asks_for_what_waits(self, kind: BodyType, number: int, asked: int) -> None:
         waiting = cert_rep(response(PKIStatus.WAITING, number=number), kind=ANSWERS[kind])
         step = take(opened(kind, cert_req_id=number), waiting)
@@ -470,12 +488,14 @@ class TestPolling:
         assert (request.transaction.state, request.transaction.poll_at) == (ClientState.POLLING, None)
 
     @pytest.mark.parametrize("kind", REQUESTS)
+    @pytest.mark.rule("R-110", "R-111")
     def test_error_waiting_is_polled_for_as_a_whole(self, kind: BodyType) -> None:
         step = take(opened(kind, cert_req_id=5), error_body(PKIStatus.WAITING, "later"))
         assert isinstance(step, Wait)
         assert step.reason == "later"
         assert poll(step.transaction).body == poll_req(-1)
 
+    @pytest.mark.rule("R-110")
     def test_rp_waiting_is_polled_for_as_a_whole(self) -> None:
         step = take(opened(BodyType.RR), rp(PKIStatusInfo.of(PKIStatus.WAITING)))
         assert poll(step.transaction).body == poll_req(-1)
@@ -491,6 +511,7 @@ class TestPolling:
         ],
         ids=["at once", "30 s", "a day", "more than a day", "for ever"],
     )
+    @pytest.mark.rule("R-112")
     def test_check_after_is_kept_up_to_a_day(self, check_after: int, delay: timedelta) -> None:
         step = take(polling(), poll_rep(0, check_after, "still", "busy"))
         assert isinstance(step, Wait)
@@ -509,6 +530,7 @@ class TestPolling:
         ],
         ids=["none", "two", "negative", "another", "whole message", "large"],
     )
+    @pytest.mark.rule("R-112")
     def test_odd_poll_rep_is_not_taken(self, body: PKIBody) -> None:
         with pytest.raises(TrustError, match="one entry, for certReqId 0") as caught:
             take(polling(), body)
@@ -520,6 +542,7 @@ class TestPolling:
             take(step.transaction, poll_rep())
 
     @pytest.mark.parametrize("which", ["sender_nonce", "awaited_nonce"])
+    @pytest.mark.rule("R-024")
     def test_late_answer_may_name_the_request_or_the_poll_req(self, which: str) -> None:
         transaction = polling()
         assert transaction.sender_nonce != transaction.awaited_nonce
@@ -527,6 +550,7 @@ class TestPolling:
         assert isinstance(step, Decide)
         assert step.transaction.awaited_nonce == b""
 
+    @pytest.mark.rule("R-024")
     def test_nonce_of_an_earlier_poll_req_is_over(self) -> None:
         transaction = polling()
         step = take(transaction, poll_rep())
@@ -535,6 +559,7 @@ class TestPolling:
         with pytest.raises(TrustError, match="recipNonce"):
             take(again, cert_rep(response()), recip_nonce=transaction.sender_nonce)
 
+    @pytest.mark.rule("R-115")
     def test_whole_message_waited_for_is_taken_under_its_own_number(self) -> None:
         transaction = polling(opened(cert_req_id=5), error_body(PKIStatus.WAITING))
         assert isinstance(take(transaction, poll_rep(-1)), Wait)
@@ -560,6 +585,7 @@ class TestPolling:
         assert isinstance(step, Wait)
         assert step.transaction.poll_at == NOW + timedelta(seconds=1)
 
+    @pytest.mark.rule("R-100")
     def test_pkiconf_may_take_time(self) -> None:
         transaction = confirming()
         waiting = polling(transaction, error_body(PKIStatus.WAITING))

@@ -72,6 +72,7 @@ def states_of(reply: Reply) -> dict[int, CertificateState]:
 
 class TestCertConf:
     @pytest.mark.parametrize("status", [None, PKIStatus.ACCEPTED])
+    @pytest.mark.rule("R-094")
     def test_acceptance_makes_the_certificate_valid(self, status: PKIStatus | None) -> None:
         reply = confirm(cert_conf(cert_status(status=status)))
         assert reply.body == pki_conf()
@@ -82,6 +83,7 @@ class TestCertConf:
         assert (state.state, state.expires, state.extra_certs) == (TransactionState.DONE, None, ())
         assert state.certificates == BOTH[:1]
 
+    @pytest.mark.rule("R-094")
     def test_rejection_is_told_to_the_issuer(self) -> None:
         parts = Parts()
         reply = confirm(cert_conf(cert_status(status=PKIStatus.REJECTION)), parts=parts)
@@ -93,26 +95,31 @@ class TestCertConf:
     @pytest.mark.parametrize(
         "status", [status for status in PKIStatus if status not in (PKIStatus.ACCEPTED, PKIStatus.REJECTION)]
     )
+    @pytest.mark.rule("R-094")
     def test_other_status_is_refused(self, status: PKIStatus) -> None:
         with pytest.raises(CMPError, match=f"certConf with status {status.wire_name}") as caught:
             confirm(cert_conf(cert_status(status=status)))
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9810 section 5.3.18"
 
+    @pytest.mark.rule("R-095")
     def test_empty_list_rejects_all(self) -> None:
         reply = confirm(cert_conf(), issued(certificates=BOTH))
         assert states_of(reply) == dict.fromkeys((0x1001, 0x1002), CertificateState.REVOKED)
 
+    @pytest.mark.rule("R-095")
     def test_missing_status_rejects_that_certificate(self) -> None:
         reply = confirm(cert_conf(cert_status(SECOND, 7)), issued(certificates=BOTH))
         assert states_of(reply) == {0x1001: CertificateState.REVOKED, 0x1002: CertificateState.VALID}
 
+    @pytest.mark.rule("R-095")
     def test_pkiconf_in_its_place_accepts_all(self) -> None:
         reply = confirm(pki_conf(), issued(certificates=BOTH))
         assert reply.body == pki_conf()
         assert states_of(reply) == dict.fromkeys((0x1001, 0x1002), CertificateState.VALID)
 
     @pytest.mark.parametrize("wrong", [cert_hash(SECOND), cert_hash(FIRST)[:-1], b""], ids=["other", "short", "empty"])
+    @pytest.mark.rule("R-092")
     def test_wrong_hash_is_bad_cert_id(self, wrong: bytes) -> None:
         parts = Parts()
         with pytest.raises(CMPError, match="certHash") as caught:
@@ -123,6 +130,7 @@ class TestCertConf:
         assert parts.of(Confirm) == []
 
     @pytest.mark.parametrize("number", [1, -1, 1 << 50_000], ids=["1", "-1", "large"])
+    @pytest.mark.rule("R-093")
     def test_wrong_cert_req_id_is_bad_cert_id(self, number: int) -> None:
         with pytest.raises(CMPError, match="the response had 0") as caught:
             confirm(cert_conf(cert_status(cert_req_id=number)))
@@ -135,15 +143,18 @@ class TestCertConf:
         assert caught.value.fail_info is PKIFailureInfo.BAD_CERT_ID
 
     @pytest.mark.parametrize("number", [-1, 0])
+    @pytest.mark.rule("R-093")
     def test_p10cr_is_confirmed_by_minus_one_or_zero(self, number: int) -> None:
         state = issued(opened_by=BodyType.P10CR, certificates=((-1, FIRST.issuer_key, 0x1001),))
         assert states_of(confirm(cert_conf(cert_status(cert_req_id=number)), state)) == {0x1001: CertificateState.VALID}
 
+    @pytest.mark.rule("R-093")
     def test_zero_is_no_other_name_for_other_requests(self) -> None:
         state = issued(certificates=((7, FIRST.issuer_key, 0x1001),))
         with pytest.raises(CMPError, match="the response had 7"):
             confirm(cert_conf(cert_status()), state)
 
+    @pytest.mark.rule("R-092")
     def test_hash_that_cannot_be_computed_is_refused(self) -> None:
         error = CMPError("no such hash", PKIFailureInfo.BAD_ALG)
         with pytest.raises(CMPError, match="no such hash"):
@@ -156,6 +167,7 @@ class TestAfterImplicitConfirmation:
     GRANTED = issued(state=TransactionState.DONE, implicit_confirm=True, expires=None)
 
     @pytest.mark.parametrize("body", [cert_conf(cert_status()), pki_conf()], ids=["certConf", "pkiconf"])
+    @pytest.mark.rule("R-091")
     def test_acceptance_is_answered_and_changes_nothing(self, body) -> None:
         parts = Parts()
         reply = confirm(body, self.GRANTED, parts=parts)
@@ -173,6 +185,7 @@ class TestAfterImplicitConfirmation:
         assert caught.value.rule == "RFC 9810 section 5.1.1.1"
         assert "rr" in caught.value.hint
 
+    @pytest.mark.rule("R-092")
     def test_wrong_hash_is_bad_cert_id(self) -> None:
         with pytest.raises(CMPError) as caught:
             confirm(cert_conf(cert_status(SECOND)), self.GRANTED)
@@ -229,6 +242,7 @@ class TestDelayedConfirmation:
         return reply, dataclasses.replace(reply.transaction, sender_nonce=OURS, version=2)
 
     @pytest.mark.parametrize("body", [cert_conf(cert_status(FIRST)), pki_conf()], ids=["certConf", "pkiconf"])
+    @pytest.mark.rule("R-100")
     def test_answer_is_an_error_that_says_waiting(self, body: PKIBody) -> None:
         reply, state = self.waiting(body)
         assert reply.body is not None
@@ -247,6 +261,7 @@ class TestDelayedConfirmation:
         assert (poll_rep.cert_req_id, poll_rep.check_after) == (-1, 60)
 
     @pytest.mark.parametrize("accepted", [True, False])
+    @pytest.mark.rule("R-100")
     def test_pki_conf_comes_at_last(self, accepted: bool) -> None:
         said = cert_conf(cert_status(FIRST, status=PKIStatus.ACCEPTED if accepted else PKIStatus.REJECTION))
         reply = confirm(poll_req(-1), self.waiting(said)[1])
@@ -280,6 +295,7 @@ class TestExpiry:
         parts = Parts({FindCertificate: find})
         return parts.run(expire(state, NOW)), parts
 
+    @pytest.mark.rule("R-098")
     def test_what_was_not_confirmed_is_rejected(self) -> None:
         reply, parts = self.end(issued(certificates=BOTH))
         assert [need.status for need in parts.of(FindCertificate)] == [None, None]
@@ -308,6 +324,7 @@ class TestExpiry:
         reply, _ = self.end(state)
         assert states_of(reply) == {0x1001: CertificateState.REVOKED}
 
+    @pytest.mark.rule("R-116")
     def test_what_is_pending_is_given_up(self) -> None:
         reply, parts = self.end(issued(state=TransactionState.PENDING, certificates=(), request=b"request"))
         assert parts.needs == []

@@ -58,6 +58,7 @@ def response_of(reply: Reply):
 
 class TestIssuing:
     @pytest.mark.parametrize("kind", BODIES)
+    @pytest.mark.rule("R-080", "R-081", "R-131")
     def test_certificate_answers_the_request(self, kind: BodyType) -> None:
         reply = answer(message(BODIES[kind]), by_certificate())
         assert reply.body is not None
@@ -91,6 +92,7 @@ class TestIssuing:
         answer(message(BODIES[BodyType.KUR]), by_certificate(), parts=parts)
         assert parts.of(Issue)[0].request.old_certificate == certificate()
 
+    @pytest.mark.rule("R-071")
     def test_modification_is_told(self) -> None:
         reply = answer(message(ir()), Issue=Issued(certificate(), modified=True))
         assert response_of(reply).status.status is PKIStatus.GRANTED_WITH_MODS
@@ -112,6 +114,7 @@ class TestIssuing:
         assert reply.certificates == (certificate(),)
         assert reply.changes == ()
 
+    @pytest.mark.rule("R-016", "R-026")
     def test_confirm_wait_time_is_told(self) -> None:
         settings = ResponderSettings(confirm_wait_time=timedelta(seconds=90))
         (info,) = answer(message(ir()), settings=settings).general_info
@@ -146,6 +149,7 @@ class TestIssuing:
             (BodyType.P10CR, by_mac(), False),
         ],
     )
+    @pytest.mark.rule("R-048")
     def test_ca_pubs_are_only_for_an_ir_under_a_mac(self, kind: BodyType, auth, given: bool) -> None:
         root = certificate(1, "CN=Root").der
         reply = answer(message(BODIES[kind]), auth, settings=ResponderSettings(ca_pubs=(root,)))
@@ -166,6 +170,7 @@ class TestIssuing:
         assert reply.body is not None
         assert [response.cert_req_id for response in reply.body.content.response] == [0, 5]
 
+    @pytest.mark.rule("R-069")
     def test_bad_proof_is_refused(self) -> None:
         reply = answer(message(ir()), CheckProof=CMPError("it does not fit", PKIFailureInfo.BAD_POP))
         assert response_of(reply).status.failures is PKIFailureInfo.BAD_POP
@@ -190,6 +195,7 @@ class TestIdempotencyKeys:
 
 
 class TestImplicitConfirmation:
+    @pytest.mark.rule("R-025", "R-026", "R-090")
     def test_who_asks_is_done_with_one_answer(self) -> None:
         parts = Parts()
         reply = answer(message(ir(), general_info=[IMPLICIT_CONFIRM]), parts=parts)
@@ -203,11 +209,13 @@ class TestImplicitConfirmation:
         assert state.extra_certs == ()
         assert [entry.event for entry in reply.audit] == ["issued", "confirmed"]
 
+    @pytest.mark.rule("R-025", "R-090")
     def test_who_does_not_ask_must_confirm(self) -> None:
         reply = answer(message(ir()))
         assert reply.transaction is not None
         assert not reply.transaction.implicit_confirm
 
+    @pytest.mark.rule("R-091")
     def test_operator_may_want_confirmation_always(self) -> None:
         settings = ResponderSettings(implicit_confirm=False)
         reply = answer(message(ir(), general_info=[IMPLICIT_CONFIRM]), settings=settings)
@@ -230,6 +238,7 @@ def poll(request: PKIMessage, *cert_req_ids: int, auth=None, state: Transaction 
 
 class TestWaiting:
     @pytest.mark.parametrize("kind", BODIES)
+    @pytest.mark.rule("R-110")
     def test_answer_says_that_it_takes_time(self, kind: BodyType) -> None:
         request = message(BODIES[kind])
         reply = answer(request, by_certificate(), Issue=PENDING)
@@ -249,6 +258,7 @@ class TestWaiting:
         assert response_of(answer(message(ir()), Issue=Pending(5))).status.status_string is None
 
     @pytest.mark.parametrize("asked", [4, -1])
+    @pytest.mark.rule("R-112")
     def test_poll_rep_repeats_the_cert_req_id_that_was_asked_for(self, asked: int) -> None:
         reply = poll(message(BODIES[BodyType.IR]), asked, Issue=PENDING)
         assert reply.body is not None
@@ -265,12 +275,14 @@ class TestWaiting:
         assert reply.body.content[0].reason is None
 
     @pytest.mark.parametrize("asked", [-1, 0])
+    @pytest.mark.rule("R-131")
     def test_older_clients_poll_for_a_p10cr_by_zero(self, asked: int) -> None:
         reply = poll(message(p10()), asked, Issue=PENDING)
         assert reply.body is not None
         assert reply.body.content[0].cert_req_id == asked
 
     @pytest.mark.parametrize("asked", [(0,), (5,), (), (4, 4), (4, 5), (1 << 50_000,)])
+    @pytest.mark.rule("R-114")
     def test_unknown_cert_req_id_is_refused(self, asked: tuple[int, ...]) -> None:
         with pytest.raises(CMPError, match="4 is pending") as caught:
             poll(message(BODIES[BodyType.IR]), *asked)
@@ -285,6 +297,7 @@ class TestWaiting:
         assert state.expires == later + timedelta(days=30)
 
     @pytest.mark.parametrize("kind", BODIES)
+    @pytest.mark.rule("R-115")
     def test_certificate_comes_at_last(self, kind: BodyType) -> None:
         request = message(BODIES[kind])
         reply = poll(request, -1, auth=by_certificate())

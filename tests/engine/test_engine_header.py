@@ -35,6 +35,7 @@ EXPECTED = Correlation(2, TRANSACTION_ID, (SENT,))
 
 class TestRequests:
     @pytest.mark.parametrize("pvno", [2, 3])
+    @pytest.mark.rule("R-010")
     def test_supported_versions_pass(self, pvno: int) -> None:
         check_request_header(message(ir(), pvno=pvno))
 
@@ -51,6 +52,7 @@ class TestRequests:
             ({"sender_nonce": bytes(15)}, PKIFailureInfo.BAD_SENDER_NONCE, "RFC 9483 section 3.5"),
         ],
     )
+    @pytest.mark.rule("R-017", "R-018", "R-021")
     def test_broken_rule_is_named(self, header: dict[str, object], fail_info: PKIFailureInfo, rule: str) -> None:
         with pytest.raises(CMPError) as caught:
             check_request_header(message(ir(), **header))
@@ -75,6 +77,7 @@ class TestRequests:
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
     @pytest.mark.parametrize("body", [ir(), genm(), error_body()], ids=lambda body: body.type.wire_name)
+    @pytest.mark.rule("R-030")
     def test_unprotected_message_is_refused(self, body) -> None:
         with pytest.raises(CMPError, match=f"the {body.type.wire_name} is not protected") as caught:
             check_request_header(message(body, protected=False))
@@ -93,6 +96,7 @@ class TestMessageTime:
         check_message_time(message(ir(), message_time=whole_seconds(NOW + offset)), NOW, WINDOW)
 
     @pytest.mark.parametrize("offset", [WINDOW + timedelta(seconds=1), -WINDOW - timedelta(seconds=1)])
+    @pytest.mark.rule("R-015")
     def test_outside_the_window_is_bad_time(self, offset: timedelta) -> None:
         with pytest.raises(CMPError, match="300 s are allowed") as caught:
             check_message_time(message(ir(), message_time=whole_seconds(NOW + offset)), NOW, WINDOW)
@@ -100,6 +104,7 @@ class TestMessageTime:
         assert caught.value.rule == "RFC 9483 section 3.5"
         assert "clocks" in caught.value.hint
 
+    @pytest.mark.rule("R-015")
     def test_absent_time_passes(self) -> None:
         check_message_time(message(ir(), message_time=None), NOW, WINDOW)
 
@@ -112,6 +117,7 @@ class TestAnswers:
         check_response_header(message(genm(), recip_nonce=SENT), EXPECTED)
 
     @pytest.mark.parametrize("index", [0, 1])
+    @pytest.mark.rule("R-024")
     def test_each_awaited_nonce_passes(self, index: int) -> None:
         nonces = (SENT, nonce())
         check_response_header(message(genm(), recip_nonce=nonces[index]), Correlation(2, TRANSACTION_ID, nonces))
@@ -130,6 +136,7 @@ class TestAnswers:
             ({"pvno": -(1 << 50_000)}, PKIFailureInfo.UNSUPPORTED_VERSION, "pvno of 50001 bits"),
         ],
     )
+    @pytest.mark.rule("R-016", "R-020", "R-023")
     def test_foreign_answer_is_not_trusted(
         self, header: dict[str, object], fail_info: PKIFailureInfo, what: str
     ) -> None:
@@ -140,6 +147,7 @@ class TestAnswers:
         assert "replayed" in caught.value.hint
 
     @pytest.mark.parametrize("pvno", [1, 2, 4])
+    @pytest.mark.rule("R-010")
     def test_error_may_have_any_version(self, pvno: int) -> None:
         expected = Correlation(3, TRANSACTION_ID, (SENT,))
         check_response_header(message(error_body(), recip_nonce=SENT, pvno=pvno), expected)
@@ -149,10 +157,12 @@ class TestAnswers:
         [pki_conf(), PKIBody(BodyType.POLL_REP, []), PKIBody(BodyType.GENP, [])],
         ids=lambda body: str(body.type.name),
     )
+    @pytest.mark.rule("R-010")
     def test_answers_to_version_3_may_have_version_2(self, body: PKIBody) -> None:
         """OpenSSL's server does so; whoever needs nothing of version 3 may use 2 (RFC 9810 section 7)."""
         check_response_header(message(body, recip_nonce=SENT, pvno=2), Correlation(3, TRANSACTION_ID, (SENT,)))
 
+    @pytest.mark.rule("R-010")
     def test_pkiconf_may_not_have_a_higher_version(self) -> None:
         with pytest.raises(TrustError, match="pvno 3 in answer to 2"):
             check_response_header(message(pki_conf(), recip_nonce=SENT, pvno=3), EXPECTED)
@@ -189,12 +199,14 @@ class TestWriting:
         assert (header.pvno, header.sender_kid, header.recip_nonce) == (3, b"alice", SENT)
         assert list(header.general_info or ()) == [IMPLICIT_CONFIRM]
 
+    @pytest.mark.rule("R-029")
     def test_each_header_has_a_fresh_nonce(self) -> None:
         nonces = {self.write_request().sender_nonce for _ in range(50)}
         nonces |= {self.write_response(None).sender_nonce for _ in range(50)}
         assert len(nonces) == 100
         assert {len(value or b"") for value in nonces} == {NONCE_SIZE}
 
+    @pytest.mark.rule("R-029")
     def test_response_returns_sender_and_transaction(self) -> None:
         request = message(ir(), pvno=3).header
         response = self.write_response(request)
@@ -210,10 +222,12 @@ class TestWriting:
         assert response.pvno == 2
 
     @pytest.mark.parametrize(("asked", "answered"), [(-5, 2), (0, 2), (1, 2), (2, 2), (3, 3), (4, 3), (1 << 70, 3)])
+    @pytest.mark.rule("R-010")
     def test_response_has_the_nearest_supported_version(self, asked: int, answered: int) -> None:
         assert self.write_response(message(ir(), pvno=asked).header).pvno == answered
 
     @given(st.datetimes())
+    @pytest.mark.rule("R-029")
     def test_times_have_no_fraction(self, moment) -> None:
         written = whole_seconds(moment.replace(tzinfo=NOW.tzinfo)).as_datetime()
         assert written == moment.replace(microsecond=0, tzinfo=written.tzinfo)

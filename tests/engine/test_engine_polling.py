@@ -33,6 +33,7 @@ def poll(cert_req_id: int = -1, **more) -> Reply:
     return answer(message(poll_req(cert_req_id), recip_nonce=OURS), ALICE, waiting(), **more)
 
 
+@pytest.mark.rule("R-110")
 def test_requests_for_certificates_wait_in_their_answer_and_all_else_by_error() -> None:
     """RFC 9810 section 5.3.22."""
     for body_type, delayed_by in DELAYED_BY.items():
@@ -55,6 +56,7 @@ class TestRevocation:
         assert [(entry.event, entry.details) for entry in reply.audit] == [("waiting", {"body": "rr"})]
         assert reply.changes == ()
 
+    @pytest.mark.rule("R-118")
     def test_poll_rep_tells_when_to_ask_again(self) -> None:
         reply = poll(Revoke=PENDING)
         assert reply.body is not None
@@ -63,6 +65,7 @@ class TestRevocation:
         assert reply.transaction is not None
         assert reply.transaction.state is TransactionState.PENDING
 
+    @pytest.mark.rule("R-115")
     def test_rp_comes_at_last(self) -> None:
         parts = Parts()
         reply = poll(parts=parts)
@@ -95,6 +98,7 @@ class TestRevocation:
         with pytest.raises(CMPError, match="not now"):
             poll(Revoke=CMPError("not now", PKIFailureInfo.SYSTEM_UNAVAIL))
 
+    @pytest.mark.rule("R-114")
     def test_poll_req_by_a_cert_req_id_is_refused(self) -> None:
         """R-114."""
         with pytest.raises(CMPError, match="certReqId 5") as caught:
@@ -109,6 +113,7 @@ class TestRevocation:
         assert reply.transaction.state is TransactionState.DONE
         assert parts.needs == []
 
+    @pytest.mark.rule("R-116")
     def test_what_is_not_polled_for_is_given_up(self) -> None:
         """R-116."""
         reply = Parts().run(expire(waiting(), NOW))

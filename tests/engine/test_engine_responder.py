@@ -137,6 +137,7 @@ class TestWhoseTransaction:
         assert find_transaction([known()], message(OPENING[kind]), by_mac("bob")) is None
 
     @pytest.mark.parametrize("kind", CONTINUING)
+    @pytest.mark.rule("R-096")
     def test_another_secret_cannot_continue_it(self, kind: BodyType) -> None:
         with pytest.raises(CMPError, match=f"{kind.wire_name} of mac:626f62 for a transaction of another") as caught:
             find_transaction([known()], message(CONTINUING[kind]), by_mac("bob"))
@@ -144,6 +145,7 @@ class TestWhoseTransaction:
         assert caught.value.rule == "RFC 9483 section 4.1.1"
 
     @pytest.mark.parametrize("kind", CONTINUING)
+    @pytest.mark.rule("R-096")
     def test_the_new_certificate_cannot_confirm_itself(self, kind: BodyType) -> None:
         with pytest.raises(CMPError) as caught:
             find_transaction([known()], message(CONTINUING[kind]), by_certificate())
@@ -153,6 +155,7 @@ class TestWhoseTransaction:
 
 class TestPlace:
     @pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.name)
+    @pytest.mark.rule("R-004", "R-156")
     def test_other_bodies_are_not_served(self, kind: BodyType) -> None:
         error = refusal_of(message(PKIBody(kind, OTHER_CONTENTS[kind])))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
@@ -160,12 +163,14 @@ class TestPlace:
 
     @pytest.mark.parametrize("kind", OPENING)
     @pytest.mark.parametrize("state", [TransactionState.PENDING, TransactionState.ISSUED])
+    @pytest.mark.rule("R-019")
     def test_open_transaction_is_not_opened_again(self, kind: BodyType, state: TransactionState) -> None:
         error = refusal_of(message(OPENING[kind]), known(state))
         assert error.fail_info is PKIFailureInfo.TRANSACTION_ID_IN_USE
         assert error.rule == "RFC 9810 section 5.1.1"
         assert "new transactionID" in error.hint
 
+    @pytest.mark.rule("R-019")
     def test_finished_transaction_may_be_opened_again(self) -> None:
         reply = answer(message(ir()), None, known(TransactionState.DONE))
         assert reply.transaction is not None
@@ -174,6 +179,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("kind", [*OPENING, *CONTINUING])
     @pytest.mark.parametrize("state", TransactionState)
+    @pytest.mark.rule("R-022")
     def test_nonce_that_was_used_before_is_refused(self, kind: BodyType, state: TransactionState) -> None:
         body = {**OPENING, **CONTINUING}[kind]
         error = refusal_of(message(body, sender_nonce=THEIRS, recip_nonce=OURS), known(state))
@@ -182,12 +188,14 @@ class TestPlace:
         assert "the same octets" in error.hint
 
     @pytest.mark.parametrize("kind", OPENING)
+    @pytest.mark.rule("R-023")
     def test_first_message_has_no_recip_nonce(self, kind: BodyType) -> None:
         error = refusal_of(message(OPENING[kind], recip_nonce=OURS))
         assert error.fail_info is PKIFailureInfo.BAD_RECIPIENT_NONCE
         assert error.rule == "RFC 9483 section 3.1"
 
     @pytest.mark.parametrize("kind", CONTINUING)
+    @pytest.mark.rule("R-020", "R-113")
     def test_nothing_continues_an_unknown_transaction(self, kind: BodyType) -> None:
         error = refusal_of(message(CONTINUING[kind], recip_nonce=OURS))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
@@ -197,6 +205,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("kind", CONTINUING)
     @pytest.mark.parametrize("state", TransactionState)
+    @pytest.mark.rule("R-004", "R-097")
     def test_only_what_the_table_says_continues(self, kind: BodyType, state: TransactionState) -> None:
         request = message(CONTINUING[kind], recip_nonce=OURS)
         if kind in CONTINUES[state]:
@@ -214,6 +223,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("kind", CONTINUING)
     @pytest.mark.parametrize("wrong", [None, nonce(), THEIRS], ids=["absent", "unknown", "their own"])
+    @pytest.mark.rule("R-023")
     def test_wrong_recip_nonce_is_refused(self, kind: BodyType, wrong: bytes | None) -> None:
         state = TransactionState.PENDING if kind is BodyType.POLL_REQ else TransactionState.ISSUED
         error = refusal_of(message(CONTINUING[kind], recip_nonce=wrong), known(state))
@@ -222,6 +232,7 @@ class TestPlace:
         assert "senderNonce of the answer" in error.hint
 
     @pytest.mark.parametrize("kind", CONTINUING)
+    @pytest.mark.rule("R-098")
     def test_expired_transaction_is_not_continued(self, kind: BodyType) -> None:
         state = TransactionState.PENDING if kind is BodyType.POLL_REQ else TransactionState.ISSUED
         expired = known(state, expires=NOW - timedelta(microseconds=1))

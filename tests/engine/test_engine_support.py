@@ -34,6 +34,7 @@ from .scene import (
 
 
 class TestRevocation:
+    @pytest.mark.rule("R-141", "R-143")
     def test_revocation_is_answered_and_stored(self) -> None:
         parts = Parts()
         reply = answer(message(rr()), by_certificate(), parts=parts)
@@ -49,6 +50,7 @@ class TestRevocation:
         assert (reply.transaction.state, reply.transaction.expires) == (TransactionState.DONE, None)
         assert [entry.event for entry in reply.audit] == ["revoked"]
 
+    @pytest.mark.rule("R-143")
     def test_rejection_of_the_issuer_is_passed_on(self) -> None:
         error = CMPError("it is revoked", PKIFailureInfo.CERT_REVOKED)
         reply = answer(message(rr()), by_certificate(), Revoke=Rejected(error))
@@ -75,6 +77,7 @@ class TestRevocation:
 
 
 class TestInformation:
+    @pytest.mark.rule("R-180")
     def test_questions_are_answered_and_nothing_is_stored(self) -> None:
         parts, question = Parts(), InfoTypeAndValue(oids.CA_CERTS)
         reply = answer(message(genm(question)), parts=parts)
@@ -84,6 +87,7 @@ class TestInformation:
         assert reply.transaction is None
         assert reply.audit == ()
 
+    @pytest.mark.rule("R-180")
     def test_no_question_asks_for_all(self) -> None:
         parts = Parts()
         answer(message(genm()), parts=parts)

@@ -90,6 +90,7 @@ class TestRequests:
         assert request.not_after == datetime(2027, 1, 2, tzinfo=UTC)
 
     @pytest.mark.parametrize("count", [0, 2, 3])
+    @pytest.mark.rule("R-060")
     def test_only_one_request_is_allowed(self, count: int) -> None:
         error = refused(*[crmf(number) for number in range(count)])
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
@@ -97,6 +98,7 @@ class TestRequests:
         assert "transaction of its own" in error.hint
 
     @pytest.mark.parametrize("number", [-1, 1 << 63, LARGE, -LARGE], ids=["negative", "2^63", "large", "very negative"])
+    @pytest.mark.rule("R-060")
     def test_cert_req_id_that_cannot_be_kept_is_refused(self, number: int) -> None:
         error = refused(crmf(number))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
@@ -105,6 +107,7 @@ class TestRequests:
         assert error.hint == "the client should use 0"
 
     @pytest.mark.parametrize("number", [0, 1, (1 << 63) - 1])
+    @pytest.mark.rule("R-060")
     def test_any_other_cert_req_id_is_kept(self, number: int) -> None:
         assert read_request(BodyType.IR, [crmf(number)], by_mac(), None).cert_req_id == number
 
@@ -117,6 +120,7 @@ class TestRequests:
             ("subject_uid", BitString(b"\x01", 0)),
         ],
     )
+    @pytest.mark.rule("R-061")
     def test_fields_of_the_issuer_are_refused(self, name: str, value: object) -> None:
         error = refused(crmf(**{name: value}))
         assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
@@ -124,6 +128,7 @@ class TestRequests:
         assert name in error.detail
 
     @pytest.mark.parametrize("version", [0, 1, 3, LARGE], ids=["v1", "v2", "v4", "large"])
+    @pytest.mark.rule("R-061")
     def test_other_certificate_version_is_refused(self, version: int) -> None:
         error = refused(crmf(version=version))
         assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
@@ -135,6 +140,7 @@ class TestRequests:
         [None, SubjectPublicKeyInfo(algorithm=PUBLIC_KEY.algorithm, subject_public_key=BitString(b"", 0))],
         ids=["absent", "empty"],
     )
+    @pytest.mark.rule("R-062")
     def test_central_key_generation_is_refused(self, key: SubjectPublicKeyInfo | None) -> None:
         error = refused(crmf(public_key=key))
         assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
@@ -150,22 +156,26 @@ class TestRequests:
             (oids.ALT_CERT_TEMPLATE, "altCertTemplate"),
         ],
     )
+    @pytest.mark.rule("R-073", "R-074")
     def test_control_that_would_be_left_undone_is_refused(self, oid: ObjectIdentifier, name: str) -> None:
         error = refused(crmf(controls=[control(ObjectIdentifier("1.2.3"), "x"), control(oid, "token")]))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
         assert error.rule == "RFC 4211 section 6"
         assert error.hint == f"leave {name} out"
 
+    @pytest.mark.rule("R-008")
     def test_other_controls_are_no_reason_to_refuse(self) -> None:
         asked = crmf(controls=[control(ObjectIdentifier("1.3.6.1.5.5.7.5.1.6")), control(ObjectIdentifier("1.2.3"))])
         assert read_request(BodyType.IR, [asked], by_mac(), None).public_key_info == PUBLIC_KEY_INFO
 
 
 class TestUpdates:
+    @pytest.mark.rule("R-121")
     def test_the_signer_is_what_is_updated(self) -> None:
         request = read_request(BodyType.KUR, [crmf()], by_certificate(), None)
         assert request.old_certificate == certificate()
 
+    @pytest.mark.rule("R-122")
     def test_old_cert_id_may_name_the_signer(self) -> None:
         asked = crmf(controls=[old_cert_id(parse_name("CN=issuing ca"))])
         assert read_request(BodyType.KUR, [asked], by_certificate(), None).old_certificate == certificate()
@@ -173,6 +183,7 @@ class TestUpdates:
     @pytest.mark.parametrize(
         "named", [old_cert_id(serial_number=0x1002), old_cert_id(parse_name("CN=Other CA"))], ids=["serial", "issuer"]
     )
+    @pytest.mark.rule("R-122")
     def test_old_cert_id_of_another_certificate_is_bad_cert_id(self, named: AttributeTypeAndValue) -> None:
         error = refused(crmf(controls=[named]), body_type=BodyType.KUR, auth=by_certificate())
         assert error.fail_info is PKIFailureInfo.BAD_CERT_ID
@@ -206,6 +217,7 @@ class TestP10:
         assert request.subject == parse_name("CN=alice")
 
     @pytest.mark.parametrize("version", [1, 2])
+    @pytest.mark.rule("R-130")
     def test_other_version_is_refused(self, version: int) -> None:
         with pytest.raises(CMPError, match=f"has version {version}") as caught:
             read_p10(p10(version).content, None)
@@ -215,14 +227,17 @@ class TestP10:
 
 class TestRevocations:
     @pytest.mark.parametrize("reason", list(CRLReason))
+    @pytest.mark.rule("R-141")
     def test_reason_is_read(self, reason: CRLReason) -> None:
         request = read_revocation([revocation(reason=bytes([10, 1, reason]))])
         assert (request.issuer, request.serial_number, request.reason) == (ISSUER, 0x1001, reason)
 
+    @pytest.mark.rule("R-141")
     def test_no_reason_is_unspecified(self) -> None:
         assert read_revocation([revocation()]).reason is CRLReason.UNSPECIFIED
 
     @pytest.mark.parametrize("count", [0, 2])
+    @pytest.mark.rule("R-141")
     def test_only_one_certificate_is_allowed(self, count: int) -> None:
         with pytest.raises(CMPError, match="one is allowed") as caught:
             read_revocation([revocation()] * count)
@@ -230,6 +245,7 @@ class TestRevocations:
         assert caught.value.rule == "RFC 9483 section 4.2"
 
     @pytest.mark.parametrize("missing", ["issuer", "serial_number"])
+    @pytest.mark.rule("R-141")
     def test_issuer_and_serial_number_are_needed(self, missing: str) -> None:
         with pytest.raises(CMPError, match="are needed") as caught:
             read_revocation([revocation(**{missing: None})])
@@ -264,6 +280,7 @@ class TestRevocations:
             read_revocation([revocation(reason=b"\x0a" + encode(LARGE)[1:])])
         assert len(str(caught.value)) < 200
 
+    @pytest.mark.rule("R-141")
     def test_two_reasons_are_bad_data_format(self) -> None:
         details = revocation(reason=b"\x0a\x01\x01")
         twice = type(details)(
@@ -274,6 +291,7 @@ class TestRevocations:
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
         assert caught.value.rule == "RFC 9483 section 4.2"
 
+    @pytest.mark.rule("R-008")
     def test_other_entry_extensions_are_no_reason_to_refuse(self) -> None:
         invalidity_date = Extension(extn_id=ObjectIdentifier("2.5.29.24"), extn_value=b"\x05\x00")
         details = revocation(reason=b"\x0a\x01\x04")
@@ -299,6 +317,7 @@ class TestProfiles:
         info = None if named is None else [cert_profile(named)]
         assert requested_profile(message(ir(), general_info=info), labelled) == profile
 
+    @pytest.mark.rule("R-027")
     def test_header_must_not_contradict_the_address(self) -> None:
         with pytest.raises(CMPError, match="'server', the address says 'device'") as caught:
             requested_profile(message(ir(), general_info=[cert_profile("server")]), "device")
@@ -306,6 +325,7 @@ class TestProfiles:
         assert caught.value.rule == "RFC 9483 section 3.1"
 
     @pytest.mark.parametrize("names", [(), ("a", "b"), ("", "")])
+    @pytest.mark.rule("R-027")
     def test_only_one_name_is_allowed(self, names: tuple[str, ...]) -> None:
         with pytest.raises(CMPError, match="one is allowed") as caught:
             requested_profile(message(ir(), general_info=[cert_profile(*names)]), None)

@@ -113,6 +113,7 @@ def enrol(device: Device, *options: object, check: bool = True) -> subprocess.Co
 @pytest.mark.parametrize(
     ("server", "hash_oid"), [("p256", None), ("ed25519", oids.SHA512), ("mldsa65", oids.SHA256)], indirect=["server"]
 )
+@pytest.mark.rule("R-010", "R-092")
 def test_cert_conf_is_as_rfc_9810_section_5_3_18_wants_it(
     openssl: OpenSSL, server: Served, tmp_path: Path, hash_oid: object
 ) -> None:

@@ -27,6 +27,7 @@ def device(request: pytest.FixtureRequest, openssl: OpenSSL, server: Served, tmp
 
 
 @pytest.mark.parametrize("confirm", [(), ("-implicit_confirm",)], ids=["confirmed", "implicitly-confirmed"])
+@pytest.mark.rule("R-012")
 def test_a_device_lives_from_ir_to_rr(device: Device, confirm: tuple[str, ...]) -> None:
     device.live(*confirm)
 
@@ -61,6 +62,7 @@ class TestRefusals:
         device.server.add_secret(device.name)
         assert "badMessageCheck" in self.enrol(device, "wrong", *PBM)
 
+    @pytest.mark.rule("R-012")
     def test_another_name_is_refused_and_the_use_is_kept(self, device: Device) -> None:
         secret = device.server.add_secret(device.name)
         self.enrol(device, secret, *PBM, subject="/CN=admin")

@@ -210,6 +210,7 @@ async def test_any_other_octets_secret_or_mac_is_bad_message_check(make: Callabl
     assert errors[0][1] is PKIFailureInfo.BAD_MESSAGE_CHECK
 
 
+@pytest.mark.rule("R-039")
 async def test_an_answer_repeats_the_parameters_of_its_own_mechanism() -> None:
     like = pbm()
     assert PasswordBasedMac().algorithm(SECRET, like=like) is like
@@ -217,6 +218,7 @@ async def test_an_answer_repeats_the_parameters_of_its_own_mechanism() -> None:
 
 
 @pytest.mark.parametrize("count", [-1, 0, 99, 100_001, 1 << 64])
+@pytest.mark.rule("R-035")
 async def test_password_based_mac_iterations_are_limited(count: int) -> None:
     error = await refusal(PasswordBasedMac(), pbm(count=count))
     assert error.fail_info is PKIFailureInfo.BAD_ALG
@@ -256,6 +258,7 @@ async def test_the_limits_themselves_are_accepted() -> None:
         pytest.param(pbmac1(kdf_oid=oids.PBMAC1), id="no PBKDF2"),
     ],
 )
+@pytest.mark.rule("R-035")
 async def test_pbmac1_parameters_beyond_the_limits_are_bad_alg(
     algorithm: AlgorithmIdentifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,11 +278,13 @@ async def test_pbmac1_parameters_beyond_the_limits_are_bad_alg(
         pytest.param(pbm(mac=oids.SHA256), id="a hash for a MAC"),
     ],
 )
+@pytest.mark.rule("R-035")
 async def test_password_based_mac_parameters_beyond_the_limits_are_bad_alg(algorithm: AlgorithmIdentifier) -> None:
     assert (await refusal(PasswordBasedMac(), algorithm)).fail_info is PKIFailureInfo.BAD_ALG
 
 
 @pytest.mark.parametrize("tolerances", [frozenset(), TOLERANT])
+@pytest.mark.rule("R-033")
 async def test_md5_is_never_accepted(tolerances: frozenset[str]) -> None:
     md5 = type(oids.SHA1)(MD5)
     error = await refusal(PasswordBasedMac(), pbm(owf=md5), tolerances=tolerances)
@@ -297,6 +302,7 @@ async def test_md5_is_never_accepted(tolerances: frozenset[str]) -> None:
         pytest.param(PBMAC1(), pbmac1(mac=oids.HMAC_SHA1), id="PBMAC1 MAC"),
     ],
 )
+@pytest.mark.rule("R-033")
 async def test_sha1_needs_the_tolerance_and_both_sides_are_told(
     protection: Any, algorithm: AlgorithmIdentifier
 ) -> None:
