@@ -132,6 +132,14 @@ class SubsequentMessage(enum.IntEnum):
         return _camel_case(self.name)
 
 
+class ProofMethod(enum.Enum):
+    """How a requester shows that it has the private key (RFC 9810 section 5.2.8.4); the values are the RFC's names."""
+
+    RA_VERIFIED = "raVerified"
+    SIGNATURE = "signature"
+    ENCRYPTED_CERTIFICATE = "encrCert"
+
+
 class CRLReason(enum.IntEnum):
     """Why a certificate was revoked (RFC 5280 section 5.3.1); value 7 is not used."""
 

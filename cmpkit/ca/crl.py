@@ -129,8 +129,10 @@ class CRLMaker:
             next_update=now + validity,
             number=number,
             entries=(
-                (serial_number, now, CRLReason.REMOVE_FROM_CRL) if at is None else (serial_number, at, reason)
-                for serial_number, at, reason in entries
+                (serial_number, now, CRLReason.REMOVE_FROM_CRL, None)
+                if at is None
+                else (serial_number, at, reason, invalidity_date)
+                for serial_number, at, reason, invalidity_date in entries
             ),
             authority_key_identifier=self._certificate.key_identifier,
             extensions=extensions,

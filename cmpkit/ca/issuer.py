@@ -50,7 +50,14 @@ _VALID, _ISSUED, _ON_HOLD = CertificateState.VALID, CertificateState.ISSUED, Cer
 
 
 def certificate_record(
-    content: CertificateContent, der: bytes, *, issuer_key: str, profile: str, request_key: str, state: CertificateState
+    content: CertificateContent,
+    der: bytes,
+    *,
+    issuer_key: str,
+    profile: str,
+    request_key: str,
+    state: CertificateState,
+    enrolled_by: str = "",
 ) -> CertificateRecord:
     """What the store keeps of a certificate that was built."""
     return CertificateRecord(
@@ -64,6 +71,7 @@ def certificate_record(
         profile=profile,
         request_key=request_key,
         state=state,
+        enrolled_by=enrolled_by,
     )
 
 
@@ -143,6 +151,7 @@ class LocalIssuer:
             profile=request.profile or "",
             request_key=idempotency_key,
             state=_ISSUED,
+            enrolled_by=auth.credential.id if auth.record is None else auth.record.enrolled_by,
         )
         return Issued(record, chain=self._chain, modified=modified)
 
@@ -174,7 +183,9 @@ class LocalIssuer:
         )
         shortened = request.not_after is not None and content.not_after < not_after
         replaced = any(item not in given for item in request.extensions if item.extn_id in ISSUER_EXTENSIONS)
-        return content, modified or shortened or replaced
+        # Certificates are not published here: who asks for that gets something else.
+        unpublished = request.registration is not None and bool(request.registration.publish)
+        return content, modified or shortened or replaced or unpublished
 
     async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
         """Valid if it was accepted, else revoked: it went out, the requester may have it (RFC 9483 section 4.1.1)."""
@@ -253,4 +264,5 @@ def _change(record: CertificateRecord | None, request: RevocationRequest, now: d
         expected=expected,
         at=now,
         reason=None if lifting else request.reason,
+        invalidity_date=None if lifting else request.invalidity_date,
     )

@@ -1,7 +1,8 @@
 """The policy of a server without one of its own: nothing is allowed but what is said here.
 
-A shared secret may enrol what its grant names. A certificate that this CA issued may update and revoke itself and get
-others of the same name. A registration authority may revoke. Nobody else may do anything.
+A shared secret may enrol what its grant names, and revoke that where the operator allows it. A certificate that this CA
+issued may update and revoke itself and get others of the same name. A registration authority may revoke. Nobody else
+may do anything.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ class PolicySettings(Settings):
 
     :param default_profile: the profile of a request that names none.
     :param allow_key_reuse: whether a certificate may be updated, or another one be had with it, for the same key.
+    :param revocation_by_secret: whether a shared secret may revoke what was enrolled with it and what took its place,
+        for those who lost their keys. A secret that was made for one use is used again then (RFC 9810 section 8.7).
     """
 
     default_profile: str = "device"
     allow_key_reuse: StrictBool = True
+    revocation_by_secret: StrictBool = False
 
 
 def load_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> DefaultPolicy:
@@ -86,7 +90,8 @@ class DefaultPolicy:
     async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
         """Whether this sender may open this kind of operation; see :meth:`cmpkit.parts.Policy.authorize`."""
         if auth.credential.kind is ProtectionKind.MAC:
-            _authorize_secret(body_type, auth, now)
+            allowed = _FOR_SECRETS | {BodyType.RR} if self._settings.revocation_by_secret else _FOR_SECRETS
+            _authorize_secret(body_type, auth, now, allowed)
         elif auth.record is not None:
             _check_usable(auth.record, now)
             _check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
@@ -113,14 +118,15 @@ class DefaultPolicy:
     async def authorize_revocation(
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
     ) -> None:
-        """Itself only, unless it is an RA; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
+        """Itself, unless it is an RA or a secret that led to it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
         await self.authorize(BodyType.RR, auth, now=now)
-        if "ra" not in auth.roles and not _is_same(record, auth.record):
-            raise _refusal(
-                f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
-                "RFC 9483 section 4.2",
-                "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
-            )
+        if "ra" in auth.roles or _is_same(record, auth.record) or _led_to(auth, record):
+            return
+        raise _refusal(
+            f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
+            "RFC 9483 section 4.2",
+            "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
+        )
 
     async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
         """Names that are granted, and what the profile says; see :meth:`cmpkit.parts.Policy.request_template`."""
@@ -196,7 +202,12 @@ class DefaultPolicy:
         return profile
 
 
-def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime) -> None:
+def _led_to(auth: Authenticated, record: CertificateRecord) -> bool:
+    """Whether a certificate comes from an enrolment with this shared secret."""
+    return auth.credential.kind is ProtectionKind.MAC and record.enrolled_by == auth.credential.id
+
+
+def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime, allowed: frozenset[BodyType]) -> None:
     if body_type is BodyType.KUR:
         raise _refusal(
             "a kur is protected by a shared secret",
@@ -204,7 +215,7 @@ def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime) -
             "sign it with the certificate that is to be updated",
             fail_info=PKIFailureInfo.WRONG_INTEGRITY,
         )
-    _check_body_type(body_type, auth, _FOR_SECRETS, "sign it with a certificate")
+    _check_body_type(body_type, auth, allowed, "sign it with a certificate")
     grant = auth.grant
     if grant is None:
         raise _refusal(f"the secret of {auth.identity!r} grants nothing")
@@ -212,8 +223,8 @@ def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime) -
         raise _refusal(
             f"the secret of {auth.identity!r} expired at {grant.expires}", hint="make another: cmpkit secret add"
         )
-    # Uses are counted in certificates: who used them up may still ask for information.
-    if body_type is not BodyType.GENM and grant.uses is not None and grant.uses < 1:
+    # Uses are counted in certificates: who used them up may still ask for information, and revoke.
+    if body_type not in (BodyType.GENM, BodyType.RR) and grant.uses is not None and grant.uses < 1:
         raise _refusal(f"the secret of {auth.identity!r} is used up", hint="make another: cmpkit secret add")
 
 

@@ -241,7 +241,7 @@ async def build_crl(
     this_update: datetime,
     next_update: datetime,
     number: int,
-    entries: Iterable[tuple[int, datetime, CRLReason | None]],
+    entries: Iterable[tuple[int, datetime, CRLReason | None, datetime | None]],
     authority_key_identifier: bytes,
     extensions: Sequence[Extension] = (),
 ) -> bytes:
@@ -249,8 +249,8 @@ async def build_crl(
 
     :param issuer: DER of the issuer's subject, octet for octet as in its certificate.
     :param number: the CRL number.
-    :param entries: serial number, date and reason of each revoked certificate; a reason that is unspecified is left out
-        (RFC 5280 section 5.3.1).
+    :param entries: serial number, date, reason and invalidity date of each revoked certificate; a reason that is
+        unspecified is left out (RFC 5280 section 5.3.1).
     :param authority_key_identifier: the issuer's key identifier.
     :param extensions: more of them, for the list as a whole.
     :raises CMPError: if a field holds what its type does not allow.
@@ -276,13 +276,14 @@ async def build_crl(
     return encode_list((tbs, algorithm_der, der_wrap(_BIT_STRING, b"\x00" + signature)))
 
 
-def _revoked_certificates(entries: Iterable[tuple[int, datetime, CRLReason | None]]) -> bytes:
+def _revoked_certificates(entries: Iterable[tuple[int, datetime, CRLReason | None, datetime | None]]) -> bytes:
     """The entries, one after the other. Put together from octets: there may be hundreds of thousands."""
-    reasons = {reason: _reason_extensions(reason) for reason in (None, *CRLReason)}
+    reasons = {reason: _entry_extensions(reason, None) for reason in (None, *CRLReason)}
     found: list[bytes] = []
-    for serial_number, date, reason in entries:
+    for serial_number, date, reason, since in entries:
         number = serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big", signed=True)
-        content = der_wrap(_INTEGER, number) + _moment_der(date) + reasons[reason]
+        extensions = reasons[reason] if since is None else _entry_extensions(reason, since)
+        content = der_wrap(_INTEGER, number) + _moment_der(date) + extensions
         found.append(der_wrap(_SEQUENCE, content))
     return b"".join(found)
 
@@ -295,11 +296,14 @@ def _moment_der(moment: datetime) -> bytes:
     return _time_der(moment)
 
 
-def _reason_extensions(reason: CRLReason | None) -> bytes:
-    if reason is None or reason is CRLReason.UNSPECIFIED:
-        return b""
-    flag = next(flag for flag in x509.ReasonFlags if flag.value == reason.wire_name)
-    return encode_list((extension(x509.CRLReason(flag)),))
+def _entry_extensions(reason: CRLReason | None, invalidity_date: datetime | None) -> bytes:
+    found: list[Extension] = []
+    if reason is not None and reason is not CRLReason.UNSPECIFIED:
+        flag = next(flag for flag in x509.ReasonFlags if flag.value == reason.wire_name)
+        found.append(extension(x509.CRLReason(flag)))
+    if invalidity_date is not None:
+        found.append(extension(x509.InvalidityDate(invalidity_date.astimezone(UTC).replace(microsecond=0))))
+    return encode_list(found) if found else b""
 
 
 def extension(ext: x509.ExtensionType, *, critical: bool = False) -> Extension:

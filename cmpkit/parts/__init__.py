@@ -28,8 +28,10 @@ from cmpkit.parts.issuing import (
     CertificateRequest,
     Issued,
     Issuer,
+    KeyGeneratingProfile,
     Pending,
     Policy,
+    Registration,
     Rejected,
     RequestTemplate,
     RevocationRequest,
@@ -57,7 +59,7 @@ from cmpkit.parts.opening import (
     PolicyFactory,
     SecretSourceFactory,
 )
-from cmpkit.parts.resources import Document, Resource, ResourceServer
+from cmpkit.parts.resources import Document, Question, Resource, ResourceClient, ResourceServer
 from cmpkit.parts.revocation import IssuedCRL, Revocation, StatusAddresses, StatusPublisher
 from cmpkit.parts.store import (
     AuditEntry,
@@ -72,6 +74,7 @@ from cmpkit.parts.store import (
 from cmpkit.parts.succession import SucceedingIssuer, issuers_of
 from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
+    AnnouncementTransport,
     Answer,
     ClientTransport,
     ClientTransportFactory,
@@ -84,6 +87,7 @@ from cmpkit.parts.transports import (
 
 __all__ = [
     "AgreementKey",
+    "AnnouncementTransport",
     "Answer",
     "AuditEntry",
     "Authenticated",
@@ -115,6 +119,7 @@ __all__ = [
     "IssuerFactory",
     "KeyAgreement",
     "KeyAlgorithm",
+    "KeyGeneratingProfile",
     "KeyProvider",
     "KeyTransport",
     "Layer",
@@ -128,10 +133,13 @@ __all__ = [
     "PrivateKey",
     "Protection",
     "ProtectionKind",
+    "Question",
     "RandomOctets",
+    "Registration",
     "Rejected",
     "RequestTemplate",
     "Resource",
+    "ResourceClient",
     "ResourceServer",
     "Revocation",
     "RevocationRequest",

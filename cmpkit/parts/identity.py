@@ -81,6 +81,9 @@ class CertificateRecord:
     :param subject: RFC 4514 text, for people and queries.
     :param profile: the profile it was issued under.
     :param request_key: the idempotency key of the request; there is at most one certificate per key.
+    :param invalidity_date: since when it is suspect, if who revoked it said so (RFC 5280 section 5.3.2).
+    :param enrolled_by: :attr:`Credential.id` of who asked for the first in the line of certificates, each of which was
+        asked for with the one before; empty if that is not known.
     """
 
     issuer_key: str
@@ -95,6 +98,8 @@ class CertificateRecord:
     state: CertificateState = CertificateState.ISSUED
     revoked_at: datetime | None = None
     reason: CRLReason | None = None
+    invalidity_date: datetime | None = None
+    enrolled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography import x509
 
-from cmpkit.asn1 import AlgorithmIdentifier, Extension
-from cmpkit.enums import BodyType, CRLReason
+from cmpkit.asn1 import AlgorithmIdentifier, EnvelopedData, Extension
+from cmpkit.enums import BodyType, CRLReason, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts.identity import Authenticated, CertificateRecord, CertificateState
 
@@ -19,8 +19,10 @@ __all__ = [
     "CertificateRequest",
     "Issued",
     "Issuer",
+    "KeyGeneratingProfile",
     "Pending",
     "Policy",
+    "Registration",
     "Rejected",
     "RequestTemplate",
     "RevocationRequest",
@@ -30,18 +32,35 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """What a request says to those who register its requester (RFC 4211 sections 6 and 7).
+
+    :param publish: whether the certificate should be published; ``None`` says nothing.
+    :param pairs: names with values, as the requester or its registration authority gave them (utf8Pairs).
+    """
+
+    publish: bool | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateRequest:
     """What is asked for, once its proof of possession was checked.
 
     :param body_type: ir, cr, kur or p10cr.
     :param cert_req_id: as in the request; -1 for p10cr (RFC 9810 section 5.3.4).
-    :param public_key_info: DER of the SubjectPublicKeyInfo to certify.
+    :param public_key_info: DER of the SubjectPublicKeyInfo to certify; empty if the server is to generate the key.
     :param subject: the subject that is wished for, or ``None``.
     :param extensions: the extensions that are wished for.
     :param not_before: wish for the start of validity.
     :param not_after: wish for its end.
     :param profile: the profile that is asked for (certProfile, or the label of the address), or ``None``.
     :param old_certificate: for kur: the record of the certificate to update.
+    :param key_algorithm: of the key that the server is to generate; ``None`` leaves it to the server.
+    :param encryption_key: DER of the SubjectPublicKeyInfo that a generated key is to be encrypted to, by the control
+        protocolEncrKey; empty if none is named.
+    :param proof: how the requester shows that it has the private key; ``None`` if there is none, or another way.
+    :param registration: what it says besides to those who register; ``None`` for nothing.
     """
 
     body_type: BodyType
@@ -53,6 +72,10 @@ class CertificateRequest:
     not_after: datetime | None = None
     profile: str | None = None
     old_certificate: CertificateRecord | None = None
+    key_algorithm: AlgorithmIdentifier | None = None
+    encryption_key: bytes = b""
+    proof: ProofMethod | None = None
+    registration: Registration | None = None
 
     def under(self, profile: str) -> CertificateRequest:
         """The same request under a profile, which a policy chose."""
@@ -67,6 +90,10 @@ class CertificateRequest:
             not_after=self.not_after,
             profile=profile,
             old_certificate=self.old_certificate,
+            key_algorithm=self.key_algorithm,
+            encryption_key=self.encryption_key,
+            proof=self.proof,
+            registration=self.registration,
         )
 
 
@@ -77,11 +104,17 @@ class Issued:
     :param certificate: what the store keeps.
     :param chain: DER certificates from its issuer upwards, without the trust anchor.
     :param modified: whether something differs from what was asked (grantedWithMods, RFC 4211 section 5).
+    :param private_key: its private key, encrypted for the requester, if that was generated here (RFC 9483 section
+        4.1.6).
+    :param encrypted: the certificate, encrypted to its own key, if only so it may be handed over: who can confirm it
+        has the private key (RFC 9810 section 5.2.8.3.2).
     """
 
     certificate: CertificateRecord
     chain: tuple[bytes, ...] = ()
     modified: bool = False
+    private_key: EnvelopedData | None = None
+    encrypted: EnvelopedData | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +140,13 @@ class RevocationRequest:
     """A revocation that is asked for.
 
     :param reason: ``REMOVE_FROM_CRL`` lifts a hold (RFC 5280 section 5.3.1).
+    :param invalidity_date: since when the key or the certificate is suspect (RFC 5280 section 5.3.2).
     """
 
     issuer: x509.Name
     serial_number: int
     reason: CRLReason
+    invalidity_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +159,7 @@ class CertificateChange:
     expected: tuple[CertificateState, ...]
     at: datetime
     reason: CRLReason | None = None
+    invalidity_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +261,18 @@ class CertificateProfile(Protocol):
         """What this requester should ask for, to get just that.
 
         :raises CMPError: badCertTemplate if the profile has no names for it.
+        """
+
+
+@runtime_checkable
+class KeyGeneratingProfile(Protocol):
+    """What a :class:`CertificateProfile` has besides if keys may be generated for it (RFC 9483 section 4.1.6)."""
+
+    def generated_key_type(self, request: CertificateRequest) -> str:
+        """The type of the key to generate, in the words of ``--newkey-type``.
+
+        :raises CMPError: badCertTemplate if requesters have to make their keys, badAlg if none is of the algorithm that
+            is asked for.
         """
 
 

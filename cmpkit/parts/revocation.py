@@ -18,11 +18,13 @@ class Revocation(NamedTuple):
     A tuple, because there may be hundreds of thousands.
 
     :param at: when it was revoked or put on hold; ``None`` if a hold was lifted (in a list of changes only).
+    :param invalidity_date: since when the key or the certificate is suspect, if that is known (RFC 5280 section 5.3.2).
     """
 
     serial_number: int
     at: datetime | None
     reason: CRLReason | None = None
+    invalidity_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ _REVOCATION = (
     sa.type_coerce(_C.serial_number, sa.String),
     sa.type_coerce(_C.revoked_at, sa.BigInteger),
     sa.type_coerce(_C.reason, sa.SmallInteger),
+    sa.type_coerce(_C.invalidity_date, sa.BigInteger),
 )
 _REVOKED = sa.select(*_REVOCATION).where(
     _C.issuer_key == sa.bindparam("issuer_key"),

@@ -115,10 +115,15 @@ def certificate_from_row(row: Sequence[Any]) -> CertificateRecord:
 
 
 def revocations_from_rows(rows: Iterable[Sequence[Any]]) -> Iterator[Revocation]:
-    """The revocations; the rows have serial number, time and reason as they lie in the columns."""
+    """The revocations; the rows have serial number, time, reason and invalidity date as they lie in the columns."""
     reasons: dict[int | None, CRLReason | None] = {None: None, **{int(reason): reason for reason in CRLReason}}
-    for digits, at, reason in rows:
-        yield Revocation(int(digits, 16), None if at is None else moment(at), reasons[reason])
+    for digits, at, reason, since in rows:
+        yield Revocation(
+            int(digits, 16),
+            None if at is None else moment(at),
+            reasons[reason],
+            None if since is None else moment(since),
+        )
 
 
 def grant_to_row(grant: Grant) -> dict[str, Any]:

@@ -78,6 +78,8 @@ certificates = sa.Table(
     sa.Column("state", _one_of(CertificateState), nullable=False, index=True),
     sa.Column("revoked_at", Moment),
     sa.Column("reason", Reason),
+    sa.Column("invalidity_date", Moment),
+    sa.Column("enrolled_by", sa.Text, nullable=False, server_default=""),
     # The status_version of the issuer as of which it is revoked, on hold, or released from a hold.
     sa.Column("status_version", sa.BigInteger),
     sa.UniqueConstraint("issuer_key", "serial_number"),

@@ -45,7 +45,12 @@ _CHANGE_CERTIFICATE = (
         _C.serial_number == sa.bindparam("with_serial_number"),
         _C.state.in_(sa.bindparam("expected", expanding=True)),
     )
-    .values(state=sa.bindparam("to_state"), revoked_at=sa.bindparam("at"), reason=sa.bindparam("for_reason"))
+    .values(
+        state=sa.bindparam("to_state"),
+        revoked_at=sa.bindparam("at"),
+        reason=sa.bindparam("for_reason"),
+        invalidity_date=sa.bindparam("suspect_since"),
+    )
 )
 _CHANGE_STATUS = _CHANGE_CERTIFICATE.values(status_version=sa.bindparam("at_version"))
 _SPEND = (
@@ -132,6 +137,7 @@ def _change_certificate(connection: sa.Connection, change: CertificateChange) ->
         "to_state": change.state,
         "at": change.at if out_of_use else None,
         "for_reason": change.reason if out_of_use else None,
+        "suspect_since": change.invalidity_date if out_of_use else None,
     }
     if out_of_use or CertificateState.ON_HOLD in change.expected:
         version = _count(connection, change.issuer_key, "status_version")

@@ -134,7 +134,7 @@ async def _check_revoked(store: Store, values: Values) -> None:
 
 
 def _listed(record: CertificateRecord) -> Revocation:
-    return Revocation(record.serial_number, record.revoked_at, record.reason)
+    return Revocation(record.serial_number, record.revoked_at, record.reason, record.invalidity_date)
 
 
 async def _require_changes(store: Store, issuer: str, since: int, wanted: set[Revocation]) -> None:

@@ -80,6 +80,7 @@ class Values:
             "not_after": NOW.replace(microsecond=0) + timedelta(days=365),
             "profile": "device",
             "request_key": f"request {number}",
+            "enrolled_by": self.credential,
         }
         return CertificateRecord(**(values | changes))
 
@@ -110,7 +111,13 @@ class Values:
             CertificateState.ON_HOLD: CRLReason.CERTIFICATE_HOLD,
         }
         return CertificateChange(
-            record.issuer_key, record.serial_number, state, expected, at=NOW, reason=reasons.get(state)
+            record.issuer_key,
+            record.serial_number,
+            state,
+            expected,
+            at=NOW,
+            reason=reasons.get(state),
+            invalidity_date=NOW - timedelta(days=1) if state is CertificateState.REVOKED else None,
         )
 
     @staticmethod
@@ -122,6 +129,7 @@ class Values:
             state=change.state,
             revoked_at=change.at if out_of_use else None,
             reason=change.reason if out_of_use else None,
+            invalidity_date=change.invalidity_date if out_of_use else None,
         )
 
     def _octets(self, size: int) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,15 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import extension, fingerprint, key_identifier
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import ConfigurationError, ConflictError
-from cmpkit.parts import CertificateState, Issued, PrivateKey, Rejected, RevocationRequest, UnitOfWork
+from cmpkit.parts import (
+    CertificateState,
+    Issued,
+    PrivateKey,
+    Registration,
+    Rejected,
+    RevocationRequest,
+    UnitOfWork,
+)
 
 STATE = CertificateState
 
@@ -180,6 +189,31 @@ async def refusal(ca: Any, request: RevocationRequest, now: datetime | None = No
 async def test_a_certificate_is_revoked_for_the_reason_that_was_given(ca: Any, ask: Any, reason: CRLReason) -> None:
     revoked = await ca.revoke(await ca.issue(), reason)
     assert (revoked.state, revoked.reason, revoked.revoked_at) == (STATE.REVOKED, reason, ask.now)
+
+
+async def test_since_when_a_certificate_is_suspect_is_kept_until_a_hold_is_lifted(ca: Any, ask: Any) -> None:
+    record, since = await ca.issue(), ask.now - timedelta(days=3)
+    states = []
+    for reason in (CRLReason.CERTIFICATE_HOLD, CRLReason.REMOVE_FROM_CRL, CRLReason.KEY_COMPROMISE):
+        wanted = replace(ca.revocation(record, reason), invalidity_date=since)
+        result = await ca.issuer.revoke(wanted, ask.by_secret(), now=ask.now)
+        await ca.store.commit(UnitOfWork(changes=(result.change,)))
+        states.append((await ca.stored(record)).invalidity_date)
+    assert states == [since, None, since]
+
+
+async def test_a_line_of_certificates_belongs_to_who_asked_for_the_first(ca: Any, ask: Any) -> None:
+    first = await ca.issue()
+    assert first.enrolled_by == ask.by_secret().credential.id
+    result = await ca.issuer.issue(ask.request(), ask.by_certificate(first), idempotency_key="next", now=ask.now)
+    assert result.certificate.enrolled_by == first.enrolled_by
+
+
+@pytest.mark.rule("R-071")
+async def test_r_071_a_certificate_that_should_be_published_is_granted_with_mods(ca: Any, ask: Any) -> None:
+    for publish in (True, False, None):
+        wanted = replace(ask.request(), registration=Registration(publish=publish))
+        assert (await issue(ca, wanted)).modified is bool(publish)
 
 
 async def test_a_certificate_that_is_not_confirmed_yet_can_be_revoked(ca: Any) -> None:

@@ -347,6 +347,24 @@ async def test_r_140_a_secret_may_not_revoke(
 
 
 @pytest.mark.rule("R-140")
+async def test_r_140_a_secret_may_revoke_what_it_enrolled_where_the_operator_allows_it(
+    profile: Callable[..., Any], ask: Any, ca: Any, record: CertificateRecord
+) -> None:
+    policy = load_policy({"revocation_by_secret": True}, {"device": profile()})
+    auth, wanted = ask.by_secret(), ca.revocation(record, CRLReason.UNSPECIFIED)
+    await policy.authorize_revocation(wanted, replace(record, enrolled_by=auth.credential.id), auth, now=ask.now)
+    used_up = replace(auth, grant=replace(auth.grant, uses=0))
+    await policy.authorize_revocation(wanted, replace(record, enrolled_by=auth.credential.id), used_up, now=ask.now)
+    for other in ("", "mac:00", f"cert:{record.fingerprint.hex()}"):
+        with pytest.raises(CMPError) as caught:
+            await policy.authorize_revocation(wanted, replace(record, enrolled_by=other), auth, now=ask.now)
+        assert caught.value.fail_info is NOT_AUTHORIZED
+    expired = replace(auth, grant=replace(auth.grant, expires=ask.now))
+    with pytest.raises(CMPError, match="expired"):
+        await policy.authorize_revocation(wanted, replace(record, enrolled_by=auth.credential.id), expired, now=ask.now)
+
+
+@pytest.mark.rule("R-140")
 async def test_r_140_an_ra_may_revoke_any(policy: DefaultPolicy, ask: Any, ca: Any, record: CertificateRecord) -> None:
     wanted = ca.revocation(record, CRLReason.UNSPECIFIED)
     await policy.authorize_revocation(wanted, record, ask.by_certificate(None, "ra"), now=ask.now)

@@ -117,16 +117,29 @@ async def test_a_certificate_without_extensions_has_no_empty_list(p256: PrivateK
     assert len(x509.load_der_x509_certificate(der).extensions) == 0
 
 
-async def crl(key: PrivateKey, entries: list[tuple[int, datetime, CRLReason | None]]) -> bytes:
+async def crl(
+    key: PrivateKey, entries: list[tuple[int, datetime, CRLReason | None]], invalidity_date: datetime | None = None
+) -> bytes:
     return await build_crl(
         issuer=CA_NAME.public_bytes(),
         issuer_key=key,
         this_update=NOW,
         next_update=NOW + timedelta(days=7),
         number=12,
-        entries=entries,
+        entries=[(*entry, invalidity_date) for entry in entries],
         authority_key_identifier=key_identifier(key.public_key_info),
     )
+
+
+async def test_a_crl_tells_since_when_a_certificate_is_suspect(ca_key: PrivateKey) -> None:
+    since = NOW - timedelta(days=3)
+    der = await crl(ca_key, [(1, NOW, CRLReason.KEY_COMPROMISE), (2, NOW, None)], since)
+    first, second = x509.load_der_x509_crl(der)
+    assert first.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.key_compromise
+    for entry in (first, second):
+        date = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
+        assert date == since.replace(microsecond=0)
+    assert len(second.extensions) == 1
 
 
 async def test_a_built_crl_lists_its_entries_and_verifies(ca_key: PrivateKey) -> None:
