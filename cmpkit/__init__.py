@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmpkit import blocking as blocking
-    from cmpkit.endpoints.client import Client, Enrolled
+    from cmpkit.endpoints.client import Client
     from cmpkit.endpoints.conversation import ClientOptions
     from cmpkit.endpoints.credentials import SigningCredentials
+    from cmpkit.endpoints.enrolled import Enrolled
     from cmpkit.enums import CRLReason, PKIFailureInfo, PKIStatus
     from cmpkit.errors import (
         CMPError,
@@ -48,9 +49,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cmpkit.endpoints.client": ("Client", "Enrolled"),
+    "cmpkit.endpoints.client": ("Client",),
     "cmpkit.endpoints.conversation": ("ClientOptions",),
     "cmpkit.endpoints.credentials": ("SigningCredentials",),
+    "cmpkit.endpoints.enrolled": ("Enrolled",),
     "cmpkit.enums": ("CRLReason", "PKIFailureInfo", "PKIStatus"),
     "cmpkit.errors": (
         "CMPError",

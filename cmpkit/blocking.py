@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +16,14 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import Extension, InfoTypeAndValue
 from cmpkit.endpoints import client as asynchronous
-from cmpkit.endpoints.client import Enrolled
+from cmpkit.endpoints.client import Revocable
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials
+from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.requests import Wish
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.enums import CRLReason
-from cmpkit.errors import ConfigurationError
+from cmpkit.enums import BodyType, CRLReason
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import ClientTransport, Observer, PrivateKey, RequestTemplate, RootKeyUpdate, Transform
 from cmpkit.plugins import Plugins
 
@@ -128,15 +131,41 @@ class Client:
         """A certificate for a PKCS#10 request (p10cr)."""
         return self._call(self._client.request_p10, csr, context=context)
 
+    def obtain(
+        self, wish: Wish, *, operation: BodyType = BodyType.IR, context: Mapping[str, str] | None = None
+    ) -> Enrolled:
+        """A certificate with everything that can be asked for."""
+        return self._call(self._client.obtain, wish, operation=operation, context=context)
+
+    def obtain_several(
+        self, wishes: Sequence[Wish], *, operation: BodyType = BodyType.IR, context: Mapping[str, str] | None = None
+    ) -> tuple[Enrolled | CMPError, ...]:
+        """Several certificates by one message."""
+        return self._call(self._client.obtain_several, wishes, operation=operation, context=context)
+
     def revoke(
         self,
-        certificate: Enrolled | SigningCredentials | bytes,
+        certificate: Revocable,
         reason: CRLReason = CRLReason.UNSPECIFIED,
         *,
+        invalidity_date: datetime | None = None,
         context: Mapping[str, str] | None = None,
     ) -> None:
         """Revoke a certificate (rr)."""
-        self._call(self._client.revoke, certificate, reason, context=context)
+        self._call(self._client.revoke, certificate, reason, invalidity_date=invalidity_date, context=context)
+
+    def revoke_several(
+        self,
+        certificates: Sequence[Revocable],
+        reason: CRLReason = CRLReason.UNSPECIFIED,
+        *,
+        invalidity_date: datetime | None = None,
+        context: Mapping[str, str] | None = None,
+    ) -> tuple[PeerRefusal | None, ...]:
+        """Revoke several certificates by one message."""
+        return self._call(
+            self._client.revoke_several, certificates, reason, invalidity_date=invalidity_date, context=context
+        )
 
     def info(
         self, *questions: ObjectIdentifier | InfoTypeAndValue, context: Mapping[str, str] | None = None
@@ -167,6 +196,12 @@ class Client:
     def resume(self, saved: Path | ClientTransaction, key: PrivateKey | None = None) -> Enrolled | Any:
         """Go on with a transaction that another process began."""
         return self._call(self._client.resume, saved, key)
+
+    def resume_several(
+        self, saved: Path | ClientTransaction, keys: Sequence[PrivateKey] = ()
+    ) -> tuple[Enrolled | CMPError, ...]:
+        """Go on with what :meth:`obtain_several` began in another process."""
+        return self._call(self._client.resume_several, saved, keys)
 
     def forget(self, enrolled: Enrolled) -> None:
         """Remove the saved transaction of a certificate that is in a safe place now."""

@@ -68,7 +68,9 @@ key = "file:keys/ocsp.key.pem"
 # intermediates = ["other-ca.pem"]     # certificates that lead to them, if requests leave them out
 ca_pubs = ["trust.pem"]                # handed over with a first certificate, to whoever has a shared secret
 implicit_confirm = true                # dispense with certConf for those who ask
-confirm_wait_time = "15m"              # a certificate that is not confirmed so long is revoked
+confirm_wait_time = "15m"              # how long a certificate may wait for its confirmation
+# unconfirmed = "revoke"               # what happens to one that was not confirmed by then; or "keep"
+# max_requests = 1                     # how many certificates one message may ask for, or ask to revoke
 # pending_time = "30d"                 # a request that takes time is given up so long after it was last polled for
 # check_after = "60s"                  # how soon whoever waits for a person may ask again
 # max_message_size = 1048576           # octets
@@ -82,6 +84,7 @@ confirm_wait_time = "15m"              # a certificate that is not confirmed so 
 kind = "default"
 default_profile = "device"             # of requests that name none
 allow_key_reuse = true                 # whether an update may keep its key
+# revocation_by_secret = false         # whether a shared secret may revoke what was enrolled with it
 
 # Where shared secrets are looked up.
 [[secrets]]
@@ -98,6 +101,7 @@ key_usage = ["digitalSignature"]
 extended_key_usage = ["clientAuth"]
 validity = "365d"
 approval = "none"                      # or "manual": a person has to agree, see: cmpkit request
+# key_generation = "central"           # keys are generated here for those who ask; absent: by requesters alone
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 

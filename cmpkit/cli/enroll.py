@@ -12,7 +12,8 @@ from cmpkit.cli.options import CertificateOptions, CredentialOptions, IssuanceOp
 
 if TYPE_CHECKING:
     from cmpkit.cli.operations import Operation, Work
-    from cmpkit.endpoints.client import Client, Enrolled
+    from cmpkit.endpoints.client import Client
+    from cmpkit.endpoints.enrolled import Enrolled
 
 __all__ = ["certify", "enroll", "operation"]
 
@@ -51,18 +52,20 @@ def certify(
 
 def operation() -> Operation:
     """What both commands do."""
+    from cmpkit.cli.central import wanted_key
     from cmpkit.cli.issuance import write_certificate
     from cmpkit.cli.operations import Operation
-    from cmpkit.cli.preparing import new_key
 
-    return Operation(key=new_key, begin=_begin, finish=write_certificate)
+    return Operation(key=wanted_key, begin=_begin, finish=write_certificate)
 
 
 async def _begin(client: Client, work: Work) -> Enrolled:
+    from cmpkit.cli.central import asked_key
     from cmpkit.endpoints.requests import subject_alternative_names
 
     assert work.key is not None
     ask = client.enroll if work.job.command == "enroll" else client.certify
     wanted = work.job.wanted
     extensions = subject_alternative_names(wanted.sans)
-    return await ask(wanted.subject, work.key.private, extensions=extensions, context=work.job.context)
+    key = await asked_key(work.job, work.key, work.plugins)
+    return await ask(wanted.subject, key, extensions=extensions, context=work.job.context)

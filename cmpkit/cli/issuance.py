@@ -9,7 +9,7 @@ from cmpkit.cli.operations import Work
 from cmpkit.cli.results import Result, describe_certificate, summarise
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.crypto.x509 import to_pem
-from cmpkit.endpoints.client import Enrolled
+from cmpkit.endpoints.enrolled import Enrolled
 
 __all__ = ["write_certificate"]
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from cmpkit.cli.central import key_keeper
 from cmpkit.cli.exits import Interrupted, UnfinishedError
 from cmpkit.cli.jobs import Job
 from cmpkit.cli.preparing import CertifiedKey, check_outputs, client_options, credentials, read_all
 from cmpkit.cli.results import Result, print_result
 from cmpkit.cli.watching import MessageSaver, Progress, TransactionTracker, split_names
-from cmpkit.endpoints.client import Client, Enrolled
+from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
@@ -83,7 +85,7 @@ async def _perform(
 ) -> Result:
     check_outputs(job)
     given = await credentials(job, plugins)
-    options = await client_options(job, plugins)
+    options = replace(await client_options(job, plugins), keep_key=key_keeper(job, plugins))
     trust = await read_all(job.trust.trusted)
     work = Work(job, plugins, given, await operation.key(job, plugins, given), trust)
     transaction = await _begun(work, saved)

@@ -16,8 +16,9 @@ from cmpkit.errors import ConfigurationError
 if TYPE_CHECKING:
     from cmpkit.cli.operations import Operation, Work
     from cmpkit.cli.preparing import CertifiedKey
-    from cmpkit.endpoints.client import Client, Enrolled
+    from cmpkit.endpoints.client import Client
     from cmpkit.endpoints.credentials import Credentials
+    from cmpkit.endpoints.enrolled import Enrolled
     from cmpkit.plugins import Plugins
 
 __all__ = ["PKCS10Options", "operation", "p10"]

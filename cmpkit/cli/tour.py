@@ -23,8 +23,9 @@ from cmpkit.crypto.keys import generate_key, key_to_pem, write_file_atomically
 from cmpkit.crypto.names import format_name, parse_name
 from cmpkit.crypto.protection import find_protection
 from cmpkit.crypto.x509 import load_certificates, to_pem
-from cmpkit.endpoints.client import Client, Enrolled
+from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, TrustError
 from cmpkit.parts import Event, Grant, PrivateKey, SecretRecord, SharedSecret

@@ -12,22 +12,25 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.ca.approval import Approvals
+from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
 from cmpkit.config.publishing import build_resources
 from cmpkit.config.reading import Configuration
 from cmpkit.config.tables import ListenTable, ServerTable
+from cmpkit.endpoints.announcing import Announcer, Subscriber
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.responder import ResponderSettings
+from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
 from cmpkit.parts import Handler, Resource, ResourceServer, ServerTransport
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Side
 
-__all__ = ["build_server", "serve"]
+__all__ = ["build_announcer", "build_server", "serve"]
 
 
 async def serve(
@@ -50,6 +53,8 @@ async def serve(
         failure: CMPError | None = None
         async with anyio.create_task_group() as house:
             house.start_soon(server.keep_house)
+            if configuration.announce:
+                house.start_soon(build_announcer(configuration, parts, plugins, clock=clock).keep_announcing)
             resources = _resources(parts, configuration, clock)
             roads = [
                 partial(
@@ -103,6 +108,18 @@ def _road(
     )
 
 
+def build_announcer(
+    configuration: Configuration, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
+) -> Announcer:
+    """What tells the repositories of a configuration of what changes."""
+    subscribers = [
+        Subscriber(table.url, frozenset(BodyType[name.upper()] for name in table.what))
+        for table in configuration.announce
+    ]
+    issuers = ((parts.issuer, parts.authority), *parts.former)
+    return Announcer(plugins, parts.signer, issuers, subscribers, clock)
+
+
 def build_server(
     table: ServerTable, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
 ) -> Server:
@@ -114,9 +131,21 @@ def build_server(
         name: profile for name, profile in parts.profiles.items() if getattr(profile, "approval", "none") == "manual"
     }
     approvals = Approvals(manual, table.check_after)
+    tolerances = wanted_tolerances(Side.SERVER, plugins, names=table.tolerances, peer=table.peer)
+    signer = parts.signer
+    key_generation = KeyGeneration(plugins, parts.profiles, signer.key, signer.extra_certs, tolerances)
     return Server(
         plugins,
-        Workshop(plugins, parts.store, parts.issuer, issuer_key_of(issuing[0]), parts.policy, former, approvals),
+        Workshop(
+            plugins,
+            parts.store,
+            parts.issuer,
+            issuer_key_of(issuing[0]),
+            parts.policy,
+            former,
+            approvals,
+            key_generation,
+        ),
         ServerVerifier(
             plugins,
             parts.store,
@@ -124,7 +153,7 @@ def build_server(
             issuing,
             (*tops, *parts.trusted),
             (*itertools.chain(*chains), *parts.intermediates),
-            tolerances=wanted_tolerances(Side.SERVER, plugins, names=table.tolerances, peer=table.peer),
+            tolerances=tolerances,
         ),
         Protector(plugins, parts.signer, parts.signer.subject, former=parts.former_signers),
         ServerSettings(
@@ -133,6 +162,8 @@ def build_server(
                 confirm_wait_time=table.confirm_wait_time,
                 pending_time=table.pending_time,
                 ca_pubs=parts.ca_pubs,
+                keep_unconfirmed=table.unconfirmed == "keep",
+                max_requests=table.max_requests,
             ),
             max_message_size=table.max_message_size,
             message_time_window=table.message_time_window,
@@ -140,4 +171,5 @@ def build_server(
             housekeeping_interval=table.housekeeping_interval,
         ),
         clock,
+        parts.repository,
     )

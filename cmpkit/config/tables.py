@@ -15,10 +15,12 @@ from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 
 __all__ = [
+    "AnnounceTable",
     "FormerSignerTable",
     "ListenTable",
     "OCSPTable",
     "PublicationTable",
+    "RepositoryTable",
     "ServerTable",
     "SignerTable",
     "StoreTable",
@@ -103,6 +105,28 @@ class PublicationTable(Settings):
     crl_files: tuple[StrictStr, ...] = ()
 
 
+class AnnounceTable(Settings):
+    """A table ``[[announce]]``: a repository that is told of what changes (RFC 9810 sections 5.3.13 and 5.3.16).
+
+    :param url: its address.
+    :param what: of what: ``crlann``, each new CRL; ``ckuann``, the new key of the root.
+    """
+
+    url: StrictStr
+    what: Annotated[tuple[Literal["crlann", "ckuann"], ...], Field(min_length=1)] = ("crlann", "ckuann")
+
+
+class RepositoryTable(Settings):
+    """The table ``[repository]``: takes announcements of other CAs; without it they are refused.
+
+    :param directory: where what is believed is kept, as files; made if it is not there.
+    :param trusted: files with the roots of the CAs that may announce something.
+    """
+
+    directory: StrictStr
+    trusted: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+
+
 class ListenTable(Settings):
     """A table ``[[listen]]``.
 
@@ -124,7 +148,9 @@ class ServerTable(Settings):
     :param intermediates: files with certificates that lead to them and that requests may leave out.
     :param ca_pubs: files with certificates that an ip under a shared secret brings as caPubs (RFC 9483 section 4.1.1).
     :param implicit_confirm: whether certConf is dispensed with for who asks (RFC 9810 section 5.1.1.1).
-    :param confirm_wait_time: a certificate that is not confirmed so long is revoked.
+    :param confirm_wait_time: how long a certificate may wait for its certConf.
+    :param unconfirmed: what happens to one that was not confirmed by then: ``revoke`` or ``keep``.
+    :param max_requests: how many certificates one message may ask for, or ask to revoke (RFC 9483 allows one).
     :param pending_time: a request that takes time is given up so long after it was last polled for.
     :param check_after: how soon whoever waits for a person may ask again.
     :param max_message_size: octets; a larger message is refused.
@@ -140,6 +166,8 @@ class ServerTable(Settings):
     ca_pubs: tuple[StrictStr, ...] = ()
     implicit_confirm: StrictBool = _RESPONDER.implicit_confirm
     confirm_wait_time: Duration = _RESPONDER.confirm_wait_time
+    unconfirmed: Literal["revoke", "keep"] = "revoke"
+    max_requests: Annotated[StrictInt, Field(ge=1, le=100)] = _RESPONDER.max_requests
     pending_time: Duration = _RESPONDER.pending_time
     check_after: Duration = DEFAULT_CHECK_AFTER
     max_message_size: Annotated[StrictInt, Field(ge=1024, le=16 * MAX_MESSAGE_SIZE)] = _SERVER.max_message_size

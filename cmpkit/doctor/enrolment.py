@@ -10,7 +10,8 @@ from cryptography import x509
 
 from cmpkit.crypto.names import format_name
 from cmpkit.doctor.probing import Report
-from cmpkit.endpoints.client import Client, Enrolled
+from cmpkit.endpoints.client import Client
+from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError
 from cmpkit.parts import Check, Event, Layer, PrivateKey, Verdict

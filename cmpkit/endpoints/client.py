@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import Extension, InfoTypeAndValue, PKIBody, encode
+from cmpkit.asn1 import CertId, CertReqMsg, Extension, InfoTypeAndValue, PKIBody, encode
 from cmpkit.crypto.keys import generate_key
+from cmpkit.crypto.later_proof import proof_method
+from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.endpoints.controls import old_certificate
 from cmpkit.endpoints.conversation import ClientOptions, Conversation
 from cmpkit.endpoints.credentials import (
     Anchors,
@@ -22,45 +25,28 @@ from cmpkit.endpoints.credentials import (
     read_anchors,
     secret_sender,
 )
-from cmpkit.endpoints.requests import certificate_request, p10_request, revocation_request
+from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_results
+from cmpkit.endpoints.requests import (
+    Wish,
+    certificate_id,
+    certificate_request,
+    p10_request,
+    revocation_request,
+)
 from cmpkit.endpoints.support import SupportMessages
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
-from cmpkit.enums import BodyType, CRLReason
-from cmpkit.errors import ConfigurationError
+from cmpkit.engine.sought import SoughtCertificate
+from cmpkit.enums import BodyType, CRLReason, ProofMethod
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import ClientTransport, Observer, PrivateKey, Transform
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.transports.address import open_transport
 
-__all__ = ["Client", "Enrolled"]
+__all__ = ["Client", "Revocable"]
 
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """A certificate that was got, checked and confirmed.
-
-    :param certificate: DER.
-    :param chain: DER certificates from its issuer to the trust anchor.
-    :param key: its private key; ``None`` for a PKCS#10 request, whose key we never had.
-    :param ca_pubs: DER certificates that the server offered as trust anchors.
-    :param saved: the file that keeps its transaction until :meth:`Client.forget`; ``None`` if none is kept.
-    """
-
-    certificate: bytes
-    chain: tuple[bytes, ...]
-    key: PrivateKey | None = None
-    ca_pubs: tuple[bytes, ...] = ()
-    saved: Path | None = None
-
-    @property
-    def credentials(self) -> SigningCredentials:
-        """The certificate and key, to protect messages with.
-
-        :raises ConfigurationError: if the key is not known.
-        """
-        if self.key is None:
-            raise ConfigurationError("the key of this certificate is not known", hint="give it as SigningCredentials")
-        return SigningCredentials(self.certificate, self.key, self.chain)
+Revocable: TypeAlias = Enrolled | SigningCredentials | CertId | bytes
+"""What names a certificate to revoke; octets are DER."""
 
 
 class Client(SupportMessages):
@@ -113,55 +99,57 @@ class Client(SupportMessages):
     async def enroll(
         self,
         subject: x509.Name | str | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A first certificate (ir).
 
         :param subject: the subject to ask for, ``/CN=x`` or RFC 4514; ``None`` leaves it to the server.
-        :param key: the key to certify; ``None`` makes a P-256 key.
+        :param key: the key to certify, or that the server is to generate one; ``None`` makes a P-256 key.
         :param extensions: extensions to ask for.
+        :param proof: see :class:`~cmpkit.endpoints.requests.Wish`.
         :param context: kept in the saved transaction, for whoever resumes it.
         """
-        return await self._certify(BodyType.IR, subject, key, extensions, context)
+        wish = self._wish(subject, key, extensions, proof)
+        return await self.obtain(wish, operation=BodyType.IR, context=context)
 
     async def certify(
         self,
         subject: x509.Name | str | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A further certificate (cr); parameters as for :meth:`enroll`."""
-        return await self._certify(BodyType.CR, subject, key, extensions, context)
+        wish = self._wish(subject, key, extensions, proof)
+        return await self.obtain(wish, operation=BodyType.CR, context=context)
 
     async def update(
         self,
         old: Enrolled | SigningCredentials | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         subject: x509.Name | str | None = None,
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of ``old`` (kur), which signs the request.
 
         :param old: the certificate to renew; ``None`` takes the client's own credentials.
-        :param key: the new key; ``None`` makes one of the same type. The old key is allowed where policy agrees.
+        :param key: the new key, or that the server is to generate one; ``None`` makes one of the same type. The old key
+            is allowed where policy agrees.
+        :param proof: see :class:`~cmpkit.endpoints.requests.Wish`.
         """
         credentials = self._own_certificate(old)
         key = key or generate_key(credentials.key.key_type, self.plugins)
         wanted = as_name(subject) if subject is not None else credentials.subject
-        body = await certificate_request(
-            BodyType.KUR,
-            key,
-            subject=wanted,
-            sender=credentials.subject,
-            old_certificate=credentials.certificate,
-        )
-        return await self._obtain(body, credentials, wanted, key=key, context=context)
+        wish = Wish(key=key, subject=wanted, controls=(old_certificate(credentials.certificate),), proof=proof)
+        return _only(await self._obtain(BodyType.KUR, (wish,), credentials, context))
 
     async def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:
         """A certificate for a PKCS#10 request (p10cr).
@@ -169,27 +157,69 @@ class Client(SupportMessages):
         :param csr: DER; its own signature is the proof of possession.
         """
         body = p10_request(csr)
-        loaded = x509.load_der_x509_csr(csr)
-        public_key_info = encode(body.content.info.subject_pk_info)
-        return await self._obtain(
-            body, self.credentials, loaded.subject, public_key_info=public_key_info, context=context
-        )
+        subject = x509.load_der_x509_csr(csr).subject.public_bytes()
+        sought = SoughtCertificate(0, encode(body.content.info.subject_pk_info), subject)
+        return _only(await self._come(body, [sought], self._conversation(self.credentials), context))
+
+    async def obtain(
+        self, wish: Wish, *, operation: BodyType = BodyType.IR, context: Mapping[str, str] | None = None
+    ) -> Enrolled:
+        """A certificate with everything that can be asked for: validity, controls, registration information.
+
+        :param operation: ``BodyType.IR`` or ``BodyType.CR``.
+        :param context: kept in the saved transaction, for whoever resumes it.
+        """
+        return _only(await self._obtain(operation, (wish,), self.credentials, context))
+
+    async def obtain_several(
+        self, wishes: Sequence[Wish], *, operation: BodyType = BodyType.IR, context: Mapping[str, str] | None = None
+    ) -> tuple[Enrolled | CMPError, ...]:
+        """Several certificates by one message, where the server takes that; parameters as for :meth:`obtain`.
+
+        :returns: in the order of the wishes, the certificate or why there is none: the server refused, or what came is
+            not acceptable. One of them does not spoil the others.
+        """
+        return await self._obtain(operation, wishes, self.credentials, context)
 
     async def revoke(
         self,
-        certificate: Enrolled | SigningCredentials | bytes,
+        certificate: Revocable,
         reason: CRLReason = CRLReason.UNSPECIFIED,
         *,
+        invalidity_date: datetime | None = None,
         context: Mapping[str, str] | None = None,
     ) -> None:
         """Revoke a certificate (rr), signed by itself if its key is given, else by the client's credentials.
 
-        :param certificate: what to revoke; octets are DER.
+        :param certificate: what to revoke.
         :param reason: ``REMOVE_FROM_CRL`` lifts a hold.
+        :param invalidity_date: since when the key or the certificate is suspect (RFC 5280 section 5.3.2).
         """
-        der = certificate if isinstance(certificate, bytes) else certificate.certificate
-        own = self.credentials if isinstance(certificate, bytes) else self._own_certificate(certificate)
-        await self._run(revocation_request(der, reason), own, context)
+        own = self.credentials if isinstance(certificate, bytes | CertId) else self._own_certificate(certificate)
+        await self._run(revocation_request([_named(certificate)], reason, invalidity_date), own, context)
+
+    async def revoke_several(
+        self,
+        certificates: Sequence[Revocable],
+        reason: CRLReason = CRLReason.UNSPECIFIED,
+        *,
+        invalidity_date: datetime | None = None,
+        context: Mapping[str, str] | None = None,
+    ) -> tuple[PeerRefusal | None, ...]:
+        """Revoke several certificates by one message under the client's credentials, where the server takes that.
+
+        Parameters are as for :meth:`revoke`.
+
+        :returns: in their order, why one was not revoked; ``None`` if it was.
+        """
+        body = revocation_request([_named(one) for one in certificates], reason, invalidity_date)
+        try:
+            finished = await self._run(body, self.credentials, context)
+        except PeerRefusal as refusal:
+            if refusal.body == BodyType.RP.wire_name:
+                return (refusal,)
+            raise
+        return revocation_results(finished.content)
 
     async def info(
         self, *questions: ObjectIdentifier | InfoTypeAndValue, context: Mapping[str, str] | None = None
@@ -207,74 +237,102 @@ class Client(SupportMessages):
         """Go on with a transaction that another process began.
 
         :param saved: its file, or the transaction.
-        :param key: the private key of the certificate that was asked for, to be in the result.
-        :returns: :class:`Enrolled` for certificates, the content of the answer for the rest.
+        :param key: the private key of the certificate that was asked for, to be in the result; it is needed to open one
+            that comes encrypted.
+        :returns: :class:`Enrolled` for a certificate, the content of the answer for the rest.
         """
-        conversation = self._conversation(self.credentials)
-        transaction = conversation.load(saved) if isinstance(saved, Path) else saved
-        finished = await conversation.resume(transaction)
-        if not finished.transaction.certificate:
+        finished, conversation = await self._resumed(saved, [] if key is None else [key])
+        if not finished.transaction.sought:
             return finished.content
-        return self._enrolled(finished, conversation, key)
+        return _only(await certificate_results(finished.transaction, conversation))
+
+    async def resume_several(
+        self, saved: Path | ClientTransaction, keys: Sequence[PrivateKey] = ()
+    ) -> tuple[Enrolled | CMPError, ...]:
+        """Go on with what :meth:`obtain_several` began in another process.
+
+        :param keys: the private keys of the certificates that were asked for, in any order.
+        """
+        finished, conversation = await self._resumed(saved, keys)
+        return await certificate_results(finished.transaction, conversation)
+
+    async def _resumed(
+        self, saved: Path | ClientTransaction, keys: Sequence[PrivateKey]
+    ) -> tuple[Finished, Conversation]:
+        conversation = self._conversation(self.credentials, keys=keys)
+        transaction = conversation.load(saved) if isinstance(saved, Path) else saved
+        return await conversation.resume(transaction), conversation
 
     def forget(self, enrolled: Enrolled) -> None:
         """Remove the saved transaction of a certificate that is in a safe place now."""
         if enrolled.saved is not None:
             enrolled.saved.unlink(missing_ok=True)
 
-    async def _certify(
+    def _wish(
         self,
-        operation: BodyType,
         subject: x509.Name | str | None,
-        key: PrivateKey | None,
+        key: PrivateKey | CentralKey | None,
         extensions: Sequence[Extension],
-        context: Mapping[str, str] | None,
-    ) -> Enrolled:
-        key = key or generate_key("p256", self.plugins)
-        wanted = as_name(subject) if subject is not None else None
-        body = await certificate_request(
-            operation, key, subject=wanted, sender=self._sender(self.credentials), extensions=extensions
+        proof: ProofMethod | None,
+    ) -> Wish:
+        return Wish(
+            key=key or generate_key("p256", self.plugins),
+            subject=as_name(subject) if subject is not None else None,
+            extensions=tuple(extensions),
+            proof=proof,
         )
-        return await self._obtain(body, self.credentials, wanted, key=key, context=context)
 
     async def _obtain(
         self,
-        body: PKIBody,
+        operation: BodyType,
+        wishes: Sequence[Wish],
         credentials: Credentials,
-        subject: x509.Name | None,
-        *,
         context: Mapping[str, str] | None,
-        key: PrivateKey | None = None,
-        public_key_info: bytes = b"",
-    ) -> Enrolled:
+    ) -> tuple[Enrolled | CMPError, ...]:
+        keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
+        conversation = self._conversation(credentials, self._profiles(wishes), keys)
+        body = await certificate_request(operation, *wishes, sender=conversation.sender)
+        sought = [_sought(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
+        return await self._come(body, sought, conversation, context)
+
+    async def _come(
+        self,
+        body: PKIBody,
+        sought: Sequence[SoughtCertificate],
+        conversation: Conversation,
+        context: Mapping[str, str] | None,
+    ) -> tuple[Enrolled | CMPError, ...]:
+        """What comes of a request for certificates."""
         if not self.trust and not self.options.adopt_ca_pubs:
             raise ConfigurationError(
                 "no trust anchors: a new certificate could not be checked",
                 hint="give them with --trusted, or adopt those that the server offers with --adopt-ca-pubs",
             )
-        conversation = self._conversation(credentials)
         transaction = begin(
             body.type,
+            sought=sought,
             implicit_confirm=self.options.implicit_confirm,
-            public_key_info=key.public_key_info if key is not None else public_key_info,
-            subject=subject.public_bytes() if subject is not None else b"",
             context=context,
             random=self.options.random,
         )
         finished = await conversation.run(Send(transaction, body))
-        return self._enrolled(finished, conversation, key)
+        return await certificate_results(finished.transaction, conversation)
 
-    def _enrolled(self, finished: Finished, conversation: Conversation, key: PrivateKey | None) -> Enrolled:
-        transaction = finished.transaction
-        path = conversation.examine(transaction, granted_with_mods=True)
-        saved = conversation.saved_as(transaction)
-        return Enrolled(transaction.certificate, path[1:], key, transaction.ca_pubs, saved)
+    def _profiles(self, wishes: Sequence[Wish]) -> tuple[str, ...]:
+        """The names for certProfile: one for each request, or none (RFC 9810 section 5.1.1.4)."""
+        names = tuple(wish.profile or self.options.profile or "" for wish in wishes)
+        return names if any(names) else ()
 
     async def _run(self, body: PKIBody, credentials: Credentials, context: Mapping[str, str] | None) -> Finished:
-        transaction = begin(body.type, context=context, random=self.options.random)
+        asked = len(body.content) if body.type is BodyType.RR else 1
+        transaction = begin(body.type, asked=asked, context=context, random=self.options.random)
         return await self._conversation(credentials).run(Send(transaction, body))
 
-    def _conversation(self, credentials: Credentials) -> Conversation:
+    def _conversation(
+        self, credentials: Credentials, profiles: tuple[str, ...] | None = None, keys: Sequence[PrivateKey] = ()
+    ) -> Conversation:
+        if profiles is None:
+            profiles = () if self.options.profile is None else (self.options.profile,)
         verifier = AnswerVerifier(
             self.plugins,
             credentials,
@@ -291,6 +349,8 @@ class Client(SupportMessages):
             options=self.options,
             observers=self._observers,
             transform=self._transform,
+            profiles=profiles,
+            keys={key.public_key_info: key for key in keys},
         )
 
     @staticmethod
@@ -307,3 +367,29 @@ class Client(SupportMessages):
                 hint="give them with --cert and --key, or as SigningCredentials",
             )
         return credentials
+
+
+def _only(results: tuple[Enrolled | CMPError, ...]) -> Enrolled:
+    """The one certificate of a request that asked for one."""
+    (result,) = results
+    if isinstance(result, CMPError):
+        raise result
+    return result
+
+
+def _named(certificate: Revocable) -> CertId:
+    if isinstance(certificate, CertId):
+        return certificate
+    return certificate_id(certificate if isinstance(certificate, bytes) else certificate.certificate)
+
+
+def _sought(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
+    number = message.request.cert_req_id
+    subject = wish.subject.public_bytes() if wish.subject is not None else b""
+    if not isinstance(wish.key, CentralKey):
+        encrypted = proof_method(message) is ProofMethod.ENCRYPTED_CERTIFICATE
+        return SoughtCertificate(number, wish.key.public_key_info, subject, is_encrypted=encrypted)
+    algorithm = wish.key.algorithm
+    return SoughtCertificate(
+        number, subject=subject, is_central=True, key_algorithm=b"" if algorithm is None else encode(algorithm)
+    )

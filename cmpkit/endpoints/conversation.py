@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,25 +18,47 @@ from cmpkit.asn1 import (
     InfoTypeAndValue,
     Null,
     PKIMessage,
-    decode,
     encode_list,
 )
-from cmpkit.crypto.x509 import cert_hash
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
-from cmpkit.endpoints.examine import examine_certificate
+from cmpkit.endpoints.encrypted_certificates import open_certificates
+from cmpkit.endpoints.examine import Examiner, judgement
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
 from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.endpoints.tolerating import leaves_unconfirmed
 from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
-from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait, decide, poll, receive, sent
+from cmpkit.engine.client import (
+    ClientTransaction,
+    Decide,
+    Finished,
+    Judgement,
+    Send,
+    Step,
+    Wait,
+    decide,
+    poll,
+    receive,
+    sent,
+)
 from cmpkit.engine.header import request_header
 from cmpkit.engine.repeating import Repeat, make_anew
+from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
-from cmpkit.parts import ClientTransport, Event, Observer, RandomOctets, SharedSecret, Transform, TransportOptions
+from cmpkit.parts import (
+    ClientTransport,
+    Event,
+    Observer,
+    PrivateKey,
+    RandomOctets,
+    SharedSecret,
+    Transform,
+    TransportOptions,
+)
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Leniency
 
@@ -45,7 +66,6 @@ __all__ = ["ClientOptions", "Conversation"]
 
 _log = logging.getLogger("cmpkit.client")
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
-
 """Seconds before a message that did not get through is sent again, and again."""
 
 
@@ -71,6 +91,8 @@ class ClientOptions:
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
         :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.
+    :param keep_key: called with a key that the server generated before its certificate is confirmed, to put it into a
+        safe place; what it raises ends the operation, which can be resumed.
     :param transport: options of the road.
     :param clock: gives the time, in UTC.
     :param sleep: waits for some seconds; a virtual clock has its own.
@@ -89,6 +111,7 @@ class ClientOptions:
     tolerances: frozenset[str] = frozenset()
     adopt_ca_pubs: bool = False
     state: Path | None = None
+    keep_key: Callable[[PrivateKey], Awaitable[None]] | None = None
     transport: TransportOptions = field(default_factory=TransportOptions)
     clock: Callable[[], datetime] = _utc_now
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -97,7 +120,11 @@ class ClientOptions:
 
 @dataclass
 class Conversation:
-    """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road."""
+    """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road.
+
+    :param profiles: the names for certProfile in its first message.
+    :param keys: private keys to be certified, by DER of their SubjectPublicKeyInfo, to open what comes encrypted.
+    """
 
     plugins: Plugins
     transport: ClientTransport
@@ -107,6 +134,8 @@ class Conversation:
     options: ClientOptions
     observers: Sequence[Observer] = ()
     transform: Transform | None = None
+    profiles: tuple[str, ...] = ()
+    keys: Mapping[bytes, PrivateKey] = field(default_factory=dict)
     _until: datetime | None = field(default=None, init=False)
     _current: ClientTransaction = field(init=False)
 
@@ -140,10 +169,7 @@ class Conversation:
     def _conclude(self, finished: Finished) -> Finished:
         """What is over is forgotten, but for a certificate: until the caller has it in a safe place, it is here."""
         transaction = finished.transaction
-        if transaction.rejection:
-            self._forget(transaction)
-            raise TrustError(f"the certificate was rejected: {transaction.rejection}", PKIFailureInfo.BAD_CERT_TEMPLATE)
-        if transaction.certificate:
+        if any(one.certificate and not one.rejection for one in transaction.sought):
             self._save(transaction)
         else:
             self._forget(transaction)
@@ -179,7 +205,15 @@ class Conversation:
             self._save(step.transaction)
             await self._pause(step)
             return poll(step.transaction)
-        return self._decide(step)
+        step, sealed = await open_certificates(step, self.keys, self.options.tolerances)
+        judgements = [
+            sealed.get(one.cert_req_id) or await self._judge(step.transaction, one)
+            for one in step.transaction.open_certificates
+        ]
+        if not step.confirmed and leaves_unconfirmed(self.options.tolerances, step.transaction, judgements):
+            _log.warning("transaction %s: tolerated no-confirmation", step.transaction.transaction_id.hex())
+            step = replace(step, confirmed=True)
+        return decide(step, *judgements)
 
     async def _sent(self, step: Send) -> ClientTransaction:
         """The transaction with its next message: with the octets that leave, and what the answer must fit."""
@@ -192,7 +226,7 @@ class Conversation:
 
     async def _compose(self, step: Send) -> tuple[PKIMessage, bytes]:
         """The protected message, and the octets to send, which are its own unless they are transformed."""
-        transaction, by_certificate = step.transaction, isinstance(self.credentials, SigningCredentials)
+        transaction = step.transaction
         protection, algorithm, key = protection_for(
             self.credentials,
             self.plugins,
@@ -202,16 +236,13 @@ class Conversation:
         )
         if isinstance(self.credentials, SigningCredentials):
             kid, extra_certs = self.credentials.key_identifier, self.credentials.extra_certs
+            authority = self.credentials.issuer
         else:
-            kid, extra_certs = self.credentials.reference, ()
-        recipient = self.options.recipient
-        if recipient is None and by_certificate:
-            assert isinstance(self.credentials, SigningCredentials)
-            recipient = self.credentials.issuer
+            kid, extra_certs, authority = self.credentials.reference, (), x509.Name([])
         header = request_header(
             pvno=transaction.pvno,
             sender=self.sender,
-            recipient=recipient or x509.Name([]),
+            recipient=authority if self.options.recipient is None else self.options.recipient,
             sender_kid=kid,
             protection_alg=algorithm,
             transaction_id=transaction.transaction_id,
@@ -240,8 +271,8 @@ class Conversation:
         info = []
         if step.transaction.implicit_confirm and step.body.type in CERTIFICATE_REQUESTS:
             info.append(InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null()))
-        if self.options.profile is not None:
-            info.append(InfoTypeAndValue(oids.CERT_PROFILE, encode_list([self.options.profile])))
+        if self.profiles:
+            info.append(InfoTypeAndValue(oids.CERT_PROFILE, encode_list(self.profiles)))
         return tuple(info)
 
     async def _exchange(self, transaction: ClientTransaction) -> Step:
@@ -250,15 +281,16 @@ class Conversation:
         try:
             return await self._receive(transaction, leniency)
         except (TransportError, TrustError) as error:
-            confirming = transaction.state is ClientState.CONF_SENT and not transaction.rejection
+            confirming = transaction.state is ClientState.CONF_SENT and not any(
+                one.rejection for one in transaction.sought
+            )
             if not confirming or not leniency.allows("missing-pkiconf"):
                 raise
             _log.warning("certConf was not answered as it should be: %s", error)
             return Finished(replace(transaction, state=ClientState.DONE))
         finally:
             if leniency.used:
-                names = ", ".join(leniency.used)
-                _log.warning("transaction %s: tolerated %s", transaction.transaction_id.hex(), names)
+                _log.warning("transaction %s: tolerated %s", transaction.transaction_id.hex(), ", ".join(leniency.used))
 
     async def _receive(self, transaction: ClientTransaction, leniency: Leniency) -> Step:
         """What the answer to the last message means."""
@@ -278,8 +310,8 @@ class Conversation:
     def _own_certificates(self, transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
         """Certificates whose issuer may sign answers: the one that came, else the one that signs the requests."""
         own = (self.credentials.certificate,) if isinstance(self.credentials, SigningCredentials) else ()
-        came = transaction.certificate or next(iter(certificates_in(answer)), b"")
-        return (came, *own) if came else own
+        came = tuple(one.certificate for one in transaction.sought if one.certificate)
+        return (*(came or certificates_in(answer)), *own)
 
     async def _deliver(self, request: bytes) -> bytes:
         for pause in _PAUSES:
@@ -303,42 +335,36 @@ class Conversation:
         if too_late:
             raise TimeoutError
 
-    def _decide(self, step: Decide) -> Step:
-        transaction, fault = step.transaction, None
+    async def _judge(self, transaction: ClientTransaction, one: SoughtCertificate) -> Judgement:
+        fault = key = None
         try:
-            self.examine(transaction, granted_with_mods=step.granted_with_mods)
+            _, key = await self.examine(transaction, one, granted_with_mods=one.granted_with_mods)
         except CMPError as error:
             fault = error
-        hash_alg: AlgorithmIdentifier | None = None
-        try:
-            value = cert_hash(transaction.certificate, self.plugins)
-        except CMPError:
-            # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL
-            # takes, and the only one that its server understands.
-            hash_alg, value = AlgorithmIdentifier(oids.SHA256), hashlib.sha256(transaction.certificate).digest()
-        if not step.confirmed and fault is None and "no-confirmation" in self.options.tolerances:
-            _log.warning("transaction %s: tolerated no-confirmation", transaction.transaction_id.hex())
-            step = replace(step, confirmed=True)
-        return decide(step, cert_hash=value, hash_alg=hash_alg, fault=fault)
+        if key is not None and self.options.keep_key is not None:
+            await self.options.keep_key(key)
+        return judgement(one.certificate, fault, self.plugins)
 
-    def examine(self, transaction: ClientTransaction, *, granted_with_mods: bool) -> tuple[bytes, ...]:
-        """The path of the certificate that came, to a trust anchor.
+    async def examine(
+        self, transaction: ClientTransaction, one: SoughtCertificate, *, granted_with_mods: bool
+    ) -> tuple[tuple[bytes, ...], PrivateKey | None]:
+        """The path of a certificate that came, to a trust anchor, and its key if the server generated it.
 
+        :param one: of those that the transaction is about.
         :raises TrustError: if it is not what was asked for, or leads to no trust anchor.
         """
         anchors = self.verifier.anchors
         if self.options.adopt_ca_pubs and isinstance(self.credentials, SharedSecret):
             anchors = (*anchors, *transaction.ca_pubs)
-        return examine_certificate(
-            transaction.certificate,
-            public_key_info=transaction.public_key_info,
-            subject=decode(x509.Name, transaction.subject) if transaction.subject else None,
-            granted_with_mods=granted_with_mods,
-            candidates=(*transaction.chain, *transaction.ca_pubs, *self.options.untrusted),
+        examiner = Examiner(
+            self.plugins,
+            self.credentials,
             anchors=anchors,
+            candidates=(*transaction.chain, *transaction.ca_pubs, *self.options.untrusted),
             now=self.options.clock(),
-            plugins=self.plugins,
+            tolerances=self.options.tolerances,
         )
+        return await examiner.examine(one, granted_with_mods=granted_with_mods)
 
     def saved_as(self, transaction: ClientTransaction) -> Path | None:
         """The file that keeps a transaction, or ``None`` if none is kept."""

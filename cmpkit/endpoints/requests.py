@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from cryptography import x509
 
@@ -16,50 +18,120 @@ from cmpkit.asn1 import (
     CertRequest,
     CertTemplate,
     Extension,
+    GeneralizedTime,
+    GeneralName,
+    Null,
+    OptionalValidity,
     PKIBody,
+    ProofOfPossession,
     RDNSequence,
     RevDetails,
     SubjectPublicKeyInfo,
+    Variant,
     decode,
     directory_name,
-    to_tlv,
+    distinguished_name,
+    encode,
 )
+from cmpkit.crypto.later_proof import later_popo
 from cmpkit.crypto.pop import sign_popo
-from cmpkit.crypto.x509 import extension
-from cmpkit.enums import BodyType, CRLReason
-from cmpkit.errors import ConfigurationError
+from cmpkit.crypto.x509 import as_time, extension
+from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
+from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey
 
-__all__ = ["certificate_request", "p10_request", "revocation_request", "subject_alternative_names"]
+__all__ = [
+    "Wish",
+    "certificate_id",
+    "certificate_request",
+    "p10_request",
+    "revocation_request",
+    "subject_alternative_names",
+]
 
 
-async def certificate_request(
-    operation: BodyType,
-    key: PrivateKey,
-    *,
-    subject: x509.Name | None,
-    sender: x509.Name,
-    extensions: Sequence[Extension] = (),
-    old_certificate: bytes | None = None,
-) -> PKIBody:
-    """ir, cr or kur for one certificate, with proof of possession by signature.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A certificate to ask for (RFC 4211 section 5).
 
-    :param sender: of the header; a POPOSigningKeyInput repeats it.
-    :param old_certificate: DER of the certificate that a kur renews.
+    :param key: the key to certify, or that the server is to generate one.
+    :param subject: the subject to ask for; ``None`` leaves it to the server.
+    :param extensions: extensions to ask for.
+    :param not_before: when it should begin to be valid; ``None`` leaves that to the server.
+    :param not_after: when it should end to be valid, likewise.
+    :param controls: controls of the request, see :mod:`cmpkit.endpoints.controls`.
+    :param reg_info: what goes to registration authorities besides, see there.
+    :param profile: the certificate profile to ask for; empty takes that of the client's options.
+    :param proof: how to show that one has the key; ``None`` takes a signature if the key signs, else the encrypted
+        certificate. ``RA_VERIFIED`` is for registration authorities, which have seen to it (RFC 9810 section 5.2.8.1).
     """
-    controls = None
-    if old_certificate is not None:
-        loaded = x509.load_der_x509_certificate(old_certificate)
-        old = CertId(issuer=directory_name(loaded.issuer), serial_number=loaded.serial_number)
-        controls = [AttributeTypeAndValue(type=oids.OLD_CERT_ID, value=to_tlv(old))]
+
+    key: PrivateKey | CentralKey
+    subject: x509.Name | None = None
+    extensions: tuple[Extension, ...] = ()
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    controls: tuple[AttributeTypeAndValue, ...] = ()
+    reg_info: tuple[AttributeTypeAndValue, ...] = ()
+    profile: str = ""
+    proof: ProofMethod | None = None
+
+
+async def certificate_request(operation: BodyType, *wishes: Wish, sender: x509.Name) -> PKIBody:
+    """ir, cr or kur, with proofs of possession where there is a key; the certReqIds are 0, 1 and so on.
+
+    :param wishes: the certificates to ask for; servers take one unless they are told otherwise.
+    :param sender: of the header; a POPOSigningKeyInput repeats it.
+    :raises CMPError: badPOP if a key can prove nothing in the way that is wanted.
+    """
+    name = directory_name(sender)
+    return PKIBody(operation, [await _request(number, wish, name) for number, wish in enumerate(wishes)])
+
+
+async def _request(number: int, wish: Wish, sender: GeneralName) -> CertReqMsg:
+    key = wish.key
     template = CertTemplate(
-        subject=None if subject is None else RDNSequence.of(subject),
-        public_key=decode(SubjectPublicKeyInfo, key.public_key_info),
-        extensions=list(extensions) or None,
+        validity=_validity(wish),
+        subject=None if wish.subject is None else RDNSequence.of(wish.subject),
+        public_key=_template_key(key),
+        extensions=list(wish.extensions) or None,
     )
-    request = CertRequest(cert_req_id=0, cert_template=template, controls=controls)
-    popo = await sign_popo(request, key, sender=directory_name(sender))
-    return PKIBody(operation, [CertReqMsg.build(request, popo)])
+    request = CertRequest(cert_req_id=number, cert_template=template, controls=list(wish.controls) or None)
+    popo = None if isinstance(key, CentralKey) else await _prove(request, key, wish.proof, sender)
+    return CertReqMsg.build(request, popo, reg_info=list(wish.reg_info) or None)
+
+
+async def _prove(
+    request: CertRequest, key: PrivateKey, method: ProofMethod | None, sender: GeneralName
+) -> ProofOfPossession:
+    if method is None:
+        method = ProofMethod.SIGNATURE if _signs(key) else ProofMethod.ENCRYPTED_CERTIFICATE
+    if method is ProofMethod.SIGNATURE:
+        return await sign_popo(request, key, sender=sender)
+    if method is ProofMethod.RA_VERIFIED:
+        return Variant(Null(), "ra_verified")
+    return later_popo(key, method)
+
+
+def _signs(key: PrivateKey) -> bool:
+    try:
+        return bool(key.signature_algorithm)
+    except CMPError:
+        return False
+
+
+def _template_key(key: PrivateKey | CentralKey) -> SubjectPublicKeyInfo | None:
+    return key.template_key if isinstance(key, CentralKey) else decode(SubjectPublicKeyInfo, key.public_key_info)
+
+
+def _validity(wish: Wish) -> OptionalValidity | None:
+    if wish.not_before is None and wish.not_after is None:
+        return None
+    return OptionalValidity(
+        not_before=None if wish.not_before is None else as_time(wish.not_before),
+        not_after=None if wish.not_after is None else as_time(wish.not_after),
+    )
 
 
 def p10_request(csr: bytes) -> PKIBody:
@@ -71,16 +143,41 @@ def p10_request(csr: bytes) -> PKIBody:
     return PKIBody(BodyType.P10CR, decode(CertificationRequest, csr))
 
 
-def revocation_request(certificate: bytes, reason: CRLReason) -> PKIBody:
-    """rr for one certificate.
+def revocation_request(
+    certificates: Sequence[CertId], reason: CRLReason, invalidity_date: datetime | None = None
+) -> PKIBody:
+    """rr for one certificate or several (RFC 9810 section 5.3.9).
 
-    :param certificate: DER of the certificate to revoke.
+    :param certificates: what to revoke; servers take one unless they are told otherwise.
+    :param invalidity_date: since when the key or certificate is suspect (RFC 5280 section 5.3.2).
+    :raises CMPError: badDataFormat if an issuer is not a directory name.
+    """
+    # ENUMERATED: an INTEGER but for its tag (RFC 5280 section 5.3.1).
+    entry = [Extension(extn_id=oids.CRL_REASON, extn_value=bytes((0x0A, 1, reason)))]
+    if invalidity_date is not None:
+        moment = GeneralizedTime(invalidity_date.astimezone(UTC).replace(microsecond=0))
+        entry.append(Extension(extn_id=oids.INVALIDITY_DATE, extn_value=encode(moment)))
+    return PKIBody(BodyType.RR, [RevDetails(cert_details=_named(one), crl_entry_details=entry) for one in certificates])
+
+
+def _named(certificate: CertId) -> CertTemplate:
+    issuer = distinguished_name(certificate.issuer)
+    if issuer is None:
+        raise CMPError(
+            "the issuer of a certificate to revoke is not a directory name",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 9483 section 4.2",
+        )
+    return CertTemplate(serial_number=certificate.serial_number, issuer=RDNSequence.of(issuer))
+
+
+def certificate_id(certificate: bytes) -> CertId:
+    """Issuer and serial number of a certificate.
+
+    :param certificate: DER.
     """
     loaded = x509.load_der_x509_certificate(certificate)
-    template = CertTemplate(serial_number=loaded.serial_number, issuer=RDNSequence.of(loaded.issuer))
-    # ENUMERATED: an INTEGER but for its tag (RFC 5280 section 5.3.1).
-    entry = Extension(extn_id=oids.CRL_REASON, extn_value=bytes((0x0A, 1, reason)))
-    return PKIBody(BodyType.RR, [RevDetails(cert_details=template, crl_entry_details=[entry])])
+    return CertId(issuer=directory_name(loaded.issuer), serial_number=loaded.serial_number)
 
 
 def subject_alternative_names(text: str | None) -> tuple[Extension, ...]:

@@ -25,7 +25,8 @@ async def is_own_transaction(
 
     :param public_key_info: DER of the key to certify; ``None`` for operations that certify none.
     """
-    if public_key_info is not None and transaction.public_key_info != public_key_info:
+    keys = [one.public_key_info for one in transaction.sought]
+    if public_key_info is not None and keys != [public_key_info]:
         return False
     credential = credentials if isinstance(credentials, SharedSecret) else credentials.key.public_key_info
     try:

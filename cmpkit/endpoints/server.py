@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
+from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
+from cmpkit.endpoints.repository import Repository
 from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import check_message_time, check_request_header
@@ -82,6 +84,7 @@ class Server:
     """A CMP server without a road: give :meth:`handle` to a server transport.
 
     :param clock: gives the time, in UTC.
+    :param repository: takes announcements; without it they are refused.
     """
 
     plugins: Plugins
@@ -90,6 +93,7 @@ class Server:
     protector: Protector
     settings: ServerSettings = field(default_factory=ServerSettings)
     clock: Callable[[], datetime] = _utc_now
+    repository: Repository | None = None
 
     async def handle(self, der: bytes, peer: Peer) -> Answer:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
@@ -101,6 +105,8 @@ class Server:
             response = await self._seal(None, refusal(error), None, now)
             return Answer(response.raw, Disposition.MALFORMED)
         self._tell("message-received", message, peer=peer.address, road=peer.road)
+        if message.body.type in ANNOUNCEMENTS:
+            return await self._take(message, peer, now)
         reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
         try:
             return await self._answer_somehow(message, peer, now, leniency)
@@ -109,6 +115,14 @@ class Server:
                 names = ", ".join(leniency.used)
                 _log.warning("%s, transaction %s: tolerated %s", message.body.type.wire_name, _hex(message), names)
                 self._tell("tolerated", message, names=names)
+
+    async def _take(self, message: PKIMessage, peer: Peer, now: datetime) -> Answer:
+        """An announcement has no CMP answer, whatever becomes of it (RFC 9811 section 3.5, R-194)."""
+        if self.repository is not None:
+            return await self.repository.take(message, peer, now=now)
+        body = message.body.type.wire_name
+        _log.warning("refused %s from %s: this server is no repository", body, peer.address or peer.road)
+        return Answer(None, Disposition.REFUSED)
 
     async def _answer_somehow(self, message: PKIMessage, peer: Peer, now: datetime, leniency: Leniency) -> Answer:
         for _ in range(_ATTEMPTS):
@@ -171,8 +185,9 @@ class Server:
             leniency=turn.leniency,
         )
         reply = await self._drive(steps, turn.auth, message.header.transaction_id, now, turn.settled)
-        if reply.refused is not None:
-            self._report(reply.refused, turn.peer, message)
+        for error in (reply.refused, *reply.also_refused):
+            if error is not None:
+                self._report(error, turn.peer, message)
         return reply
 
     def _window(self, message: PKIMessage) -> timedelta | None:
@@ -269,7 +284,7 @@ class Server:
     async def _expire(self, transaction: Transaction, now: datetime) -> None:
         kind = ProtectionKind.MAC if transaction.credential.startswith("mac:") else ProtectionKind.SIGNATURE
         nobody = Authenticated("", Credential(kind, transaction.credential))
-        steps = expire(transaction, now)
+        steps = expire(transaction, now, keep=self.settings.responder.keep_unconfirmed)
         reply = await self._drive(steps, nobody, transaction.transaction_id, now, [])
         if reply.transaction is None:
             _log.info("transaction %s expired, its issuer needs time to end it", transaction.transaction_id.hex())

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cmpkit.asn1 import GeneralName, PKIMessage, distinguished_name, read_name
+from cryptography.x509 import ObjectIdentifier
+
+from cmpkit import oids
+from cmpkit.asn1 import GeneralName, PKIMessage, decode_list, distinguished_name, read_name
 from cmpkit.crypto.names import common_name, format_name, names_match
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
@@ -32,6 +35,7 @@ from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["ServerVerifier", "issuer_key_of", "sender_faults"]
 
+_RA, _NONE = frozenset({"ra"}), frozenset[str]()
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
 
 
@@ -151,7 +155,15 @@ class ServerVerifier:
     def _authenticated(certificate: bytes, digest: bytes, record: CertificateRecord | None) -> Authenticated:
         subject = read_name(outline(certificate).subject_der)
         credential = Credential(ProtectionKind.SIGNATURE, f"cert:{digest.hex()}", certificate=certificate)
-        return Authenticated(common_name(subject) or format_name(subject), credential, subject, record=record)
+        roles = _RA if record is not None and _is_registration_authority(certificate) else _NONE
+        name = common_name(subject) or format_name(subject)
+        return Authenticated(name, credential, subject, record=record, roles=roles)
+
+
+def _is_registration_authority(certificate: bytes) -> bool:
+    """Whether a certificate that we issued says that its holder is one (RFC 9810 section 8.10, R-068)."""
+    usage = outline(certificate).extension(oids.EXTENDED_KEY_USAGE)
+    return usage is not None and oids.KP_CMC_RA in decode_list(ObjectIdentifier, usage)
 
 
 def _reference_in_sender(sender: GeneralName, leniency: Leniency) -> bytes | None:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import CertReqMsg, InfoTypeAndValue, encode_list
+from cmpkit.asn1 import CertReqMsg, InfoTypeAndValue, encode_list, read_name
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.facts import describe_request
+from cmpkit.ca.key_generation import KeyGeneration
+from cmpkit.crypto.later_proof import envelop_certificate
+from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.pop import verify_p10, verify_popo
-from cmpkit.crypto.x509 import cert_hash
+from cmpkit.crypto.x509 import cert_hash, outline
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindCertificate, Inform, Issue, Need, Revoke
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
     Authenticated,
     CertificateChange,
     CertificateRecord,
+    CertificateRequest,
     HeldRequest,
     InfoContext,
     Intent,
@@ -30,6 +34,7 @@ from cmpkit.parts import (
     Pending,
     Policy,
     Rejected,
+    RevocationRequest,
     Revoked,
     Store,
     UnitOfWork,
@@ -48,6 +53,7 @@ class Workshop:
     :param issuer_key: the key that the issuer issues with, see :attr:`cmpkit.parts.CertificateRecord.issuer_key`.
     :param former: issuers with earlier keys, by these keys.
     :param approvals: which requests wait for a person.
+    :param key_generation: makes the keys that requests leave to the server; ``None`` makes none.
     """
 
     plugins: Plugins
@@ -57,6 +63,7 @@ class Workshop:
     policy: Policy
     former: Mapping[str, Issuer] = field(default_factory=dict)
     approvals: Approvals = field(default_factory=Approvals)
+    key_generation: KeyGeneration | None = None
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
@@ -76,6 +83,7 @@ class Workshop:
                 plugins=self.plugins,
                 ra_verified="ra" in auth.roles,
                 secret=auth.credential.secret,
+                later=(ProofMethod.ENCRYPTED_CERTIFICATE,),
                 leniency=need.leniency,
             )
         else:
@@ -100,8 +108,28 @@ class Workshop:
             return self.approvals.wait(
                 HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
             )
+        if not request.public_key_info:
+            return await self._generate(need, request, auth, now)
         await self._announce("issue", need.key, auth, transaction_id, now)
-        return await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
+        result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
+        if need.request.proof is not ProofMethod.ENCRYPTED_CERTIFICATE or not isinstance(result, Issued):
+            return result
+        number = need.request.cert_req_id
+        return replace(
+            result, encrypted=await envelop_certificate(result.certificate.der, number, plugins=self.plugins)
+        )
+
+    async def _generate(
+        self, need: Issue, request: CertificateRequest, auth: Authenticated, now: datetime
+    ) -> Issued | Rejected:
+        if self.key_generation is None:
+            raise CMPError(
+                "the template has no public key, and this server generates none",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                rule="RFC 9483 section 4.1.6",
+                hint="put a public key into the template",
+            )
+        return await self.key_generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
 
     async def _kept(self, need: Issue, now: datetime) -> HeldRequest | None:
         """The request as it was kept for a person; it can have been only if it is put again."""
@@ -136,23 +164,24 @@ class Workshop:
         return await issuer.confirm(need.certificate, accepted=need.accepted, now=now)
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
-        issuer, record = await self._find_issued(need.request.serial_number)
+        issuer, record = await self._find_issued(need.request)
         await self.policy.authorize_revocation(need.request, record, auth, now=now)
         return await issuer.revoke(need.request, auth, now=now)
 
-    async def _find_issued(self, serial_number: int) -> tuple[Issuer, CertificateRecord]:
+    async def _find_issued(self, named: RevocationRequest) -> tuple[Issuer, CertificateRecord]:
         """A certificate, and the issuer with the key that signed it.
 
-        :raises CMPError: badCertId if there is none.
+        :raises CMPError: badCertId if there is none, or another CA is named.
         """
         for issuer_key, issuer in ((self.issuer_key, self.issuer), *self.former.items()):
-            record = await self.store.certificate(issuer_key, serial_number)
-            if record is not None:
+            record = await self.store.certificate(issuer_key, named.serial_number)
+            if record is not None and names_match(read_name(outline(record.der).issuer_der), named.issuer):
                 return issuer, record
         raise CMPError(
-            f"no certificate with serial number {serial_number:x}",
+            f"no certificate of {format_name(named.issuer)} with serial number {named.serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.2",
+            hint="name issuer and serial number as the certificate has them, to the CA that issued it",
         )
 
     async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 
 from cmpkit.asn1 import CertRepMessage, CertResponse, PKIStatusInfo, PollRep, RevRepContent
 from cmpkit.engine.states import P10_CERT_REQ_ID
@@ -44,13 +44,18 @@ def answer_ids(operation: BodyType, asked: Iterable[int]) -> frozenset[int]:
     return frozenset({P10_CERT_REQ_ID, 0} if operation is BodyType.P10CR else asked)
 
 
-def certificate_answer_faults(content: CertRepMessage, allowed: Container[int] | None = None) -> Iterator[TrustError]:
+def certificate_answer_faults(
+    content: CertRepMessage, allowed: Container[int] | None = None, count: int | None = 1
+) -> Iterator[TrustError]:
     """What is wrong with an ip, cp or kup (R-081, R-082).
 
     :param allowed: the certReqIds that the answer may have; ``None`` if the request is not known.
+    :param count: how many responses it must have; ``None`` takes any number but none.
     """
     ids = [response.cert_req_id for response in content.response]
-    if len(ids) != 1 or (allowed is not None and ids[0] not in allowed):
+    wrong_number = not ids if count is None else len(ids) != count
+    foreign = allowed is not None and any(number not in allowed for number in ids)
+    if wrong_number or foreign or len(set(ids)) != len(ids):
         yield broken_answer(
             f"it has responses for certReqId {', '.join(map(number_text, ids)) or 'none'}",
             "RFC 9810 section 5.3.4",
@@ -86,16 +91,17 @@ def waiting_faults(status: PKIStatusInfo) -> Iterator[TrustError]:
         )
 
 
-def poll_rep_faults(content: list[PollRep], poll_id: int | None = None) -> Iterator[TrustError]:
+def poll_rep_faults(content: list[PollRep], poll_ids: Collection[int] | None = None) -> Iterator[TrustError]:
     """What is wrong with a pollRep (R-112).
 
-    :param poll_id: the certReqId that was polled for; ``None`` if it is not known.
+    :param poll_ids: the certReqIds that were polled for; ``None`` if they are not known.
     """
-    wrong_id = poll_id is not None and any(entry.cert_req_id != poll_id for entry in content)
-    if len(content) != 1 or wrong_id or content[0].check_after < 0:
-        asked = "the certReqId of the pollReq" if poll_id is None else f"certReqId {poll_id}"
+    ids = [entry.cert_req_id for entry in content]
+    wrong_ids = not ids or len(set(ids)) != len(ids) or (poll_ids is not None and not set(ids) <= set(poll_ids))
+    if wrong_ids or any(entry.check_after < 0 for entry in content):
+        asked = "each certReqId" if poll_ids is None else f"certReqId {', '.join(map(number_text, poll_ids))}"
         yield broken_answer(
-            f"a pollRep needs one entry, for {asked}, with checkAfter >= 0",
+            f"a pollRep needs one entry for {asked} of the pollReq, with checkAfter >= 0",
             "RFC 9810 section 5.3.22",
             "the server must repeat the certReqId and say in how many seconds to ask again",
         )
@@ -112,6 +118,12 @@ def revocation_answer_faults(content: RevRepContent, asked: int = 1) -> Iterator
             f"rp has {len(content.status)} statuses for {named}",
             "RFC 9810 section 5.3.10",
             "the server must answer each entry of the rr, in its order",
+        )
+    if content.rev_certs is not None and len(content.rev_certs) != len(content.status):
+        yield broken_answer(
+            f"rp has {len(content.status)} statuses and {len(content.rev_certs)} revCerts",
+            "RFC 9810 section 5.3.10",
+            "the server must name the certificates in the order of their statuses, or none",
         )
     for status in content.status:
         yield from waiting_faults(status)

@@ -8,7 +8,7 @@ it goes on in another process a week later. :func:`receive` says what to do next
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -36,9 +36,10 @@ from cmpkit.engine.answers import (
     waiting_faults,
 )
 from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
+from cmpkit.engine.sought import SoughtCertificate, answered_by, refusal_by
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import CMPError, PeerRefusal, TrustError, raise_first
+from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import RandomOctets
 from cmpkit.tolerances import STRICT, Leniency
 
@@ -46,6 +47,7 @@ __all__ = [
     "ClientTransaction",
     "Decide",
     "Finished",
+    "Judgement",
     "Send",
     "Step",
     "Wait",
@@ -68,19 +70,17 @@ class ClientTransaction:
 
     :param operation: the body that opens it.
     :param implicit_confirm: whether implicit confirmation was asked for.
-    :param cert_req_id: that of the request, then that of the answer with the certificate; -1 for p10cr.
-    :param poll_id: the certReqId to poll for.
+    :param sought: the certificates that it asks for; none for other operations.
+    :param asked: how many certificates an rr names.
+    :param poll_ids: the certReqIds to poll for.
     :param message: DER of the message that was sent last; it is what is sent again.
-    :param sender_nonce: its senderNonce.
+    :param request_nonce: senderNonce of the message that opened it.
+    :param sender_nonce: senderNonce of the message that was sent last.
     :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
     :param recip_nonce: senderNonce of the last answer.
     :param poll_at: when the next pollReq is due.
-    :param certificate: DER of the certificate that came.
-    :param public_key_info: DER of the SubjectPublicKeyInfo that it must hold.
-    :param subject: DER of the subject that was asked for, empty if any will do.
     :param chain: DER of the extraCerts that came.
-    :param ca_pubs: DER of its caPubs; they are no trust anchors by themselves (R-048).
-    :param rejection: why the certificate was refused by us, empty if it was not.
+    :param ca_pubs: DER of the caPubs that came; they are no trust anchors by themselves (R-048).
     :param context: what the caller needs to go on in another process, as plain text: no secrets.
     """
 
@@ -89,20 +89,28 @@ class ClientTransaction:
     state: ClientState = ClientState.SENT
     pvno: int = PVNO.CMP2000
     implicit_confirm: bool = False
-    cert_req_id: int = 0
-    poll_id: int = WHOLE_MESSAGE
+    sought: tuple[SoughtCertificate, ...] = ()
+    asked: int = 1
+    poll_ids: tuple[int, ...] = (WHOLE_MESSAGE,)
     message: bytes = b""
+    request_nonce: bytes = b""
     sender_nonce: bytes = b""
     awaited_nonce: bytes = b""
     recip_nonce: bytes = b""
     poll_at: datetime | None = None
-    certificate: bytes = b""
-    public_key_info: bytes = b""
-    subject: bytes = b""
     chain: tuple[bytes, ...] = ()
     ca_pubs: tuple[bytes, ...] = ()
-    rejection: str = ""
     context: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def certificate(self) -> bytes:
+        """DER of the certificate that came, of the first one if there are several; empty before one did."""
+        return next((one.certificate for one in self.sought if one.certificate), b"")
+
+    @property
+    def open_certificates(self) -> tuple[SoughtCertificate, ...]:
+        """Those that came and are not confirmed yet."""
+        return tuple(one for one in self.sought if one.is_open)
 
     @property
     def correlation(self) -> Correlation:
@@ -129,15 +137,27 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """A certificate came: examine it, then call :func:`decide`.
+    """Certificates came: examine those that are open, then call :func:`decide`.
 
-    :param granted_with_mods: whether the server says that it differs from what was asked.
     :param confirmed: whether the server granted implicit confirmation.
     """
 
     transaction: ClientTransaction
-    granted_with_mods: bool
     confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What comes of examining a certificate (R-084, R-092).
+
+    :param cert_hash: over the certificate; empty if it could not be decrypted.
+    :param hash_alg: the hash, where the certificate's signature does not name one; needs pvno 3.
+    :param fault: why it is not acceptable, or ``None``.
+    """
+
+    cert_hash: bytes
+    hash_alg: AlgorithmIdentifier | None = None
+    fault: CMPError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,31 +178,37 @@ Step: TypeAlias = Send | Wait | Decide | Finished
 def begin(
     operation: BodyType,
     *,
-    cert_req_id: int = 0,
+    sought: Sequence[SoughtCertificate] = (),
+    asked: int = 1,
     implicit_confirm: bool = False,
-    public_key_info: bytes = b"",
-    subject: bytes = b"",
     context: Mapping[str, str] | None = None,
     random: RandomOctets = secrets.token_bytes,
 ) -> ClientTransaction:
     """A new transaction under a fresh transactionID; nothing was sent yet.
 
+    :param sought: the certificates that it asks for.
+    :param asked: how many certificates an rr names.
     :param random: where the transactionID comes from.
     """
+    if operation is BodyType.P10CR:
+        sought = [replace(one, cert_req_id=P10_CERT_REQ_ID) for one in sought]
     return ClientTransaction(
         operation=operation,
         transaction_id=random(NONCE_SIZE),
-        cert_req_id=P10_CERT_REQ_ID if operation is BodyType.P10CR else cert_req_id,
-        implicit_confirm=implicit_confirm,
-        public_key_info=public_key_info,
-        subject=subject,
+        sought=tuple(sought),
+        asked=asked,
+        # What is encrypted comes as EnvelopedData (RFC 9810 section 5.2.2, RFC 9483 section 3.1).
+        pvno=PVNO.CMP2021 if any(one.is_central or one.is_encrypted for one in sought) else PVNO.CMP2000,
+        implicit_confirm=implicit_confirm and not any(one.is_encrypted for one in sought),
         context=dict(context or {}),
     )
 
 
 def sent(transaction: ClientTransaction, message: PKIMessage) -> ClientTransaction:
     """The transaction with a message that is about to be sent; save it before the first octet leaves."""
-    return replace(transaction, message=message.raw, sender_nonce=message.header.sender_nonce or b"")
+    nonce = message.header.sender_nonce or b""
+    first = transaction.request_nonce or nonce
+    return replace(transaction, message=message.raw, request_nonce=first, sender_nonce=nonce)
 
 
 def receive(
@@ -212,7 +238,8 @@ def receive(
         )
     # Only what ends the waiting may answer the request itself (R-024): the "waiting" that is answered already, come
     # once more, would take us back to a nonce that is over.
-    if isinstance(step, Wait) and message.header.recip_nonce != transaction.sender_nonce:
+    again = isinstance(step, Wait) and message.body.type is not BodyType.PKICONF
+    if again and message.header.recip_nonce != transaction.sender_nonce:
         raise TrustError(
             f"the {message.body.type.wire_name} is an earlier answer, which came again",
             PKIFailureInfo.BAD_RECIPIENT_NONCE,
@@ -229,9 +256,9 @@ def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetim
         return _error(transaction, body.content.pki_status_info, now)
     if body.type is BodyType.POLL_REP and state is ClientState.POLLING:
         return _poll_rep(transaction, body.content, now)
-    confirming = transaction.certificate != b""
+    confirming = transaction.open_certificates != ()
     if confirming and body.type is BodyType.PKICONF:
-        return Finished(replace(transaction, state=ClientState.DONE))
+        return _confirmed(transaction)
     if not confirming and body.type is ANSWERS[transaction.operation]:
         return _ANSWERED[transaction.operation](transaction, message, now)
     raise misplaced_answer(body.type, BodyType.PKICONF if confirming else ANSWERS[transaction.operation])
@@ -239,26 +266,29 @@ def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetim
 
 def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime) -> Step:
     if status.status is PKIStatus.WAITING:
-        return _wait(transaction, WHOLE_MESSAGE, now, status)
-    raise _refused(status, BodyType.ERROR)
+        return _wait(transaction, (WHOLE_MESSAGE,), now, status)
+    raise refusal_by(status, BodyType.ERROR.wire_name)
 
 
-def _refused(status: PKIStatusInfo, body_type: BodyType) -> PeerRefusal:
-    hint = next((hint for bit, hint in _HINTS.items() if bit in status.failures), "")
-    return PeerRefusal(status.failures, status=status.status, texts=status.texts, body=body_type.wire_name, hint=hint)
+def _confirmed(transaction: ClientTransaction) -> Step:
+    """What came is confirmed; what still takes time is polled for after that (R-117)."""
+    sought = tuple(replace(one, is_decided=True) if one.is_open else one for one in transaction.sought)
+    waiting = tuple(one.cert_req_id for one in sought if one.is_due)
+    if not waiting:
+        return Finished(replace(transaction, sought=sought, state=ClientState.DONE))
+    return Wait(
+        replace(
+            transaction,
+            sought=sought,
+            state=ClientState.POLL_WAIT,
+            awaited_nonce=transaction.request_nonce,
+            poll_at=None,
+            poll_ids=waiting,
+        )
+    )
 
 
-_HINTS = {
-    PKIFailureInfo.BAD_TIME: "the clocks differ, or the message is too old to be sent again",
-    PKIFailureInfo.TRANSACTION_ID_IN_USE: "try again: the next attempt has a new transactionID",
-    PKIFailureInfo.BAD_MESSAGE_CHECK: "check the reference and the secret, or the certificate and key",
-    PKIFailureInfo.UNSUPPORTED_VERSION: "the server speaks another version of CMP",
-    PKIFailureInfo.SYSTEM_UNAVAIL: "try again later",
-    PKIFailureInfo.SYSTEM_FAILURE: "try again later",
-}
-
-
-def _wait(transaction: ClientTransaction, poll_id: int, now: datetime, status: PKIStatusInfo) -> Wait:
+def _wait(transaction: ClientTransaction, poll_ids: tuple[int, ...], now: datetime, status: PKIStatusInfo) -> Wait:
     raise_first(waiting_faults(status))
     # The first pollReq may go at once: its answer says when to come again.
     again = transaction.state is ClientState.POLLING
@@ -267,56 +297,57 @@ def _wait(transaction: ClientTransaction, poll_id: int, now: datetime, status: P
         state=ClientState.POLL_WAIT,
         awaited_nonce=transaction.awaited_nonce or transaction.sender_nonce,
         poll_at=now + DEFAULT_CHECK_AFTER if again else now,
-        poll_id=poll_id,
+        poll_ids=poll_ids,
     )
     return Wait(waiting, "; ".join(status.texts))
 
 
 def _poll_rep(transaction: ClientTransaction, content: list[PollRep], now: datetime) -> Step:
-    raise_first(poll_rep_faults(content, transaction.poll_id))
-    delay = min(timedelta(seconds=min(content[0].check_after, 1 << 20)), MAX_CHECK_AFTER)
+    raise_first(poll_rep_faults(content, transaction.poll_ids))
+    first = min(entry.check_after for entry in content)
+    delay = min(timedelta(seconds=min(first, 1 << 20)), MAX_CHECK_AFTER)
     waiting = replace(transaction, state=ClientState.POLL_WAIT, poll_at=now + delay)
-    return Wait(waiting, "; ".join(content[0].reason or ()))
+    return Wait(waiting, "; ".join(dict.fromkeys(text for entry in content for text in entry.reason or ())))
 
 
 def poll(transaction: ClientTransaction) -> Send:
     """The pollReq that is due (RFC 9810 section 5.3.22)."""
     polling = replace(transaction, state=ClientState.POLLING, poll_at=None)
-    return Send(polling, PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=transaction.poll_id)]))
+    return Send(polling, PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=number) for number in transaction.poll_ids]))
 
 
 def _certificates(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: CertRepMessage = message.body.content
-    allowed = answer_ids(transaction.operation, {transaction.cert_req_id})
-    raise_first(certificate_answer_faults(content, allowed))
-    response = content.response[0]
-    status, pair = response.status, response.certified_key_pair
-    if status.status is PKIStatus.WAITING:
-        return _wait(transaction, response.cert_req_id, now, status)
-    if status.status is PKIStatus.REJECTION:
-        raise _refused(status, message.body.type)
-    assert pair is not None
-    if pair.cert_or_enc_cert.tag != "certificate":
-        raise broken_answer("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
-    came = replace(
-        transaction,
-        certificate=encode(pair.cert_or_enc_cert.value),
-        ca_pubs=tuple(encode(certificate) for certificate in content.ca_pubs or ()),
-        cert_req_id=response.cert_req_id,
-        awaited_nonce=b"",
-    )
-    granted = message.header.info(oids.IMPLICIT_CONFIRM) is not None
-    return Decide(came, status.status is PKIStatus.GRANTED_WITH_MODS, granted and transaction.implicit_confirm)
+    due = [one.cert_req_id for one in transaction.sought if one.is_due]
+    # Once it is polled for, what is ready may come before the rest (R-115).
+    count = None if transaction.state is ClientState.POLLING else len(due)
+    raise_first(certificate_answer_faults(content, answer_ids(transaction.operation, due), count))
+    sought = answered_by(content, transaction.sought, by_number=transaction.operation is not BodyType.P10CR)
+    came = replace(transaction, sought=sought)
+    if came.open_certificates:
+        granted = message.header.info(oids.IMPLICIT_CONFIRM) is not None
+        ca_pubs = tuple(encode(certificate) for certificate in content.ca_pubs or ())
+        came = replace(came, ca_pubs=ca_pubs, awaited_nonce=b"")
+        proving = any(one.encrypted for one in came.open_certificates)
+        return Decide(came, granted and transaction.implicit_confirm and not proving)
+    waiting = [one for one in sought if one.is_waiting]
+    if waiting:
+        assert waiting[0].status_info is not None
+        return _wait(came, tuple(one.cert_req_id for one in waiting), now, waiting[0].status_info)
+    refusal = sought[0].refusal(message.body.type.wire_name)
+    if len(sought) == 1 and refusal is not None:
+        raise refusal
+    return Finished(replace(came, state=ClientState.DONE))
 
 
 def _revocation(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     content: RevRepContent = message.body.content
-    raise_first(revocation_answer_faults(content))
-    status = content.status[0]
+    raise_first(revocation_answer_faults(content, transaction.asked))
+    status = next((one for one in content.status if one.status is PKIStatus.WAITING), content.status[0])
     if status.status is PKIStatus.WAITING:
-        return _wait(transaction, WHOLE_MESSAGE, now, status)
-    if status.status is PKIStatus.REJECTION:
-        raise _refused(status, BodyType.RP)
+        return _wait(transaction, (WHOLE_MESSAGE,), now, status)
+    if status.status is PKIStatus.REJECTION and transaction.asked == 1:
+        raise refusal_by(status, BodyType.RP.wire_name)
     return Finished(replace(transaction, state=ClientState.DONE), content)
 
 
@@ -331,20 +362,32 @@ _ANSWERED: dict[BodyType, Callable[[ClientTransaction, PKIMessage, datetime], St
 }
 
 
-def decide(
-    step: Decide, *, cert_hash: bytes, hash_alg: AlgorithmIdentifier | None = None, fault: CMPError | None = None
-) -> Step:
-    """Accept or refuse the certificate that came (R-084, R-090 to R-093).
+def decide(step: Decide, *judgements: Judgement) -> Step:
+    """Accept or refuse the certificates that came (R-084, R-090 to R-093).
 
-    :param cert_hash: over the certificate.
-    :param hash_alg: the hash, where the certificate's signature does not name one; needs pvno 3.
-    :param fault: why it is not acceptable, or ``None``.
+    :param judgements: one for each certificate that is open, in their order.
     """
-    transaction = replace(step.transaction, rejection="" if fault is None else str(fault))
+    judged = dict(zip(step.transaction.open_certificates, judgements, strict=True))
+    faults = {one: judgement.fault for one, judgement in judged.items() if judgement.fault is not None}
+    sought = tuple(
+        replace(one, rejection=str(faults[one])) if one in faults else one for one in step.transaction.sought
+    )
+    transaction = replace(step.transaction, sought=sought)
     if step.confirmed:
-        return Finished(replace(transaction, state=ClientState.DONE))
-    info = None if fault is None else PKIStatusInfo.of(PKIStatus.REJECTION, [fault.detail], fault.fail_info)
-    status = CertStatus(cert_hash=cert_hash, cert_req_id=transaction.cert_req_id, status_info=info, hash_alg=hash_alg)
-    pvno = PVNO.CMP2021 if hash_alg is not None else transaction.pvno
+        return _confirmed(transaction)
+    named = any(judgement.hash_alg is not None for judgement in judgements)
+    pvno = PVNO.CMP2021 if named else transaction.pvno
+    # What could not be decrypted has no hash: a certificate that is left out is rejected (RFC 9810 section 5.2.1).
+    statuses = [_cert_status(one, judgement) for one, judgement in judged.items() if judgement.cert_hash]
     confirming = replace(transaction, state=ClientState.CONF_SENT, pvno=pvno)
-    return Send(confirming, PKIBody(BodyType.CERT_CONF, [status]))
+    return Send(confirming, PKIBody(BodyType.CERT_CONF, statuses))
+
+
+def _cert_status(one: SoughtCertificate, judgement: Judgement) -> CertStatus:
+    fault = judgement.fault
+    return CertStatus(
+        cert_hash=judgement.cert_hash,
+        cert_req_id=one.cert_req_id,
+        status_info=None if fault is None else PKIStatusInfo.of(PKIStatus.REJECTION, [fault.detail], fault.fail_info),
+        hash_alg=judgement.hash_alg,
+    )

@@ -83,12 +83,7 @@ def _confirmations(
         status = None if statuses is None else statuses.get(cert_req_id)
         record, cert_hash = yield FindCertificate(issuer_key, serial_number, status)
         if status is not None and status.cert_hash != cert_hash:
-            raise CMPError(
-                "certHash is not that of the certificate that was issued",
-                PKIFailureInfo.BAD_CERT_ID,
-                rule="RFC 9810 section 5.3.18",
-                hint="the client confirms another certificate, or hashes by another algorithm",
-            )
+            raise _wrong_hash(transaction)
         accepted = statuses is None or (status is not None and _is_accepted(status.status_info))
         if not transaction.implicit_confirm:
             change: CertificateChange | Pending = yield Confirm(record, accepted)
@@ -103,6 +98,17 @@ def _confirmations(
                 hint="the client should revoke it: rr",
             )
     return tuple(changes)
+
+
+def _wrong_hash(transaction: Transaction) -> CMPError:
+    """Where the certificate came encrypted, its hash is the proof of possession (RFC 9810 section 5.2.8.3.2)."""
+    encrypted = transaction.state is TransactionState.ISSUED_ENCRYPTED
+    return CMPError(
+        "certHash is not that of the certificate that was issued",
+        PKIFailureInfo.BAD_POP if encrypted else PKIFailureInfo.BAD_CERT_ID,
+        rule="RFC 9810 section 5.3.18",
+        hint="the client confirms another certificate, or hashes by another algorithm",
+    )
 
 
 def _is_accepted(status: PKIStatusInfo | None) -> bool:
@@ -126,7 +132,9 @@ def end(work: Work) -> Steps:
         changes = yield from _confirmations(transaction, {})
     if isinstance(changes, Pending):
         # It is rejected as soon as the issuer can, like what was not confirmed in time.
-        ended, changes = work.continued(TransactionState.ISSUED, expires=work.now, request=b""), ()
+        encrypted = transaction.state is TransactionState.ISSUED_ENCRYPTED
+        open_still = TransactionState.ISSUED_ENCRYPTED if encrypted else TransactionState.ISSUED
+        ended, changes = work.continued(open_still, expires=work.now, request=b""), ()
     else:
         ended = work.continued(TransactionState.DONE, expires=None, request=b"")
     return Reply(
@@ -141,13 +149,16 @@ def _error_text(content: ErrorMsgContent) -> str:
     return "; ".join(content.pki_status_info.texts)[:200]
 
 
-def expire(transaction: Transaction, now: datetime) -> Generator[Need, Any, Reply]:
+def expire(transaction: Transaction, now: datetime, *, keep: bool = False) -> Generator[Need, Any, Reply]:
     """End a transaction whose certConf or pollReq never came: what was issued counts as rejected (R-098, R-116).
 
     So it does if only the pkiconf was never polled for: to the client, too, that is the end (RFC 9810 section 5.3.21).
     The reply has no transaction if the issuer needs time: then it is to be tried again.
+
+    :param keep: whether what no certConf came for stays valid.
     """
-    changes = yield from _confirmations(transaction, {})
+    unsaid = keep and transaction.state is TransactionState.ISSUED
+    changes = yield from _confirmations(transaction, None if unsaid else {})
     if isinstance(changes, Pending):
         return Reply(None)
     return Reply(

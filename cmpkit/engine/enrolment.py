@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import InfoTypeAndValue, Null, PKIMessage
+from cmpkit.asn1 import CertificationRequest, CertReqMsg, InfoTypeAndValue, Null, PKIMessage
 from cmpkit.engine.header import whole_seconds
-from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue
+from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
 from cmpkit.engine.polling import delay, refuse_late
 from cmpkit.engine.replies import Reply, certificate_response, change_event
-from cmpkit.engine.template import read_p10, read_request, requested_profile
-from cmpkit.engine.work import Steps, Work
-from cmpkit.enums import BodyType
-from cmpkit.errors import CMPError
+from cmpkit.engine.template import (
+    encrypted_certificate_faults,
+    key_generation_faults,
+    read_p10,
+    read_request,
+    request_faults,
+    requested_profiles,
+)
+from cmpkit.engine.work import Steps, Work, settled
+from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
+from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import (
+    AuditEntry,
     CertificateChange,
     CertificateRequest,
     Issued,
@@ -28,55 +38,119 @@ from cmpkit.parts import (
 
 __all__ = ["enrol", "enrol_again"]
 
+_SYSTEM_FAILURE = PKIFailureInfo.SYSTEM_FAILURE
+
 
 def enrol(work: Work) -> Steps:
     """ir, cr, kur and p10cr."""
     yield Authorize(work.body_type)
-    content = work.message.body.content
-    proof = content if work.body_type is BodyType.P10CR else content[0]
-    request = _read(work, work.message, work.profile)
-    yield CheckProof(proof, work.message.header.sender, work.leniency)
-    return (yield from _issue(work, request, work.message))
+    return (yield from _put_all(work, work.message))
 
 
 def enrol_again(work: Work, kept: PKIMessage) -> Steps:
-    """A kept request is put again, under its idempotency key."""
-    request = _read(work, kept, requested_profile(kept, work.profile))
+    """What was kept is put again, under its idempotency keys."""
     try:
-        return (yield from _issue(work, request, kept))
+        return (yield from _put_all(work, kept))
     except CMPError as error:
         return refuse_late(work, kept, error)
 
 
-def _read(work: Work, message: PKIMessage, profile: str | None) -> CertificateRequest:
-    if message.body.type is BodyType.P10CR:
-        return read_p10(message.body.content, profile)
-    return read_request(message.body.type, message.body.content, work.auth, profile)
+def _put_all(work: Work, opening: PKIMessage) -> Steps:
+    """Ask for each certificate and answer with those that come, or with "waiting".
+
+    :raises CMPError: if the message is refused.
+    """
+    body = opening.body
+    if body.type is not BodyType.P10CR:
+        raise_first(request_faults(body.content, work.settings.max_requests))
+    asked = [body.content] if body.type is BodyType.P10CR else body.content
+    profiles = requested_profiles(opening, work.profile, len(asked))
+    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
+    if len(asked) == 1:
+        # Its proof was checked when it came: what fails in that is never kept.
+        request, result = yield from _put(work, opening, asked[0], profiles[0], key, proven=opening is not work.message)
+        if isinstance(result, Pending):
+            return delay(work, opening, result)
+        return (yield from _answer(work, opening, [(request.cert_req_id, result)]))
+    return (yield from _put_several(work, opening, profiles, key))
 
 
-def _issue(work: Work, request: CertificateRequest, opening: PKIMessage) -> Steps:
-    """Ask for the certificate and answer with it, or with "waiting".
+def _put_several(work: Work, opening: PKIMessage, profiles: Sequence[str | None], key: str) -> Steps:
+    """One that is refused does not spoil the others; one that needs time lets all wait."""
+    outcomes: list[tuple[int, Issued | CMPError]] = []
+    waiting: list[Pending] = []
+    left = work.auth.grant.uses if work.auth.grant is not None else None
+    for asked, profile in zip(opening.body.content, profiles, strict=True):
+        number: int = asked.request.cert_req_id
+        if left is not None and left <= len(waiting) + sum(isinstance(outcome, Issued) for _, outcome in outcomes):
+            outcomes.append((number, _used_up(work, left)))
+            continue
+        outcome = yield from settled(_put(work, opening, asked, profile, f"{key}-{number}", proven=False))
+        if isinstance(outcome, CMPError):
+            outcomes.append((number, outcome))
+        elif isinstance(outcome[1], Pending):
+            waiting.append(outcome[1])
+        else:
+            outcomes.append((number, outcome[1]))
+    if waiting:
+        return delay(work, opening, *waiting)
+    return (yield from _answer(work, opening, outcomes))
+
+
+def _used_up(work: Work, uses: int) -> CMPError:
+    return CMPError(
+        f"the secret of {work.auth.identity!r} is for {uses} more certificates",
+        PKIFailureInfo.NOT_AUTHORIZED,
+        hint="ask for fewer, or make a secret with: cmpkit secret add --uses",
+    )
+
+
+def _put(
+    work: Work,
+    opening: PKIMessage,
+    asked: CertReqMsg | CertificationRequest,
+    profile: str | None,
+    key: str,
+    *,
+    proven: bool,
+) -> Generator[Need, Any, tuple[CertificateRequest, Issued | Pending]]:
+    """Ask for one certificate.
 
     :raises CMPError: the refusal.
     """
-    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
+    if isinstance(asked, CertificationRequest):
+        request = read_p10(asked, profile)
+    else:
+        request = read_request(opening.body.type, asked, work.auth, profile)
+    if not request.public_key_info:
+        raise_first(key_generation_faults(opening.header.pvno), work.leniency)
+    encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
+    if encrypted:
+        raise_first(encrypted_certificate_faults(opening.header.pvno), work.leniency)
+    if not proven:
+        yield CheckProof(asked, opening.header.sender, work.leniency)
     result: Issued | Pending | Rejected = yield Issue(request, key, again=opening is not work.message)
     if isinstance(result, Rejected):
         raise result.error
-    if isinstance(result, Pending):
-        return delay(work, opening, result, request.cert_req_id)
-    return (yield from _issued(work, request, opening, result))
+    if encrypted and isinstance(result, Issued) and result.encrypted is None:
+        raise CMPError("a certificate that only the holder of its key may read is not encrypted", _SYSTEM_FAILURE)
+    return request, result
 
 
-def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result: Issued) -> Steps:
-    record = result.certificate
-    wanted = opening.header.info(oids.IMPLICIT_CONFIRM) is not None
-    changes: tuple[CertificateChange, ...] = ()
-    named = ((request.cert_req_id, record.issuer_key, record.serial_number),)
-    if wanted and work.settings.implicit_confirm:
-        change: CertificateChange | Pending = yield Confirm(record, accepted=True)
-        # An issuer that needs time to confirm wants the certConf (R-091): its answer can be waited for.
-        changes = () if isinstance(change, Pending) else (change,)
+def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issued | CMPError]]) -> Steps:
+    """The certificates and refusals, which are stored together or not at all."""
+    issued = [(number, outcome) for number, outcome in outcomes if isinstance(outcome, Issued)]
+    refused = [outcome for _, outcome in outcomes if isinstance(outcome, CMPError)]
+    if not issued:
+        over = work.body_type is BodyType.POLL_REQ
+        return Reply(
+            certificate_response(opening.body.type, outcomes, ()),
+            transaction=work.continued(TransactionState.DONE, request=b"", expires=None) if over else None,
+            refused=refused[0],
+            also_refused=tuple(refused[1:]),
+        )
+    named = tuple((number, item.certificate.issuer_key, item.certificate.serial_number) for number, item in issued)
+    changes = yield from _confirm_implicitly(work, opening, issued)
     if changes:
         state = work.followed(
             TransactionState.DONE, implicit_confirm=True, certificates=named, request=b"", expires=None
@@ -84,29 +158,62 @@ def _issued(work: Work, request: CertificateRequest, opening: PKIMessage, result
         info = InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())
     else:
         expires = work.now + work.settings.confirm_wait_time
-        state = work.followed(TransactionState.ISSUED, certificates=named, request=b"", expires=expires)
+        secret = any(item.encrypted is not None for _, item in issued)
+        kind = TransactionState.ISSUED_ENCRYPTED if secret else TransactionState.ISSUED
+        state = work.followed(kind, certificates=named, request=b"", expires=expires)
         info = _confirm_until(expires.replace(microsecond=0))
     by_mac = work.auth.credential.kind is ProtectionKind.MAC
     ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
     return Reply(
-        certificate_response(opening.body.type, request.cert_req_id, result, ca_pubs),
+        certificate_response(opening.body.type, outcomes, ca_pubs),
         transaction=state,
         general_info=(info,),
-        extra_certs=result.chain,
-        certificates=(record,),
+        extra_certs=issued[0][1].chain if len(issued) == 1 else _chains(issued),
+        certificates=tuple(item.certificate for _, item in issued),
         changes=changes,
-        spent=_spent(work),
+        spent=_spent(work) * len(issued),
         audit=(
-            work.audit(
-                "issued",
-                serial=f"{record.serial_number:x}",
-                subject=record.subject,
-                profile=record.profile,
-                identity=work.auth.identity,
-                body=opening.body.type.wire_name,
-            ),
+            *(_issued_event(work, opening, item) for _, item in issued),
+            *(work.refused(error) for error in refused),
             *(change_event(work.now, work.auth, opening, change) for change in changes),
         ),
+        refused=refused[0] if refused else None,
+        also_refused=tuple(refused[1:]),
+    )
+
+
+def _confirm_implicitly(
+    work: Work, opening: PKIMessage, issued: Sequence[tuple[int, Issued]]
+) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
+    """The certificates as they are without certConf, if that is granted: for all of them or for none."""
+    if not work.settings.implicit_confirm or opening.header.info(oids.IMPLICIT_CONFIRM) is None:
+        return ()
+    if any(item.encrypted is not None for _, item in issued):
+        # R-070: certConf is the proof of possession.
+        return ()
+    changes = []
+    for _, item in issued:
+        change: CertificateChange | Pending = yield Confirm(item.certificate, accepted=True)
+        if isinstance(change, Pending):
+            # An issuer that needs time to confirm wants the certConf (R-091): its answer can be waited for.
+            return ()
+        changes.append(change)
+    return tuple(changes)
+
+
+def _chains(issued: Sequence[tuple[int, Issued]]) -> tuple[bytes, ...]:
+    return tuple(dict.fromkeys(der for _, item in issued for der in item.chain))
+
+
+def _issued_event(work: Work, opening: PKIMessage, item: Issued) -> AuditEntry:
+    record = item.certificate
+    return work.audit(
+        "issued",
+        serial=f"{record.serial_number:x}",
+        subject=record.subject,
+        profile=record.profile,
+        identity=work.auth.identity,
+        body=opening.body.type.wire_name,
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from cmpkit.asn1 import PKIStatusInfo, decode
 from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, ClientState
 from cmpkit.enums import PVNO, BodyType
-from cmpkit.errors import ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError
 
 __all__ = ["FORMAT", "dump_transaction", "load_transaction"]
 
@@ -22,8 +24,7 @@ FORMAT = 1
 
 def dump_transaction(transaction: ClientTransaction) -> str:
     """The transaction as JSON text; octets are base64."""
-    values = {item.name: _plain(getattr(transaction, item.name)) for item in fields(transaction)}
-    return json.dumps({"format": FORMAT, **values}, indent=1, sort_keys=True)
+    return json.dumps({"format": FORMAT, **_members(transaction)}, indent=1, sort_keys=True)
 
 
 def load_transaction(text: str) -> ClientTransaction:
@@ -41,10 +42,14 @@ def load_transaction(text: str) -> ClientTransaction:
             f"the saved transaction has format {version!r:.20}, {FORMAT} is read",
             hint="another version of cmpkit wrote it: go on with that one",
         )
-    if set(values) != set(_READERS):
-        odd = ", ".join(sorted(set(values) ^ set(_READERS)))
+    return ClientTransaction(**_fields(values, _READERS))
+
+
+def _fields(values: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    if set(values) != set(readers):
+        odd = ", ".join(sorted(set(values) ^ set(readers)))
         raise _damaged(f"fields are missing or unknown: {odd:.200}")
-    return ClientTransaction(**{name: _read(name, value) for name, value in values.items()})
+    return {name: _read(name, value, readers[name]) for name, value in values.items()}
 
 
 def _damaged(detail: str) -> ConfigurationError:
@@ -62,13 +67,19 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, BodyType):
         return value.name
-    return dict(value) if isinstance(value, Mapping) else value
+    return _members(value) if is_dataclass(value) else dict(value) if isinstance(value, Mapping) else value
 
 
-def _read(name: str, value: Any) -> Any:
+def _members(value: Any) -> dict[str, Any]:
+    return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+
+
+def _read(name: str, value: Any, reader: Callable[[Any], Any]) -> Any:
     try:
-        return _READERS[name](value)
-    except (ValueError, TypeError, KeyError) as error:
+        return reader(value)
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError, KeyError, CMPError) as error:
         raise _damaged(f"{name} cannot be read") from error
 
 
@@ -83,15 +94,31 @@ def _exactly(kind: type[Any]) -> Callable[[Any], Any]:
     return read
 
 
-_text, _list, _object = _exactly(str), _exactly(list), _exactly(dict)
+_text, _list, _object, _number = _exactly(str), _exactly(list), _exactly(dict), _exactly(int)
 
 
 def _octets(value: Any) -> bytes:
     return base64.b64decode(_text(value), validate=True)
 
 
+def _status(value: Any) -> bytes:
+    """A status that can be read, or none."""
+    octets = _octets(value)
+    if octets:
+        decode(PKIStatusInfo, octets)
+    return octets
+
+
 def _octet_strings(value: Any) -> tuple[bytes, ...]:
     return tuple(_octets(item) for item in _list(value))
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    return tuple(_number(item) for item in _list(value))
+
+
+def _sought(value: Any) -> tuple[SoughtCertificate, ...]:
+    return tuple(SoughtCertificate(**_fields(_object(item), _SOUGHT_READERS)) for item in _list(value))
 
 
 def _operation(value: Any) -> BodyType:
@@ -118,20 +145,32 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "operation": _operation,
     "transaction_id": _octets,
     "state": ClientState,
-    "pvno": lambda value: PVNO(_exactly(int)(value)),
+    "pvno": lambda value: PVNO(_number(value)),
     "implicit_confirm": _exactly(bool),
-    "cert_req_id": _exactly(int),
-    "poll_id": _exactly(int),
+    "sought": _sought,
+    "asked": _number,
+    "poll_ids": _numbers,
     "message": _octets,
+    "request_nonce": _octets,
     "sender_nonce": _octets,
     "awaited_nonce": _octets,
     "recip_nonce": _octets,
     "poll_at": _time,
-    "certificate": _octets,
-    "public_key_info": _octets,
-    "subject": _octets,
     "chain": _octet_strings,
     "ca_pubs": _octet_strings,
-    "rejection": _text,
     "context": _context,
+}
+_SOUGHT_READERS: dict[str, Callable[[Any], Any]] = {
+    "cert_req_id": _number,
+    "public_key_info": _octets,
+    "subject": _octets,
+    "status": _status,
+    "certificate": _octets,
+    "is_central": _exactly(bool),
+    "key_algorithm": _octets,
+    "enveloped_key": _octets,
+    "is_encrypted": _exactly(bool),
+    "encrypted": _octets,
+    "is_decided": _exactly(bool),
+    "rejection": _text,
 }

@@ -6,7 +6,7 @@ confirmations, which differ in the body that says "waiting": see :data:`cmpkit.e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from cmpkit.asn1 import PKIBody, PKIMessage, PollRep, PollReq, decode_message
@@ -18,32 +18,35 @@ from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Held, Pending, TransactionState
 
-__all__ = ["delay", "poll", "poll_req_faults", "refuse_late"]
+__all__ = ["awaited_ids", "delay", "poll", "poll_req_faults", "refuse_late"]
 
 
-def delay(work: Work, kept: PKIMessage, result: Pending, cert_req_id: int = WHOLE_MESSAGE) -> Reply:
+def delay(work: Work, kept: PKIMessage, *results: Pending) -> Reply:
     """The answer that says "later" (R-110), or says so again (R-112). It is kept while there are pollReqs (R-116).
 
+    A message is answered as a whole: it waits until none of its requests needs time.
+
     :param kept: what cannot be answered yet: the message that came, or the one that it polls for.
-    :param cert_req_id: of the request for a certificate.
+    :param results: what the requests in it that need time wait for.
     """
     expires = work.now + work.settings.pending_time
-    held = (result.request,) if isinstance(result, Held) and result.request is not None else ()
+    held = tuple(item.request for item in results if isinstance(item, Held) and item.request is not None)
+    reasons = list(dict.fromkeys(item.reason for item in results if item.reason))
     state = work.followed(TransactionState.PENDING, request=kept.raw, expires=expires)
     if work.body_type is not BodyType.POLL_REQ:
         return Reply(
-            waiting_response(work.body_type, cert_req_id, result.reason),
+            waiting_response(work.body_type, awaited_ids(kept.body), "; ".join(reasons)),
             transaction=state,
             audit=(work.audit("waiting", body=work.body_type.wire_name),),
             held=held,
         )
-    # R-112: the certReqId that was asked for, which is -1 where the client polls for the whole message.
-    poll_rep = PollRep(
-        cert_req_id=work.message.body.content[0].cert_req_id,
-        check_after=result.check_after,
-        reason=[result.reason] if result.reason else None,
-    )
-    return Reply(PKIBody(BodyType.POLL_REP, [poll_rep]), transaction=state, held=held)
+    # R-112: the certReqIds that were asked for, which is -1 where the client polls for the whole message.
+    check_after = max(item.check_after for item in results)
+    poll_reps = [
+        PollRep(cert_req_id=item.cert_req_id, check_after=check_after, reason=reasons or None)
+        for item in work.message.body.content
+    ]
+    return Reply(PKIBody(BodyType.POLL_REP, poll_reps), transaction=state, held=held)
 
 
 def poll(work: Work, again: Mapping[BodyType, Callable[[Work, PKIMessage], Steps]]) -> Steps:
@@ -57,16 +60,15 @@ def poll(work: Work, again: Mapping[BodyType, Callable[[Work, PKIMessage], Steps
     assert work.transaction is not None
     raw = work.transaction.request
     kept = decode_message(raw, max_size=len(raw))
-    raise_first(poll_req_faults(work.message.body.content, _cert_req_id(kept.body)))
+    raise_first(poll_req_faults(work.message.body.content, awaited_ids(kept.body)))
     return (yield from again[kept.body.type](work, kept))
 
 
-def _cert_req_id(body: PKIBody) -> int:
-    """By which certReqId a kept message is polled for, if not as a whole."""
+def awaited_ids(body: PKIBody) -> tuple[int, ...]:
+    """By which certReqIds a kept message is polled for, if not as a whole."""
     if body.type in CRMF_REQUESTS:
-        cert_req_id: int = body.content[0].request.cert_req_id
-        return cert_req_id
-    return P10_CERT_REQ_ID if body.type is BodyType.P10CR else WHOLE_MESSAGE
+        return tuple(message.request.cert_req_id for message in body.content)
+    return (P10_CERT_REQ_ID if body.type is BodyType.P10CR else WHOLE_MESSAGE,)
 
 
 def refuse_late(work: Work, kept: PKIMessage, error: CMPError) -> Reply:
@@ -80,18 +82,19 @@ def refuse_late(work: Work, kept: PKIMessage, error: CMPError) -> Reply:
     return replace(rejection(kept.body, error), transaction=over)
 
 
-def poll_req_faults(content: list[PollReq], awaited: int | None = None) -> Iterator[CMPError]:
-    """What a server refuses in a pollReq: it asks by the certReqId, or for the whole message (R-111, R-114).
+def poll_req_faults(content: list[PollReq], awaited: Collection[int] | None = None) -> Iterator[CMPError]:
+    """What a server refuses in a pollReq: it asks by certReqIds, or for the whole message (R-111, R-114).
 
-    :param awaited: the certReqId of what is pending; ``None`` if it is not known.
+    :param awaited: the certReqIds of what is pending; ``None`` if they are not known.
     """
     asked = [item.cert_req_id for item in content]
     # Older clients have 0 for p10cr, as in certConf (R-093).
-    known = {awaited, WHOLE_MESSAGE, 0} if awaited == P10_CERT_REQ_ID else {awaited, WHOLE_MESSAGE}
-    if len(asked) != 1 or (awaited is not None and asked[0] not in known):
-        pending = "one request" if awaited is None else str(awaited)
+    more = {WHOLE_MESSAGE, 0} if awaited is not None and P10_CERT_REQ_ID in awaited else {WHOLE_MESSAGE}
+    unknown = awaited is not None and not {*asked} <= {*awaited, *more}
+    if not asked or len({*asked}) != len(asked) or (WHOLE_MESSAGE in asked and len(asked) > 1) or unknown:
+        pending = "one request or several" if awaited is None else ", ".join(map(str, awaited))
         yield CMPError(
             f"pollReq asks for certReqId {', '.join(map(number_text, asked)) or 'none'}, {pending} is pending",
             rule="RFC 9483 section 4.4",
-            hint="repeat the certReqId of the response that said waiting, or -1 after an error that said so",
+            hint="repeat the certReqIds of the responses that said waiting, or -1 after an error that said so",
         )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from cmpkit.asn1 import (
+    TLV,
+    CertId,
     CertifiedKeyPair,
     CertRepMessage,
     CertResponse,
+    EncryptedKey,
     ErrorMsgContent,
     InfoTypeAndValue,
     PKIBody,
@@ -17,6 +21,7 @@ from cmpkit.asn1 import (
     PKIStatusInfo,
     RevRepContent,
     Variant,
+    make_element,
     to_tlv,
 )
 from cmpkit.engine.states import ANSWERS, DELAYED_BY, P10_CERT_REQ_ID
@@ -33,7 +38,16 @@ from cmpkit.parts import (
     Transaction,
 )
 
-__all__ = ["Reply", "certificate_response", "change_event", "refusal", "rejection", "waiting_response"]
+__all__ = [
+    "Reply",
+    "certificate_response",
+    "change_event",
+    "refusal",
+    "rejection",
+    "requests_in",
+    "revocation_response",
+    "waiting_response",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Reply:
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
     :param held: requests that wait for a person, to be kept for that person.
     :param refused: why, if the body says no: what the operator should know.
+    :param also_refused: why, for each further request of the message that it says no to.
     """
 
     body: PKIBody | None
@@ -58,28 +73,71 @@ class Reply:
     audit: tuple[AuditEntry, ...] = ()
     held: tuple[HeldRequest, ...] = ()
     refused: CMPError | None = None
+    also_refused: tuple[CMPError, ...] = ()
 
 
-def certificate_response(body_type: BodyType, cert_req_id: int, result: Issued, ca_pubs: Sequence[bytes]) -> PKIBody:
-    """ip, cp or kup with a certificate (RFC 9810 section 5.3.4)."""
-    status = PKIStatus.GRANTED_WITH_MODS if result.modified else PKIStatus.ACCEPTED
-    pair = CertifiedKeyPair(cert_or_enc_cert=Variant(to_tlv(result.certificate.der), "certificate"))
-    response = CertResponse(cert_req_id=cert_req_id, status=PKIStatusInfo.of(status), certified_key_pair=pair)
-    content = CertRepMessage(ca_pubs=[to_tlv(der) for der in ca_pubs] or None, response=[response])
+def requests_in(body: PKIBody) -> int:
+    """How many requests a body has."""
+    return 1 if body.type is BodyType.P10CR else len(body.content)
+
+
+def certificate_response(
+    body_type: BodyType, outcomes: Sequence[tuple[int, Issued | CMPError]], ca_pubs: Sequence[bytes]
+) -> PKIBody:
+    """ip, cp or kup (RFC 9810 section 5.3.4).
+
+    :param outcomes: the certificate or the refusal for each certReqId.
+    """
+    responses = [
+        CertResponse(cert_req_id=cert_req_id, status=_status(outcome))
+        if isinstance(outcome, CMPError)
+        else _granted(cert_req_id, outcome)
+        for cert_req_id, outcome in outcomes
+    ]
+    content = CertRepMessage(ca_pubs=[to_tlv(der) for der in ca_pubs] or None, response=responses)
     return PKIBody(ANSWERS[body_type], content)
 
 
-def waiting_response(body_type: BodyType, cert_req_id: int, reason: str) -> PKIBody:
+def _cert_or_enc_cert(result: Issued) -> Variant[TLV, Literal["certificate"]] | Variant[TLV, Literal["encrypted_cert"]]:
+    if result.encrypted is None:
+        return Variant(to_tlv(result.certificate.der), "certificate")
+    return Variant(make_element(Variant(result.encrypted, "enveloped_data"), EncryptedKey), "encrypted_cert")
+
+
+def _granted(cert_req_id: int, result: Issued) -> CertResponse:
+    status = PKIStatus.GRANTED_WITH_MODS if result.modified else PKIStatus.ACCEPTED
+    key = result.private_key
+    pair = CertifiedKeyPair(
+        cert_or_enc_cert=_cert_or_enc_cert(result),
+        private_key=None if key is None else Variant(key, "enveloped_data"),
+    )
+    return CertResponse(cert_req_id=cert_req_id, status=PKIStatusInfo.of(status), certified_key_pair=pair)
+
+
+def revocation_response(outcomes: Sequence[tuple[CertId, CMPError | None]]) -> PKIBody:
+    """rp (RFC 9810 section 5.3.10).
+
+    :param outcomes: for each certificate of the request why it was not revoked, ``None`` if it was. RFC 9483 section
+        4.2 knows only the status: the certificates are named where there are several.
+    """
+    accepted = PKIStatusInfo.of(PKIStatus.ACCEPTED)
+    statuses = [accepted if error is None else _status(error) for _, error in outcomes]
+    named = [certificate for certificate, _ in outcomes] if len(outcomes) > 1 else None
+    return PKIBody(BodyType.RP, RevRepContent(status=statuses, rev_certs=named))
+
+
+def waiting_response(body_type: BodyType, cert_req_ids: Sequence[int], reason: str) -> PKIBody:
     """What says "later" to a body: ip, cp or kup to requests for certificates, error to others (RFC 9483 section 4.4).
 
     :param body_type: of what is answered.
-    :param cert_req_id: of the request for a certificate.
+    :param cert_req_ids: of the requests for certificates.
     """
     status = PKIStatusInfo.of(PKIStatus.WAITING, [reason] if reason else [])
     answer = DELAYED_BY[body_type]
     if answer is BodyType.ERROR:
         return PKIBody(answer, ErrorMsgContent(pki_status_info=status))
-    return PKIBody(answer, CertRepMessage(response=[CertResponse(cert_req_id=cert_req_id, status=status)]))
+    responses = [CertResponse(cert_req_id=cert_req_id, status=status) for cert_req_id in cert_req_ids]
+    return PKIBody(answer, CertRepMessage(response=responses))
 
 
 def rejection(body: PKIBody, error: CMPError) -> Reply:
@@ -88,8 +146,7 @@ def rejection(body: PKIBody, error: CMPError) -> Reply:
     if body.type is BodyType.RR:
         return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))), refused=error)
     ids = [P10_CERT_REQ_ID] if body.type is BodyType.P10CR else [msg.request.cert_req_id for msg in body.content]
-    responses = [CertResponse(cert_req_id=cert_req_id, status=status) for cert_req_id in ids]
-    return Reply(PKIBody(ANSWERS[body.type], CertRepMessage(response=responses)), refused=error)
+    return Reply(certificate_response(body.type, [(cert_req_id, error) for cert_req_id in ids], ()), refused=error)
 
 
 def refusal(error: CMPError) -> Reply:

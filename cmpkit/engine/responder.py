@@ -15,11 +15,11 @@ from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
 from cmpkit.engine.enrolment import enrol, enrol_again
 from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
 from cmpkit.engine.polling import poll
-from cmpkit.engine.replies import rejection
+from cmpkit.engine.replies import rejection, requests_in
 from cmpkit.engine.revocation import revoke, revoke_again
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
 from cmpkit.engine.support import inform
-from cmpkit.engine.template import requested_profile
+from cmpkit.engine.template import requested_profiles
 from cmpkit.engine.work import ResponderSettings, Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, raise_first
@@ -69,7 +69,7 @@ def respond(
     """
     _check_place(message, transaction, now, leniency)
     if message.body.type in CERTIFICATE_REQUESTS:
-        profile = requested_profile(message, profile)
+        requested_profiles(message, profile, requests_in(message.body))
     work = Work(message, auth, transaction, settings, now, profile, leniency)
     try:
         reply = yield from _BRANCHES[message.body.type](work)
@@ -136,8 +136,7 @@ def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Trans
         )
     if transaction.expires is not None and now > transaction.expires:
         raise CMPError(
-            f"{body_type.wire_name} for a transaction that expired at {transaction.expires.isoformat()}: "
-            "what was issued counts as rejected",
+            f"{body_type.wire_name} for a transaction that expired at {transaction.expires.isoformat()}",
             PKIFailureInfo.BAD_REQUEST,
             rule="RFC 9810 section 5.1.1.2",
             hint="the client should ask for another certificate, and confirm before confirmWaitTime",

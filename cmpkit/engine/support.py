@@ -6,7 +6,7 @@ from cmpkit import oids
 from cmpkit.asn1 import PKIBody
 from cmpkit.engine.needs import Authorize, Inform
 from cmpkit.engine.replies import Reply
-from cmpkit.engine.template import requested_profile
+from cmpkit.engine.template import requested_profiles
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType
 
@@ -21,7 +21,7 @@ def inform(work: Work) -> Steps:
     questions = tuple(work.message.body.content)
     profile = work.profile
     if any(question.info_type == oids.CERT_REQ_TEMPLATE for question in questions):
-        profile = requested_profile(work.message, profile)
+        (profile,) = requested_profiles(work.message, profile)
     yield Authorize(work.body_type)
     answers = yield Inform(questions, profile)
     return Reply(PKIBody(BodyType.GENP, list(answers)))

@@ -16,83 +16,117 @@ from cmpkit.asn1 import (
     CertTemplate,
     PKIMessage,
     RDNSequence,
-    RevDetails,
+    SubjectPublicKeyInfo,
     Time,
-    decode,
     distinguished_name,
     encode,
     parse_tlv,
 )
-from cmpkit.asn1 import Extension as _Extension
+from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.names import names_match
-from cmpkit.crypto.pop import p10_extensions, template_key_faults
+from cmpkit.crypto.pop import leaves_key_to_server, p10_extensions
+from cmpkit.engine.registration import (
+    control_faults,
+    find_attribute,
+    read_registration,
+    registration_faults,
+    replaced_request,
+)
 from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
-from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
+from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of, raise_first
-from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest, RevocationRequest
+from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
 
 __all__ = [
+    "encrypted_certificate_faults",
+    "key_generation_faults",
     "p10_faults",
     "read_p10",
     "read_request",
-    "read_revocation",
     "request_faults",
-    "requested_profile",
-    "revocation_faults",
+    "requested_profiles",
+    "single_request_faults",
 ]
 
 _MAX_CERT_REQ_ID = (1 << 63) - 1
-_LONGEST_SERIAL = 160
-"""Bits; RFC 5280 section 4.1.2.2 allows 20 octets."""
-# What they ask for cannot be left undone in silence; others are wishes, or of no consequence here (R-073, R-074).
-_REFUSED_CONTROLS = {
-    oids.REG_TOKEN: "regToken",
-    oids.AUTHENTICATOR: "authenticator",
-    oids.PKI_ARCHIVE_OPTIONS: "pkiArchiveOptions",
-    oids.ALT_CERT_TEMPLATE: "altCertTemplate",
-}
 
 
 def read_request(
-    body_type: BodyType, messages: list[CertReqMsg], auth: Authenticated, profile: str | None
+    body_type: BodyType, message: CertReqMsg, auth: Authenticated, profile: str | None
 ) -> CertificateRequest:
-    """The one request of an ir, cr or kur.
+    """One request of an ir, cr or kur.
 
     :param profile: the profile that header or address name.
-    :raises CMPError: the first of :func:`request_faults`; badCertId if oldCertID names another certificate (R-122).
+    :raises CMPError: the first of :func:`single_request_faults`; badCertId if oldCertID names another certificate
+        (R-122).
     """
-    raise_first(request_faults(body_type, messages))
-    request = messages[0].request
-    template = request.cert_template
-    assert template.public_key is not None
+    raise_first(single_request_faults(body_type, message))
+    request = message.request if message.reg_info is None else _registered(body_type, message, auth)
+    template, key = request.cert_template, request.cert_template.public_key
+    left_to_us = leaves_key_to_server(template)
     validity = template.validity
     return CertificateRequest(
         body_type=body_type,
         cert_req_id=request.cert_req_id,
-        public_key_info=template.public_key.der,
+        public_key_info=b"" if key is None or left_to_us else key.der,
         subject=template.subject.name if template.subject is not None else None,
         extensions=tuple(template.extensions or ()),
         not_before=_datetime(validity.not_before) if validity else None,
         not_after=_datetime(validity.not_after) if validity else None,
         profile=profile,
         old_certificate=_certificate_to_update(request, auth) if body_type is BodyType.KUR else None,
+        key_algorithm=key.algorithm if key is not None and left_to_us else None,
+        encryption_key=_encryption_key(request),
+        proof=proof_method(message),
+        registration=read_registration(message) if request.controls or message.reg_info else None,
     )
 
 
-def request_faults(body_type: BodyType, messages: list[CertReqMsg]) -> Iterator[CMPError]:
-    """What a server refuses in an ir, cr or kur, but for the proofs (R-060 to R-062, R-073, R-122)."""
-    if len(messages) != 1:
+def _registered(body_type: BodyType, message: CertReqMsg, auth: Authenticated) -> CertRequest:
+    """The request that counts where there is regInfo.
+
+    :raises CMPError: if it will not do.
+    """
+    request = replaced_request(message, auth)
+    if request is not message.request:
+        raise_first(_cert_request_faults(body_type, request))
+    return request
+
+
+def request_faults(messages: list[CertReqMsg], most: int = 1) -> Iterator[CMPError]:
+    """What a server refuses an ir, cr or kur as a whole for: how many requests there are, and their certReqIds (R-060).
+
+    :param most: how many requests there may be.
+    """
+    if not 1 <= len(messages) <= most:
         yield CMPError(
-            f"{len(messages)} requests in one message, one is allowed",
+            f"{len(messages)} requests in one message, {'one is' if most == 1 else f'at most {most} are'} allowed",
             rule="RFC 9483 section 4.1.1",
-            hint="ask for each certificate in a transaction of its own",
+            hint="ask for each certificate in a transaction of its own"
+            if most == 1
+            else "ask for the others by further requests",
         )
-    for message in messages:
-        unreadable = list(fault_of(lambda message: message.request, message))
+    if len(messages) > 1:
+        unreadable = [error for message in messages for error in fault_of(lambda message: message.request, message)]
         yield from unreadable
-        if not unreadable:
-            yield from _cert_request_faults(body_type, message.request)
+        ids = [] if unreadable else [message.request.cert_req_id for message in messages]
+        if len(set(ids)) != len(ids):
+            yield CMPError(
+                f"the certReqIds {', '.join(map(number_text, ids))} are not all different",
+                rule="RFC 4211 section 5",
+                hint="number the requests: 0, 1, 2 ...",
+            )
+
+
+def single_request_faults(body_type: BodyType, message: CertReqMsg) -> Iterator[CMPError]:
+    """What a server refuses in one request of an ir, cr or kur, but for its proof (R-061, R-062, R-073, R-122)."""
+    unreadable = list(fault_of(lambda message: message.request, message))
+    yield from unreadable
+    if not unreadable:
+        yield from _cert_request_faults(body_type, message.request)
+        if message.reg_info is not None:
+            yield from registration_faults(message)
 
 
 def _cert_request_faults(body_type: BodyType, request: CertRequest) -> Iterator[CMPError]:
@@ -103,18 +137,9 @@ def _cert_request_faults(body_type: BodyType, request: CertRequest) -> Iterator[
             rule="RFC 9483 section 4.1.1",
             hint="the client should use 0",
         )
-    for control in request.controls or ():
-        name = _REFUSED_CONTROLS.get(control.type)
-        if name is not None:
-            yield CMPError(
-                f"the request has the control {name}, which this server does not serve",
-                rule="RFC 4211 section 6",
-                hint=f"leave {name} out",
-            )
-        if body_type is BodyType.KUR and control.type == oids.OLD_CERT_ID:
-            yield from fault_of(parse_tlv, control.value, CertId)
+    if request.controls is not None:
+        yield from control_faults(body_type, request)
     yield from _template_faults(request.cert_template)
-    yield from template_key_faults(request.cert_template)
     yield from _name_faults(request.cert_template.subject)
 
 
@@ -142,13 +167,49 @@ def _bad_template(detail: str, rule: str, hint: str) -> CMPError:
     return CMPError(detail, PKIFailureInfo.BAD_CERT_TEMPLATE, rule=rule, hint=hint)
 
 
+def key_generation_faults(pvno: int) -> Iterator[CMPError]:
+    """What a server refuses in a message that leaves a key to it: the key comes as EnvelopedData (R-170).
+
+    :param pvno: of the message.
+    """
+    if pvno < PVNO.CMP2021:
+        yield CMPError(
+            f"the key is to be generated by the server, and the message has pvno {pvno}",
+            PKIFailureInfo.BAD_CERT_TEMPLATE,
+            rule="RFC 9483 section 4.1.6",
+            hint="set pvno to 3, or put a public key into the template",
+            tolerance="openssl-central-keygen",
+        )
+
+
+def encrypted_certificate_faults(pvno: int) -> Iterator[CMPError]:
+    """What a server refuses in a message that wants its certificate encrypted: it comes as EnvelopedData.
+
+    :param pvno: of the message.
+    """
+    if pvno < PVNO.CMP2021:
+        yield CMPError(
+            f"the certificate is to come encrypted, and the message has pvno {pvno}",
+            PKIFailureInfo.BAD_POP,
+            rule="RFC 9810 section 5.2.2",
+            hint="set pvno to 3",
+            tolerance="openssl-encrypted-cert",
+        )
+
+
+def _encryption_key(request: CertRequest) -> bytes:
+    """DER of the key in the control protocolEncrKey; empty if there is none (RFC 4211 section 6.6)."""
+    control = find_attribute(request.controls, oids.PROTOCOL_ENCR_KEY)
+    return b"" if control is None else parse_tlv(control.value, SubjectPublicKeyInfo).der
+
+
 def _datetime(time: Time | None) -> datetime | None:
     return None if time is None else time.as_datetime()
 
 
 def _certificate_to_update(request: CertRequest, auth: Authenticated) -> CertificateRecord | None:
     """The certificate that protects a kur; oldCertID, if there, must name it (R-121, R-122)."""
-    control = next((c for c in request.controls or () if c.type == oids.OLD_CERT_ID), None)
+    control = find_attribute(request.controls, oids.OLD_CERT_ID)
     if control is None or auth.record is None:
         return auth.record
     named = parse_tlv(control.value, CertId)
@@ -197,94 +258,32 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
         subject=request.info.subject,
         extensions=p10_extensions(request),
         profile=profile,
+        proof=ProofMethod.SIGNATURE,
     )
 
 
-def revocation_faults(details: list[RevDetails]) -> Iterator[CMPError]:
-    """What a server refuses in an rr (R-141)."""
-    if len(details) != 1:
-        yield CMPError(
-            f"{len(details)} certificates in one rr, one is allowed",
-            rule="RFC 9483 section 4.2",
-            hint="revoke each certificate in a transaction of its own",
-        )
-    for one in details:
-        template = one.cert_details
-        if template.serial_number is None or template.issuer is None:
-            yield CMPError(
-                "issuer and serialNumber of the certificate to revoke are needed",
-                rule="RFC 9483 section 4.2",
-                hint="put both into certDetails, as the certificate has them",
-            )
-        elif template.serial_number.bit_length() > _LONGEST_SERIAL:
-            yield CMPError(
-                f"there is no certificate with a serial number of {template.serial_number.bit_length()} bits",
-                PKIFailureInfo.BAD_CERT_ID,
-                rule="RFC 5280 section 4.1.2.2",
-                hint="copy the serial number of the certificate",
-            )
-        yield from fault_of(_reason, one.crl_entry_details or [])
-        yield from _name_faults(template.issuer)
+def requested_profiles(message: PKIMessage, labelled: str | None, count: int = 1) -> tuple[str | None, ...]:
+    """The profiles that requests for certificates name: by certProfile, else by the label of the address (R-027).
 
-
-def read_revocation(details: list[RevDetails]) -> RevocationRequest:
-    """The one certificate that an rr names, by issuer and serial number (R-141).
-
-    :raises CMPError: the first of :func:`revocation_faults`.
-    """
-    raise_first(revocation_faults(details))
-    template = details[0].cert_details
-    assert template.issuer is not None
-    assert template.serial_number is not None
-    return RevocationRequest(template.issuer.name, template.serial_number, _reason(details[0].crl_entry_details or []))
-
-
-def _reason(extensions: list[_Extension]) -> CRLReason:
-    """The reasonCode; RFC 9810 section 5.3.9 lets it be absent, which means unspecified."""
-    reasons = [extension.extn_value for extension in extensions if extension.extn_id == oids.CRL_REASON]
-    if not reasons:
-        return CRLReason.UNSPECIFIED
-    if len(reasons) > 1:
-        raise CMPError(
-            "more than one reasonCode",
-            PKIFailureInfo.BAD_DATA_FORMAT,
-            rule="RFC 9483 section 4.2",
-            hint="give one, unspecified (0) if there is none",
-        )
-    # ENUMERATED (tag 10) is an INTEGER but for its tag.
-    octets = reasons[0]
-    value = decode(int, b"\x02" + octets[1:]) if octets[:1] == b"\x0a" else -1
-    try:
-        return CRLReason(value)
-    except ValueError:
-        raise CMPError(
-            f"reasonCode {octets[:16].hex()} is none",
-            PKIFailureInfo.BAD_DATA_FORMAT,
-            rule="RFC 5280 section 5.3.1",
-            hint="it is an ENUMERATED from 0 to 10, without 7",
-        ) from None
-
-
-def requested_profile(message: PKIMessage, labelled: str | None) -> str | None:
-    """The profile that a request for a certificate names: by certProfile, else by the label of the address (R-027).
-
-    :raises CMPError: badRequest unless there is one name, and no other than that of the address.
+    :param count: how many requests there are; each name is about one, in their order (RFC 9810 section 5.1.1.4).
+    :raises CMPError: badRequest if there are more names, or another than that of the address.
     """
     item = message.header.info(oids.CERT_PROFILE)
     if item is None:
-        return labelled
+        return (labelled,) * count
     names = item.parse_list(str)
-    if len(names) != 1:
+    if not 1 <= len(names) <= count:
         raise CMPError(
-            f"certProfile has {len(names)} names, one is allowed",
+            f"certProfile has {len(names)} names, {'one is' if count == 1 else f'at most {count} are'} allowed",
             rule="RFC 9483 section 3.1",
-            hint="name one profile, or leave certProfile out",
+            hint="name one profile for each request, or leave certProfile out",
         )
-    # An empty name asks for none (RFC 9810 section 5.3.19.18).
-    if labelled and names[0] and names[0] != labelled:
-        raise CMPError(
-            f"certProfile says {names[0]!r}, the address says {labelled!r}",
-            rule="RFC 9483 section 3.1",
-            hint="name the profile in one place, or the same in both",
-        )
-    return names[0] or labelled
+    for name in names:
+        # An empty name asks for none (RFC 9810 section 5.3.19.18).
+        if labelled and name and name != labelled:
+            raise CMPError(
+                f"certProfile says {name!r}, the address says {labelled!r}",
+                rule="RFC 9483 section 3.1",
+                hint="name the profile in one place, or the same in both",
+            )
+    return tuple(name or labelled for name in (*names, *[""] * (count - len(names))))

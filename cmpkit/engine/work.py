@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from cmpkit.asn1 import PKIMessage
 from cmpkit.engine.needs import Need
 from cmpkit.engine.replies import Reply
-from cmpkit.engine.states import OPENS
+from cmpkit.engine.states import HEADER_FAULTS, OPENS
 from cmpkit.enums import BodyType
+from cmpkit.errors import CMPError
 from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ResponderSettings", "Steps", "Work"]
+__all__ = ["ResponderSettings", "Steps", "Work", "settled"]
 
 _REMEMBERED_NONCES = 64
 
 Steps: TypeAlias = Generator[Need, Any, Reply]
 """A responder at work."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,23 @@ class ResponderSettings:
     :param confirm_wait_time: how long a certificate waits for its certConf before it counts as rejected.
     :param pending_time: how long a request that takes time is kept after its last pollReq before it is given up.
     :param ca_pubs: DER certificates for caPubs of an ip that is protected by a MAC (RFC 9483 section 4.1.1).
+    :param keep_unconfirmed: whether a certificate whose certConf never came stays valid (RFC 9810 section 5.1.1.2).
+    :param max_requests: how many certificates one message may ask for, or ask to revoke; RFC 9483 allows one.
     """
 
     implicit_confirm: bool = True
     confirm_wait_time: timedelta = timedelta(minutes=15)
     pending_time: timedelta = timedelta(days=30)
     ca_pubs: tuple[bytes, ...] = ()
+    keep_unconfirmed: bool = False
+    max_requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """What every step of one message needs to know.
 
-    :param profile: the profile that a request for a certificate names, for other messages that of the address.
+    :param profile: the profile that the address names.
     :param leniency: what is let pass.
     """
 
@@ -88,6 +95,24 @@ class Work:
         known = self.transaction.peer_nonces if self.transaction else ()
         return (*known, self.message.header.sender_nonce or b"")[-_REMEMBERED_NONCES:]
 
+    def refused(self, error: CMPError, **details: str | int) -> AuditEntry:
+        """A line of the audit about what was refused of a message whose other requests were granted."""
+        names = " ".join(error.fail_info.wire_names)
+        return self.audit("partly refused", fail_info=names, reason=error.detail, **details)
+
     def audit(self, event: str, **details: str | int) -> AuditEntry:
         """A line of the audit about this message."""
         return AuditEntry(self.now, event, self.auth.credential.id, self.message.header.transaction_id, {**details})
+
+
+def settled(steps: Generator[Need, Any, _T]) -> Generator[Need, Any, _T | CMPError]:
+    """What comes of one of the requests in a message: the error, if the others need not suffer from it.
+
+    :raises CMPError: if the whole message must be refused for it.
+    """
+    try:
+        return (yield from steps)
+    except CMPError as error:
+        if error.fail_info & HEADER_FAULTS:
+            raise
+        return error

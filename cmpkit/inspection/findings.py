@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
 from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
-from cmpkit.crypto.pop import popo_faults
+from cmpkit.crypto.pop import leaves_key_to_server, popo_faults
 from cmpkit.engine.answers import (
     answer_ids,
     certificate_answer_faults,
@@ -30,9 +30,17 @@ from cmpkit.engine.header import (
     used_nonce_faults,
 )
 from cmpkit.engine.polling import poll_req_faults
+from cmpkit.engine.replies import requests_in
 from cmpkit.engine.responder import place_faults, unknown_transaction
+from cmpkit.engine.rev_details import rev_details_faults, revocation_faults
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
-from cmpkit.engine.template import p10_faults, request_faults, requested_profile, revocation_faults
+from cmpkit.engine.template import (
+    key_generation_faults,
+    p10_faults,
+    request_faults,
+    requested_profiles,
+    single_request_faults,
+)
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of
 from cmpkit.inspection.advice import MACS, advise
@@ -156,36 +164,37 @@ def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Contain
             yield unknown_transaction(body.type)
         yield from next_message_faults(message.header, before.header.sender_nonce)
     if body.type in CERTIFICATE_REQUESTS:
-        yield from fault_of(requested_profile, message, None)
+        yield from fault_of(requested_profiles, message, None, requests_in(body))
     if body.type in CRMF_REQUESTS:
         yield from _request_faults(message)
     elif body.type is BodyType.P10CR:
         yield from p10_faults(body.content)
     elif body.type is BodyType.RR:
         yield from revocation_faults(body.content)
+        for details in body.content:
+            yield from rev_details_faults(details)
     elif body.type is BodyType.CERT_CONF:
         yield from confirmation_faults(body.content, _response_ids(before))
     elif body.type is BodyType.POLL_REQ:
-        yield from poll_req_faults(body.content, _waiting_id(before))
+        yield from poll_req_faults(body.content, _response_ids(before))
 
 
 def _request_faults(message: PKIMessage) -> Iterator[CMPError]:
-    yield from request_faults(message.body.type, message.body.content)
+    yield from request_faults(message.body.content)
+    for request in message.body.content:
+        yield from single_request_faults(message.body.type, request)
     for request in message.body.content:
         if not list(fault_of(lambda request: request.request, request)):
             # Whether the sender may vouch for others is not in the message.
             yield from popo_faults(request, ra_verified=True)
+            if leaves_key_to_server(request.request.cert_template):
+                yield from key_generation_faults(message.header.pvno)
 
 
 def _response_ids(answer: PKIMessage | None) -> frozenset[int] | None:
     if answer is None or not isinstance(answer.body.content, CertRepMessage):
         return None
     return frozenset(response.cert_req_id for response in answer.body.content.response)
-
-
-def _waiting_id(answer: PKIMessage | None) -> int | None:
-    ids = _response_ids(answer)
-    return next(iter(ids)) if ids is not None and len(ids) == 1 else None
 
 
 def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[CMPError]:
@@ -203,7 +212,7 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
         yield from _place_faults(body.type, request.body.type)
     yield from confirm_wait_time_faults(message.header)
     if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
-        yield from certificate_answer_faults(body.content, _request_ids(request))
+        yield from certificate_answer_faults(body.content, _request_ids(request), _due(request))
     elif body.type is BodyType.RP:
         rr = request is not None and request.body.type is BodyType.RR
         yield from revocation_answer_faults(body.content, len(request.body.content) if request and rr else 1)
@@ -239,7 +248,14 @@ def _request_ids(request: PKIMessage | None) -> frozenset[int] | None:
     return answer_ids(request.body.type, [item.request.cert_req_id for item in readable])
 
 
-def _request_ids_polled(request: PKIMessage | None) -> int | None:
-    if request is None or request.body.type is not BodyType.POLL_REQ or len(request.body.content) != 1:
+def _due(request: PKIMessage | None) -> int | None:
+    """How many responses an answer must have; ``None`` if the request does not tell."""
+    if request is None or request.body.type not in CERTIFICATE_REQUESTS:
         return None
-    return int(request.body.content[0].cert_req_id)
+    return len(request.body.content) if request.body.type in CRMF_REQUESTS else 1
+
+
+def _request_ids_polled(request: PKIMessage | None) -> tuple[int, ...] | None:
+    if request is None or request.body.type is not BodyType.POLL_REQ:
+        return None
+    return tuple(int(item.cert_req_id) for item in request.body.content)

@@ -11,8 +11,9 @@ import anyio
 import anyio.to_thread
 
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
-from cmpkit.endpoints.client import Client, Enrolled
+from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials, as_name
+from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
@@ -131,7 +132,8 @@ class Requester:
             keys.append(await materials.key_elsewhere())
         elif version is not None:
             keys.append((await materials.own_credentials(version)).key)
-        found = [key for key in keys if key is not None and key.public_key_info == transaction.public_key_info]
+        asked = {one.public_key_info for one in transaction.sought}
+        found = [key for key in keys if key is not None and key.public_key_info in asked]
         return found[0] if found else None
 
     async def _obtain(

@@ -17,6 +17,7 @@ from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
     Finished,
+    Judgement,
     Send,
     Step,
     Wait,
@@ -28,7 +29,9 @@ from cmpkit.engine.client import (
 )
 from cmpkit.engine.header import request_header
 from cmpkit.engine.journal import dump_transaction, load_transaction
-from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
+from cmpkit.engine.sought import SoughtCertificate
+from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS, ClientState
+from cmpkit.enums import BodyType
 from cmpkit.errors import PeerRefusal, TrustError
 from cmpkit.parts import Authenticated
 from cmpkit.testing.responder_end import ALGORITHM, SERVER, START, ResponderEnd, known_sender, on_the_road
@@ -44,7 +47,7 @@ class ClientEnd:
 
     :param auth: who it is.
     :param step: what is to be done next; ``None`` while an answer is awaited.
-    :param likes_it: whether the certificate that comes is what was asked for.
+    :param likes_it: whether the certificates that come are what was asked for.
     :param now: its time.
     :param saved: the transaction as it was saved last.
     :param refusal: what the peer refused with.
@@ -69,9 +72,16 @@ class ClientEnd:
     ) -> ClientEnd:
         """A client that is about to send a body.
 
-        :param public_key_info: DER of the key that the certificate must hold, for bodies that ask for one.
+        :param public_key_info: DER of the key that the certificates must hold, for bodies that ask for some.
         """
-        transaction = begin(body.type, implicit_confirm=implicit_confirm, public_key_info=public_key_info)
+        ids = [item.request.cert_req_id for item in body.content] if body.type in CRMF_REQUESTS else [0]
+        sought = [SoughtCertificate(number, public_key_info) for number in ids]
+        transaction = begin(
+            body.type,
+            sought=sought if body.type in CERTIFICATE_REQUESTS else (),
+            asked=len(body.content) if body.type is BodyType.RR else 1,
+            implicit_confirm=implicit_confirm,
+        )
         return cls(auth or known_sender(), Send(transaction, body), likes_it)
 
     @property
@@ -93,8 +103,11 @@ class ClientEnd:
                 self.step = poll(self.step.transaction)
             elif isinstance(self.step, Decide):
                 fault = None if self.likes_it else TrustError("not what was asked for")
-                value = hashlib.sha256(self.step.transaction.certificate).digest()
-                self.step = decide(self.step, cert_hash=value, fault=fault)
+                judgements = [
+                    Judgement(hashlib.sha256(one.certificate).digest(), fault=fault)
+                    for one in self.step.transaction.open_certificates
+                ]
+                self.step = decide(self.step, *judgements)
             elif isinstance(self.step, Send):
                 self._send(self.step)
         return None if self.is_over else decode_message(self.transaction.message)

@@ -167,7 +167,7 @@ class ResponderEnd:
         for transaction in list(self.transactions.values()):
             over = transaction.expires is not None and transaction.expires < self.now
             if over and transaction.state is not TransactionState.DONE:
-                reply = self._drive(expire(transaction, self.now))
+                reply = self._drive(expire(transaction, self.now, keep=self.settings.keep_unconfirmed))
                 if reply.transaction is not None:
                     self._commit(reply.transaction, reply)
 

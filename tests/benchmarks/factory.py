@@ -27,7 +27,7 @@ from cmpkit.crypto.x509 import (
 )
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.protector import protection_for, seal
-from cmpkit.endpoints.requests import certificate_request
+from cmpkit.endpoints.requests import Wish, certificate_request
 from cmpkit.engine.header import NONCE_SIZE, request_header
 from cmpkit.enums import PVNO, BodyType
 from cmpkit.parts import PrivateKey
@@ -147,7 +147,7 @@ async def _request(plugins: Plugins, factory: Factory, issuer: tuple[PrivateKey,
     certificate = await _certificate(device_key, subject, issuer, ca=False)
     credentials = SigningCredentials(certificate, device_key, (factory.issuing,))
     transaction_id = secrets.token_bytes(NONCE_SIZE)
-    body = await certificate_request(BodyType.IR, new_key, subject=subject, sender=subject)
+    body = await certificate_request(BodyType.IR, Wish(key=new_key, subject=subject), sender=subject)
     message = await _sealed(plugins, credentials, body, transaction_id, None)
     return Request(certificate, factory.issuing, device_key.to_pkcs8(), transaction_id, message.raw)
 

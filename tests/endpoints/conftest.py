@@ -18,6 +18,7 @@ from cryptography import x509
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
+from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.ca.policy import load_policy
 from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.secrets import StoredSecrets
@@ -25,7 +26,7 @@ from cmpkit.ca.setup import Initialised, initialise
 from cmpkit.ca.sources import resolve_store_url
 from cmpkit.crypto.keys import load_private_key
 from cmpkit.crypto.names import parse_name
-from cmpkit.crypto.x509 import fingerprint, load_certificates
+from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
@@ -92,6 +93,7 @@ class World:
     foreign: tuple[bytes, ...] = ()
     front: Issuer | None = None
     approvals: Approvals = field(default_factory=Approvals)
+    key_generation: KeyGeneration | None = None
 
     @property
     def server(self) -> Server:
@@ -99,7 +101,7 @@ class World:
         profiles = {"device": load_profile("device", {}, self.plugins)}
         policy = load_policy({"default_profile": "device"}, profiles)
         workshop = Workshop(self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy)
-        workshop = replace(workshop, approvals=self.approvals)
+        workshop = replace(workshop, approvals=self.approvals, key_generation=self.key_generation)
         verifier = ServerVerifier(
             self.plugins,
             self.store,
@@ -147,13 +149,7 @@ class World:
 
     async def certificates(self) -> tuple[CertificateRecord, ...]:
         """What was issued to clients."""
-        return tuple(
-            record for record in await self.store.certificates() if record.fingerprint != self._signer_fingerprint
-        )
-
-    @property
-    def _signer_fingerprint(self) -> bytes:
-        return fingerprint(self.signer.certificate)
+        return tuple(record for record in await self.store.certificates() if record.profile == "device")
 
     def with_(self, **changes: Any) -> World:
         """The same world with a server that behaves differently."""

@@ -13,9 +13,10 @@ from cryptography import x509
 from cmpkit.asn1 import Extension, PKIBody, PKIMessage
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.x509 import CertificateContent, build_certificate, extension, key_identifier, random_serial
+from cmpkit.endpoints.controls import old_certificate
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials, secret_sender
 from cmpkit.endpoints.protector import protection_for, seal
-from cmpkit.endpoints.requests import certificate_request
+from cmpkit.endpoints.requests import Wish, certificate_request
 from cmpkit.engine.header import request_header
 from cmpkit.enums import BodyType
 from cmpkit.parts import PrivateKey, SharedSecret
@@ -76,8 +77,10 @@ class Forge:
         self, key: PrivateKey, subject: x509.Name | None, operation: BodyType = BodyType.IR, **changes: Any
     ) -> PKIMessage:
         """A request for a certificate."""
-        old = {"old_certificate": self.credentials.certificate} if operation is BodyType.KUR else {}
-        body = await certificate_request(operation, key, subject=subject, sender=self.sender, **old)
+        controls = (old_certificate(self.credentials.certificate),) if operation is BodyType.KUR else ()
+        body = await certificate_request(
+            operation, Wish(key=key, subject=subject, controls=controls), sender=self.sender
+        )
         return await self.message(body, **changes)
 
 

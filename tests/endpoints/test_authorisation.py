@@ -13,7 +13,7 @@ from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.credentials import SigningCredentials
-from cmpkit.endpoints.requests import revocation_request
+from cmpkit.endpoints.requests import certificate_id, revocation_request
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import PeerRefusal
 from cmpkit.parts import CertificateState, Grant
@@ -166,7 +166,7 @@ class TestCertificates:
     @pytest.mark.rule("R-142")
     async def test_a_serial_number_that_was_never_issued_is_bad_cert_id(self, world, enrolled):
         forge = Forge(world.plugins, enrolled, world.clock)
-        body = revocation_request(enrolled.certificate, CRLReason.UNSPECIFIED)
+        body = revocation_request([certificate_id(enrolled.certificate)], CRLReason.UNSPECIFIED)
         (details,) = body.content
         template = dataclasses.replace(details.cert_details, serial_number=12345)
         message = await forge.message(

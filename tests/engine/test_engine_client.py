@@ -29,6 +29,7 @@ from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
     Finished,
+    Judgement,
     Send,
     Wait,
     begin,
@@ -37,7 +38,8 @@ from cmpkit.engine.client import (
     receive,
     sent,
 )
-from cmpkit.engine.states import ANSWERS, ClientState
+from cmpkit.engine.sought import SoughtCertificate
+from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TrustError
 
@@ -75,8 +77,10 @@ def send(transaction: ClientTransaction, body: PKIBody) -> ClientTransaction:
     return sent(transaction, message(body, **header))
 
 
-def opened(kind: BodyType = BodyType.IR, **more) -> ClientTransaction:
+def opened(kind: BodyType = BodyType.IR, cert_req_id: int = 0, **more) -> ClientTransaction:
     """A transaction whose request is on its way."""
+    if kind in CERTIFICATE_REQUESTS:
+        more.setdefault("sought", [SoughtCertificate(cert_req_id)])
     return send(begin(kind, **more), REQUESTS[kind])
 
 
@@ -133,7 +137,7 @@ def confirming(kind: BodyType = BodyType.IR, **more) -> ClientTransaction:
     transaction = opened(kind, **more)
     step = take(transaction, cert_rep(response(number=ALL[kind]), kind=ANSWERS[kind]))
     assert isinstance(step, Decide)
-    step = decide(step, cert_hash=cert_hash(certificate()))
+    step = decide(step, Judgement(cert_hash(certificate())))
     assert isinstance(step, Send)
     return send(step.transaction, step.body)
 
@@ -154,17 +158,21 @@ class TestBeginning:
         assert {len(value) for value in ids} == {16}
 
     def test_what_must_survive_is_in_it(self) -> None:
-        transaction = begin(
-            BodyType.CR, cert_req_id=3, implicit_confirm=True, public_key_info=b"k", subject=b"s", context={"a": "b"}
+        sought = SoughtCertificate(3, b"k", b"s")
+        transaction = begin(BodyType.CR, sought=[sought], implicit_confirm=True, context={"a": "b"})
+        assert (transaction.operation, transaction.sought, transaction.state) == (
+            BodyType.CR,
+            (sought,),
+            ClientState.SENT,
         )
-        assert (transaction.operation, transaction.cert_req_id, transaction.state) == (BodyType.CR, 3, ClientState.SENT)
-        assert (transaction.implicit_confirm, transaction.public_key_info, transaction.subject) == (True, b"k", b"s")
+        assert transaction.implicit_confirm
         assert transaction.context == {"a": "b"}
         assert (transaction.pvno, transaction.message) == (2, b"")
 
     @pytest.mark.rule("R-130")
     def test_p10cr_has_no_number_of_its_own(self) -> None:
-        assert begin(BodyType.P10CR, cert_req_id=3).cert_req_id == -1
+        (one,) = begin(BodyType.P10CR, sought=[SoughtCertificate(3)]).sought
+        assert one.cert_req_id == -1
 
     def test_message_that_is_sent_is_kept_as_it_is(self) -> None:
         request = message(ir())
@@ -180,7 +188,7 @@ class TestCertificates:
         answer = answered(transaction, cert_rep(response(number=ALL[kind]), kind=ANSWERS[kind], ca_pubs=[root]))
         step = receive(transaction, answer, authentic=True, now=NOW)
         assert isinstance(step, Decide)
-        assert (step.granted_with_mods, step.confirmed) == (False, False)
+        assert (step.transaction.sought[0].granted_with_mods, step.confirmed) == (False, False)
         assert step.transaction.certificate == certificate().der
         assert step.transaction.ca_pubs == (certificate(1, "CN=Root").der,)
         assert step.transaction.recip_nonce == answer.header.sender_nonce
@@ -191,14 +199,14 @@ class TestCertificates:
         """The warnings are legal too (RFC 9810 section 5.2.3)."""
         step = take(opened(), cert_rep(response(status)))
         assert isinstance(step, Decide)
-        assert step.granted_with_mods is (status is PKIStatus.GRANTED_WITH_MODS)
+        assert step.transaction.sought[0].granted_with_mods is (status is PKIStatus.GRANTED_WITH_MODS)
 
     @pytest.mark.parametrize("number", [-1, 0])
     @pytest.mark.rule("R-081", "R-093")
     def test_p10cr_may_be_answered_by_minus_one_or_zero(self, number: int) -> None:
         step = take(opened(BodyType.P10CR), cert_rep(response(number=number), kind=BodyType.CP))
         assert isinstance(step, Decide)
-        step = decide(step, cert_hash=b"hash")
+        step = decide(step, Judgement(b"hash"))
         assert isinstance(step, Send)
         assert step.body.content[0].cert_req_id == number
 
@@ -251,29 +259,29 @@ class TestDecisions:
         return step
 
     def test_acceptance_is_confirmed(self) -> None:
-        step = decide(self.came(), cert_hash=b"hash")
+        step = decide(self.came(), Judgement(b"hash"))
         assert isinstance(step, Send)
         assert step.body.type is BodyType.CERT_CONF
         (status,) = step.body.content
         assert (status.cert_hash, status.cert_req_id, status.hash_alg) == (b"hash", 0, None)
         assert status.status_info is None
-        assert (step.transaction.state, step.transaction.rejection) == (ClientState.CONF_SENT, "")
+        assert (step.transaction.state, step.transaction.sought[0].rejection) == (ClientState.CONF_SENT, "")
         assert step.transaction.pvno == 2
 
     @pytest.mark.rule("R-084")
     def test_rejection_is_told_with_its_reason(self) -> None:
         fault = TrustError("another key", PKIFailureInfo.BAD_CERT_TEMPLATE, hint="look")
-        step = decide(self.came(), cert_hash=b"hash", fault=fault)
+        step = decide(self.came(), Judgement(b"hash", fault=fault))
         assert isinstance(step, Send)
         info = step.body.content[0].status_info
         assert (info.status, info.failures) == (PKIStatus.REJECTION, PKIFailureInfo.BAD_CERT_TEMPLATE)
         assert info.texts == ("another key",)
-        assert step.transaction.rejection == str(fault)
+        assert step.transaction.sought[0].rejection == str(fault)
 
     @pytest.mark.rule("R-092")
     def test_hash_that_must_be_named_needs_version_3(self) -> None:
         algorithm = AlgorithmIdentifier(oids.SHA512)
-        step = decide(self.came(), cert_hash=b"hash", hash_alg=algorithm)
+        step = decide(self.came(), Judgement(b"hash", hash_alg=algorithm))
         assert isinstance(step, Send)
         assert step.body.content[0].hash_alg == algorithm
         assert step.transaction.pvno == 3
@@ -285,17 +293,17 @@ class TestDecisions:
     def test_only_what_was_asked_for_and_granted_needs_no_confirmation(self, *, implicit: bool, granted: bool) -> None:
         step = self.came(implicit=implicit, granted=granted)
         assert not step.confirmed
-        assert isinstance(decide(step, cert_hash=b"hash"), Send)
+        assert isinstance(decide(step, Judgement(b"hash")), Send)
 
     @pytest.mark.parametrize("fault", [None, CMPError("another key")])
     @pytest.mark.rule("R-090")
     def test_implicit_confirmation_ends_the_transaction(self, fault: CMPError | None) -> None:
         step = self.came(implicit=True, granted=True)
         assert step.confirmed
-        over = decide(step, cert_hash=b"hash", fault=fault)
+        over = decide(step, Judgement(b"hash", fault=fault))
         assert isinstance(over, Finished)
         assert over.transaction.state is ClientState.DONE
-        assert over.transaction.rejection == ("" if fault is None else "another key")
+        assert over.transaction.sought[0].rejection == ("" if fault is None else "another key")
 
     @pytest.mark.parametrize("kind", FOR_CERTIFICATES)
     def test_pkiconf_ends_the_transaction(self, kind: BodyType) -> None:
@@ -532,7 +540,7 @@ class TestPolling:
     )
     @pytest.mark.rule("R-112")
     def test_odd_poll_rep_is_not_taken(self, body: PKIBody) -> None:
-        with pytest.raises(TrustError, match="one entry, for certReqId 0") as caught:
+        with pytest.raises(TrustError, match="one entry for certReqId 0 of the pollReq") as caught:
             take(polling(), body)
         assert caught.value.rule == "RFC 9810 section 5.3.22"
 
@@ -567,7 +575,7 @@ class TestPolling:
             take(transaction, cert_rep(response(number=-1)))
         step = take(transaction, cert_rep(response(number=5)))
         assert isinstance(step, Decide)
-        step = decide(step, cert_hash=b"hash")
+        step = decide(step, Judgement(b"hash"))
         assert isinstance(step, Send)
         assert step.body.content[0].cert_req_id == 5
 

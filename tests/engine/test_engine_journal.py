@@ -11,16 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmpkit.asn1 import PKIStatusInfo, encode
 from cmpkit.engine.client import ClientTransaction, begin
 from cmpkit.engine.journal import FORMAT, dump_transaction, load_transaction
+from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, ClientState
-from cmpkit.enums import PVNO, BodyType
+from cmpkit.enums import PVNO, BodyType, PKIStatus
 from cmpkit.errors import ConfigurationError
 
 octets = st.binary(max_size=40)
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 several = st.lists(octets, max_size=3).map(tuple)
 offsets = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+sought = st.builds(
+    SoughtCertificate,
+    cert_req_id=st.integers(-1, 2**63),
+    public_key_info=octets,
+    subject=octets,
+    status=st.just(b"") | st.sampled_from(PKIStatus).map(lambda status: encode(PKIStatusInfo.of(status, ["why"]))),
+    certificate=octets,
+    is_decided=st.booleans(),
+    rejection=texts,
+)
 transactions = st.builds(
     ClientTransaction,
     operation=st.sampled_from(sorted(ANSWERS)),
@@ -28,21 +40,20 @@ transactions = st.builds(
     state=st.sampled_from(ClientState),
     pvno=st.sampled_from(PVNO),
     implicit_confirm=st.booleans(),
-    cert_req_id=st.integers(-1, 2**63),
-    poll_id=st.integers(-1, 2**63),
+    sought=st.lists(sought, max_size=3).map(tuple),
+    asked=st.integers(1, 9),
+    poll_ids=st.lists(st.integers(-1, 2**63), max_size=3).map(tuple),
     message=octets,
+    request_nonce=octets,
     sender_nonce=octets,
     awaited_nonce=octets,
     recip_nonce=octets,
     poll_at=st.none() | st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=st.just(UTC) | offsets),
-    certificate=octets,
-    public_key_info=octets,
-    subject=octets,
     chain=several,
     ca_pubs=several,
-    rejection=texts,
     context=st.dictionaries(texts, texts, max_size=3),
 )
+SOUGHT = json.loads(dump_transaction(begin(BodyType.IR, sought=[SoughtCertificate()])))["sought"][0]
 SAVED = dataclasses.replace(begin(BodyType.IR, context={"key": "device.key"}), poll_at=datetime(2026, 1, 1, tzinfo=UTC))
 FIELDS = [item.name for item in dataclasses.fields(ClientTransaction)]
 junk = st.recursive(
@@ -79,27 +90,42 @@ def test_context_may_be_any_mapping() -> None:
 
 
 def test_nothing_in_it_could_be_a_key_or_a_secret() -> None:
-    """Keys and secrets are named in the context, by file or provider; messages and certificates are public."""
+    """Keys and secrets are named in the context, by file or provider; messages and certificates are public.
+
+    What the server generated or encrypted is as it came: encrypted.
+    """
     assert set(FIELDS) == {
         "operation",
         "transaction_id",
         "state",
         "pvno",
         "implicit_confirm",
-        "cert_req_id",
-        "poll_id",
+        "sought",
+        "asked",
+        "poll_ids",
         "message",
+        "request_nonce",
         "sender_nonce",
         "awaited_nonce",
         "recip_nonce",
         "poll_at",
-        "certificate",
-        "public_key_info",
-        "subject",
         "chain",
         "ca_pubs",
-        "rejection",
         "context",
+    }
+    assert {item.name for item in dataclasses.fields(SoughtCertificate)} == {
+        "cert_req_id",
+        "public_key_info",
+        "subject",
+        "status",
+        "certificate",
+        "is_central",
+        "key_algorithm",
+        "enveloped_key",
+        "is_encrypted",
+        "encrypted",
+        "is_decided",
+        "rejection",
     }
 
 
@@ -149,10 +175,13 @@ class TestRefusals:
             ("pvno", 7),
             ("pvno", True),
             ("implicit_confirm", 1),
-            ("cert_req_id", "0"),
-            ("cert_req_id", 0.0),
-            ("cert_req_id", False),
-            ("poll_id", None),
+            ("asked", "1"),
+            ("asked", 1.0),
+            ("asked", True),
+            ("poll_ids", None),
+            ("poll_ids", [-1, "0"]),
+            ("sought", {}),
+            ("sought", [None]),
             ("message", "?"),
             ("message", "YQ"),
             ("message", "ä"),
@@ -162,13 +191,23 @@ class TestRefusals:
             ("poll_at", 5),
             ("chain", "YQ=="),
             ("chain", ["YQ==", 5]),
-            ("rejection", None),
             ("context", ["a"]),
             ("context", {"a": 5}),
         ],
     )
     def test_value_of_another_kind_is_refused(self, name: str, value: object) -> None:
         assert self.refused(with_field(name, value)).detail.endswith(f"{name} cannot be read")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("cert_req_id", False), ("status", "AAAA"), ("status", None), ("is_decided", 1), ("rejection", None)],
+    )
+    def test_certificate_that_is_sought_with_a_value_of_another_kind_is_refused(self, name: str, value: object) -> None:
+        refused = self.refused(with_field("sought", [{**SOUGHT, name: value}]))
+        assert refused.detail.endswith(f"{name} cannot be read")
+
+    def test_certificate_that_is_sought_without_its_fields_is_refused(self) -> None:
+        assert "cert_req_id" in self.refused(with_field("sought", [{}])).detail
 
     @given(st.sampled_from(["format", *FIELDS]), junk)
     def test_no_value_does_harm(self, name: str, value: object) -> None:

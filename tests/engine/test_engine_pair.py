@@ -56,10 +56,10 @@ def check_agreement(client: ClientEnd, server: ResponderEnd) -> None:
         assert states == []
         return
     (record,) = server.certificates
-    assert client.step.transaction.certificate == record.der
+    assert client.step.transaction.sought[0].certificate == record.der
     (stored,) = server.transactions.values()
     assert stored.state is TransactionState.DONE
-    assert bool(client.step.transaction.rejection) is not client.likes_it
+    assert bool(client.step.transaction.sought[0].rejection) is not client.likes_it
     confirmed = client.likes_it or stored.implicit_confirm
     assert states == [CertificateState.VALID if confirmed else CertificateState.REVOKED]
 

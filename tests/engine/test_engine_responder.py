@@ -239,7 +239,7 @@ class TestPlace:
         error = refusal_of(message(CONTINUING[kind], recip_nonce=OURS), expired)
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
         assert error.rule == "RFC 9810 section 5.1.1.2"
-        assert "counts as rejected" in error.detail
+        assert "expired at" in error.detail
         assert "confirmWaitTime" in error.hint
 
     def test_last_moment_is_early_enough(self) -> None:

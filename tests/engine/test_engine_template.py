@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -25,9 +26,10 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.names import parse_name
-from cmpkit.engine.template import read_p10, read_request, read_revocation, requested_profile
+from cmpkit.engine.rev_details import read_rev_details, revocation_faults
+from cmpkit.engine.template import key_generation_faults, read_p10, read_request, request_faults, requested_profiles
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
-from cmpkit.errors import CMPError
+from cmpkit.errors import CMPError, raise_first
 
 from .scene import (
     ISSUER,
@@ -56,8 +58,12 @@ def old_cert_id(issuer=ISSUER, serial_number: int = 0x1001) -> AttributeTypeAndV
 
 
 def refused(*requests, body_type: BodyType = BodyType.IR, auth=None) -> CMPError:
+    def read() -> None:
+        raise_first(request_faults(list(requests)))
+        read_request(body_type, requests[0], auth or by_mac(), None)
+
     with pytest.raises(CMPError) as caught:
-        read_request(body_type, list(requests), auth or by_mac(), None)
+        read()
     return caught.value
 
 
@@ -69,7 +75,7 @@ class TestRequests:
             not_after=GeneralizedTime(datetime(2051, 3, 4, tzinfo=UTC)),
         )
         asked = crmf(7, version=2, extensions=[extension], validity=validity, issuer=ISSUER)
-        request = read_request(BodyType.CR, [asked], by_mac(), "device")
+        request = read_request(BodyType.CR, asked, by_mac(), "device")
         assert (request.body_type, request.cert_req_id, request.profile) == (BodyType.CR, 7, "device")
         assert request.public_key_info == PUBLIC_KEY_INFO
         assert request.subject == parse_name("CN=alice")
@@ -79,13 +85,13 @@ class TestRequests:
         assert request.old_certificate is None
 
     def test_what_is_not_asked_for_is_absent(self) -> None:
-        request = read_request(BodyType.IR, [crmf(subject=None)], by_mac(), None)
+        request = read_request(BodyType.IR, crmf(subject=None), by_mac(), None)
         assert (request.subject, request.extensions, request.profile) == (None, (), None)
         assert (request.not_before, request.not_after) == (None, None)
 
     def test_one_end_of_the_validity_may_be_left_open(self) -> None:
         validity = OptionalValidity(not_after=UTCTime(datetime(2027, 1, 2, tzinfo=UTC)))
-        request = read_request(BodyType.IR, [crmf(validity=validity)], by_mac(), None)
+        request = read_request(BodyType.IR, crmf(validity=validity), by_mac(), None)
         assert request.not_before is None
         assert request.not_after == datetime(2027, 1, 2, tzinfo=UTC)
 
@@ -109,7 +115,7 @@ class TestRequests:
     @pytest.mark.parametrize("number", [0, 1, (1 << 63) - 1])
     @pytest.mark.rule("R-060")
     def test_any_other_cert_req_id_is_kept(self, number: int) -> None:
-        assert read_request(BodyType.IR, [crmf(number)], by_mac(), None).cert_req_id == number
+        assert read_request(BodyType.IR, crmf(number), by_mac(), None).cert_req_id == number
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -140,12 +146,26 @@ class TestRequests:
         [None, SubjectPublicKeyInfo(algorithm=PUBLIC_KEY.algorithm, subject_public_key=BitString(b"", 0))],
         ids=["absent", "empty"],
     )
-    @pytest.mark.rule("R-062")
-    def test_central_key_generation_is_refused(self, key: SubjectPublicKeyInfo | None) -> None:
-        error = refused(crmf(public_key=key))
-        assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
-        assert "keys are not generated here" in error.hint
-        assert error.hint
+    @pytest.mark.rule("R-170")
+    def test_r_170_the_key_may_be_left_to_the_server(self, key: SubjectPublicKeyInfo | None) -> None:
+        request = read_request(BodyType.IR, crmf(public_key=key), by_mac(), None)
+        assert request.public_key_info == b""
+        assert request.key_algorithm == (None if key is None else key.algorithm)
+        assert request.under("device") == dataclasses.replace(request, profile="device")
+
+    @pytest.mark.rule("R-170")
+    def test_r_170_a_key_of_the_server_needs_pvno_3(self) -> None:
+        (fault,) = key_generation_faults(2)
+        assert fault.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+        assert fault.tolerance == "openssl-central-keygen"
+        assert not list(key_generation_faults(3))
+
+    def test_the_key_to_encrypt_to_is_read(self) -> None:
+        control = AttributeTypeAndValue(type=oids.PROTOCOL_ENCR_KEY, value=to_tlv(PUBLIC_KEY))
+        request = read_request(BodyType.IR, crmf(0, [control], public_key=None), by_mac(), None)
+        assert request.encryption_key == PUBLIC_KEY_INFO
+        unreadable = AttributeTypeAndValue(type=oids.PROTOCOL_ENCR_KEY, value=to_tlv(Null()))
+        assert refused(crmf(0, [unreadable])).fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
     @pytest.mark.parametrize(
         ("oid", "name"),
@@ -165,20 +185,20 @@ class TestRequests:
 
     @pytest.mark.rule("R-008")
     def test_other_controls_are_no_reason_to_refuse(self) -> None:
-        asked = crmf(controls=[control(ObjectIdentifier("1.3.6.1.5.5.7.5.1.6")), control(ObjectIdentifier("1.2.3"))])
-        assert read_request(BodyType.IR, [asked], by_mac(), None).public_key_info == PUBLIC_KEY_INFO
+        asked = crmf(controls=[control(oids.OLD_CERT_ID), control(ObjectIdentifier("1.2.3"))])
+        assert read_request(BodyType.IR, asked, by_mac(), None).public_key_info == PUBLIC_KEY_INFO
 
 
 class TestUpdates:
     @pytest.mark.rule("R-121")
     def test_the_signer_is_what_is_updated(self) -> None:
-        request = read_request(BodyType.KUR, [crmf()], by_certificate(), None)
+        request = read_request(BodyType.KUR, crmf(), by_certificate(), None)
         assert request.old_certificate == certificate()
 
     @pytest.mark.rule("R-122")
     def test_old_cert_id_may_name_the_signer(self) -> None:
         asked = crmf(controls=[old_cert_id(parse_name("CN=issuing ca"))])
-        assert read_request(BodyType.KUR, [asked], by_certificate(), None).old_certificate == certificate()
+        assert read_request(BodyType.KUR, asked, by_certificate(), None).old_certificate == certificate()
 
     @pytest.mark.parametrize(
         "named", [old_cert_id(serial_number=0x1002), old_cert_id(parse_name("CN=Other CA"))], ids=["serial", "issuer"]
@@ -201,12 +221,12 @@ class TestUpdates:
         assert error.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
     def test_what_a_stranger_updates_is_left_to_the_policy(self) -> None:
-        request = read_request(BodyType.KUR, [crmf(controls=[old_cert_id()])], by_mac(), None)
+        request = read_request(BodyType.KUR, crmf(controls=[old_cert_id()]), by_mac(), None)
         assert request.old_certificate is None
 
     def test_old_cert_id_means_nothing_outside_a_kur(self) -> None:
         asked = crmf(controls=[old_cert_id(serial_number=9)])
-        assert read_request(BodyType.CR, [asked], by_certificate(), None).old_certificate is None
+        assert read_request(BodyType.CR, asked, by_certificate(), None).old_certificate is None
 
 
 class TestP10:
@@ -229,18 +249,18 @@ class TestRevocations:
     @pytest.mark.parametrize("reason", list(CRLReason))
     @pytest.mark.rule("R-141")
     def test_reason_is_read(self, reason: CRLReason) -> None:
-        request = read_revocation([revocation(reason=bytes([10, 1, reason]))])
+        request = read_rev_details(revocation(reason=bytes([10, 1, reason])))
         assert (request.issuer, request.serial_number, request.reason) == (ISSUER, 0x1001, reason)
 
     @pytest.mark.rule("R-141")
     def test_no_reason_is_unspecified(self) -> None:
-        assert read_revocation([revocation()]).reason is CRLReason.UNSPECIFIED
+        assert read_rev_details(revocation()).reason is CRLReason.UNSPECIFIED
 
     @pytest.mark.parametrize("count", [0, 2])
     @pytest.mark.rule("R-141")
     def test_only_one_certificate_is_allowed(self, count: int) -> None:
         with pytest.raises(CMPError, match="one is allowed") as caught:
-            read_revocation([revocation()] * count)
+            raise_first(revocation_faults([revocation()] * count))
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9483 section 4.2"
 
@@ -248,14 +268,14 @@ class TestRevocations:
     @pytest.mark.rule("R-141")
     def test_issuer_and_serial_number_are_needed(self, missing: str) -> None:
         with pytest.raises(CMPError, match="are needed") as caught:
-            read_revocation([revocation(**{missing: None})])
+            read_rev_details(revocation(**{missing: None}))
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9483 section 4.2"
 
     def test_serial_number_of_any_length_is_bad_cert_id(self) -> None:
-        assert read_revocation([revocation(serial_number=(1 << 160) - 1)])
+        assert read_rev_details(revocation(serial_number=(1 << 160) - 1))
         with pytest.raises(CMPError, match="serial number of") as caught:
-            read_revocation([revocation(serial_number=LARGE)])
+            read_rev_details(revocation(serial_number=LARGE))
         assert caught.value.fail_info is PKIFailureInfo.BAD_CERT_ID
         assert len(str(caught.value)) < 200
 
@@ -266,18 +286,18 @@ class TestRevocations:
     )
     def test_value_that_is_no_reason_is_bad_data_format(self, reason: bytes) -> None:
         with pytest.raises(CMPError) as caught:
-            read_revocation([revocation(reason=reason)])
+            read_rev_details(revocation(reason=reason))
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
         assert caught.value.rule == "RFC 5280 section 5.3.1"
 
     def test_reason_that_cannot_be_read_is_bad_data_format(self) -> None:
         with pytest.raises(CMPError) as caught:
-            read_revocation([revocation(reason=b"\x0a\x05\x01")])
+            read_rev_details(revocation(reason=b"\x0a\x05\x01"))
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
     def test_reason_of_any_length_is_refused(self) -> None:
         with pytest.raises(CMPError, match="is none") as caught:
-            read_revocation([revocation(reason=b"\x0a" + encode(LARGE)[1:])])
+            read_rev_details(revocation(reason=b"\x0a" + encode(LARGE)[1:]))
         assert len(str(caught.value)) < 200
 
     @pytest.mark.rule("R-141")
@@ -287,18 +307,18 @@ class TestRevocations:
             cert_details=details.cert_details, crl_entry_details=list(details.crl_entry_details or ()) * 2
         )
         with pytest.raises(CMPError, match="more than one reasonCode") as caught:
-            read_revocation([twice])
+            read_rev_details(twice)
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
         assert caught.value.rule == "RFC 9483 section 4.2"
 
     @pytest.mark.rule("R-008")
     def test_other_entry_extensions_are_no_reason_to_refuse(self) -> None:
-        invalidity_date = Extension(extn_id=ObjectIdentifier("2.5.29.24"), extn_value=b"\x05\x00")
+        other = Extension(extn_id=ObjectIdentifier("2.5.29.23"), extn_value=b"\x05\x00")
         details = revocation(reason=b"\x0a\x01\x04")
         more = type(details)(
-            cert_details=details.cert_details, crl_entry_details=[invalidity_date, *(details.crl_entry_details or ())]
+            cert_details=details.cert_details, crl_entry_details=[other, *(details.crl_entry_details or ())]
         )
-        assert read_revocation([more]).reason is CRLReason.SUPERSEDED
+        assert read_rev_details(more).reason is CRLReason.SUPERSEDED
 
 
 class TestProfiles:
@@ -315,12 +335,12 @@ class TestProfiles:
     )
     def test_header_or_address_names_it(self, named: str | None, labelled: str | None, profile: str | None) -> None:
         info = None if named is None else [cert_profile(named)]
-        assert requested_profile(message(ir(), general_info=info), labelled) == profile
+        assert requested_profiles(message(ir(), general_info=info), labelled) == (profile,)
 
     @pytest.mark.rule("R-027")
     def test_header_must_not_contradict_the_address(self) -> None:
         with pytest.raises(CMPError, match="'server', the address says 'device'") as caught:
-            requested_profile(message(ir(), general_info=[cert_profile("server")]), "device")
+            requested_profiles(message(ir(), general_info=[cert_profile("server")]), "device")
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9483 section 3.1"
 
@@ -328,12 +348,12 @@ class TestProfiles:
     @pytest.mark.rule("R-027")
     def test_only_one_name_is_allowed(self, names: tuple[str, ...]) -> None:
         with pytest.raises(CMPError, match="one is allowed") as caught:
-            requested_profile(message(ir(), general_info=[cert_profile(*names)]), None)
+            requested_profiles(message(ir(), general_info=[cert_profile(*names)]), None)
         assert caught.value.fail_info is PKIFailureInfo.BAD_REQUEST
         assert caught.value.rule == "RFC 9483 section 3.1"
 
     @pytest.mark.parametrize("info", [InfoTypeAndValue(oids.CERT_PROFILE), InfoTypeAndValue(oids.CERT_PROFILE, Null())])
     def test_value_of_another_type_is_bad_data_format(self, info: InfoTypeAndValue) -> None:
         with pytest.raises(CMPError) as caught:
-            requested_profile(message(ir(), general_info=[info]), None)
+            requested_profiles(message(ir(), general_info=[info]), None)
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
