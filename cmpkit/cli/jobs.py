@@ -46,8 +46,12 @@ class Wanted:
     newkey: Path | None = None
     newkey_type: str | None = None
     newkeypass: str | None = None
+    centralkeygen: bool = False
+    newkeyout: Path | None = None
     csr: Path | None = None
-    oldcert: Path | None = None
+    oldcert: list[Path] | None = None
+    issuer: str | None = None
+    serial: str | None = None
     revreason: str | None = None
     questions: list[str] = field(default_factory=list)
 
