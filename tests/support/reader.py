@@ -347,6 +347,6 @@ def environment(home: Path, *programs: Path) -> Iterator[None]:
         patch.chdir(home)
         for name, value in {"PATH": path, "HOME": str(home), "COLUMNS": COLUMNS, "NO_COLOR": "1"}.items():
             patch.setenv(name, value)
-        for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "OPENSSL_CONF"):
+        for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "OPENSSL_CONF", "PYTEST_ADDOPTS"):
             patch.delenv(name, raising=False)
         yield
