@@ -57,6 +57,20 @@ TOLERANCES = {
             "ber", "messages of up to 16 KiB that are BER, not DER", "RFC 9810 section 5.1.3", _BOTH, ("rfc4210",)
         ),
         Tolerance(
+            "envelope-rsa-pkcs1",
+            "content keys that are encrypted by RSA with PKCS#1 v1.5 padding",
+            "RFC 9481 section 4.2",
+            _CLIENT,
+            ("openssl-3.6", "rfc4210"),
+        ),
+        Tolerance(
+            "envelope-sha1",
+            "SHA-1 in OAEP, in the derivation of content keys and in PBKDF2",
+            "RFC 9481 section 4",
+            _CLIENT,
+            ("openssl-3.6", "rfc4210"),
+        ),
+        Tolerance(
             "foreign-mac-sender",
             "a sender, in a message under a shared secret, that names neither the secret nor the subject it grants",
             "RFC 9483 section 3.1",
@@ -118,6 +132,21 @@ TOLERANCES = {
             "RFC 9483 section 3.1",
             _BOTH,
             ("rfc4210",),
+        ),
+        Tolerance(
+            "openssl-central-keygen",
+            "generated keys in messages of pvno 2, and bare in place of the key package, as OpenSSL 3.6 wants them",
+            "RFC 9483 section 4.1.6",
+            _BOTH,
+            ("openssl-3.6",),
+        ),
+        Tolerance(
+            "openssl-encrypted-cert",
+            "requests of pvno 2 for encrypted certificates, and keyEncipherment as the proof of every key, as OpenSSL "
+            "sends them",
+            "RFC 9810 section 5.2.8.3.2",
+            _SERVER,
+            ("openssl-3.5", "openssl-3.6"),
         ),
         Tolerance(
             "recip-nonce-in-first",

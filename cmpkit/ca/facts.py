@@ -14,7 +14,7 @@ from cmpkit.asn1 import Extension, IA5String, decode_general_name, distinguished
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS, KEY_USAGES, AskedExtensions, name_keys, read_extensions
 from cmpkit.ca.purposes import purpose_name
 from cmpkit.crypto.names import format_name, names_match
-from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest, ProtectionKind
+from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest, KeyGeneratingProfile, ProtectionKind
 from cmpkit.plugins import Plugins
 
 __all__ = ["describe_request", "name_text"]
@@ -47,8 +47,7 @@ def describe_request(
         "identity": auth.identity,
         "protected_by": _protection(auth),
         "subject_alt_names": [name_text(der) for der in given.names or ()],
-        "key_type": plugins.key_algorithm_of(asked.public_key_info).key_type(asked.public_key_info),
-        "key_sha256": hashlib.sha256(asked.public_key_info).hexdigest(),
+        **_key_facts(allowed, profile, plugins),
         "key_usage": _usages(given.key_usage or ()),
         "extended_key_usage": [purpose_name(oid) for oid in given.purposes or ()],
         "validity": _validity(asked, not_before, not_after),
@@ -59,6 +58,15 @@ def describe_request(
     if allowed.old_certificate is not None:
         facts["updates"] = f"{allowed.old_certificate.serial_number:x}"
     return format_name(subject), facts
+
+
+def _key_facts(request: CertificateRequest, profile: CertificateProfile, plugins: Plugins) -> dict[str, str]:
+    key = request.public_key_info
+    if key:
+        key_type = plugins.key_algorithm_of(key).key_type(key)
+        return {"key_type": key_type, "key_sha256": hashlib.sha256(key).hexdigest()}
+    assert isinstance(profile, KeyGeneratingProfile)
+    return {"key_type": f"{profile.generated_key_type(request)}, generated here"}
 
 
 def _protection(auth: Authenticated) -> str:

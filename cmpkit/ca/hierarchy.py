@@ -118,13 +118,15 @@ async def issuing_request(subject: x509.Name, key: PrivateKey) -> bytes:
 async def make_signer(
     issuer: IssuerCertificate, issuer_key: PrivateKey, *, key: PrivateKey, now: datetime
 ) -> CertificateRecord:
-    """The certificate that signs CMP messages for the CA: cmcCA (RFC 9810 section 4.5), valid as long as the CA is.
+    """The certificate that signs CMP messages for the CA and the keys that it generates, valid as long as the CA is.
+
+    It has cmcCA and cmKGA (RFC 9810 section 4.5); which keys are generated is for the profiles to say.
 
     :param key: the signer's.
     :raises ConfigurationError: if no name can be made of the subject of the CA.
     """
     name = _related_name(issuer.name, "CMP")
-    purpose = (purposes_extension([oids.KP_CMC_CA]),)
+    purpose = (purposes_extension([oids.KP_CMC_CA, oids.KP_CM_KGA]),)
     return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now)
 
 

@@ -27,10 +27,10 @@ from cmpkit.ca.extensions import (
 from cmpkit.ca.purposes import PURPOSES
 from cmpkit.ca.settings import Duration, Settings, read_settings
 from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
-from cmpkit.crypto.key_specs import key_specifications
+from cmpkit.crypto.key_specs import key_specifications, key_type_of
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import extension
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Authenticated, CertificateRequest, RequestTemplate
 from cmpkit.plugins import Plugins
@@ -42,6 +42,8 @@ _SPECIAL_PURPOSES = frozenset(
 )
 _CA_USAGES = frozenset({"keyCertSign", "cRLSign"})
 _SPECIAL_RULE = "RFC 9810 section 8.10"
+_GENERATED = "p256"
+"""The type of key that is generated if neither profile nor request name one."""
 
 
 def _read_purpose(name: str) -> ObjectIdentifier:
@@ -62,6 +64,10 @@ class ProfileSettings(Settings):
     :param allow_requested_names: whether other subjectAltNames may be asked for.
     :param validity: how long a certificate is valid, at most.
     :param approval: ``manual``: a person has to agree before a certificate is issued; ``none``: nobody has to.
+    :param key_generation: ``central``: keys are generated here for those who ask for that (RFC 9483 section 4.1.6), the
+        first of ``key_types``, or P-256, unless another of them is asked for; ``requester``: nobody's are.
+    :param proofs: by what requesters may show that they have the key (RFC 9810 section 5.2.8): ``signature``, or
+        ``encrCert``, for keys that do not sign: the certificate comes encrypted to its key.
     :param special: whether extended key usages may be given that make their holder an authority for others
         (RFC 9810 section 8.10, RFC 6960 section 4.2.2.2).
     """
@@ -74,6 +80,8 @@ class ProfileSettings(Settings):
     extended_key_usage: tuple[str, ...] = ()
     validity: Duration = timedelta(days=365)
     approval: Literal["none", "manual"] = "none"
+    key_generation: Literal["requester", "central"] = "requester"
+    proofs: tuple[Literal["signature", "encrCert"], ...] = Field(default=("signature",), min_length=1)
     special: StrictBool = False
 
     @field_validator("subject")
@@ -137,6 +145,7 @@ class ConfiguredProfile:
     def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
         self.name = name
         self.approval = settings.approval
+        self.key_generation = settings.key_generation
         self._settings = settings
         self._plugins = plugins
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
@@ -154,7 +163,8 @@ class ConfiguredProfile:
         self, request: CertificateRequest, auth: Authenticated, *, now: datetime
     ) -> tuple[x509.Name, tuple[Extension, ...], datetime, datetime, bool]:
         """What the certificate gets (RFC 4211 section 5); see :meth:`cmpkit.parts.CertificateProfile.content`."""
-        possible = self._check_key(request.public_key_info)
+        self._check_proof(request)
+        possible = self._check_key(request)
         asked = read_extensions(request.extensions)
         self._check_authority(asked)
         subject = self._choose_subject(request, auth)
@@ -193,10 +203,48 @@ class ConfiguredProfile:
     def _refuse(self, detail: str, fail_info: PKIFailureInfo, rule: str = "", hint: str = "") -> CMPError:
         return CMPError(f"profile {self.name}: {detail}", fail_info, rule=rule, hint=hint)
 
-    def _check_key(self, public_key_info: bytes) -> frozenset[str]:
+    def generated_key_type(self, request: CertificateRequest) -> str:
+        """What is asked for, of what may be; see :meth:`cmpkit.parts.KeyGeneratingProfile.generated_key_type`."""
+        if self.key_generation != "central":
+            raise self._refuse(
+                "the template has no public key, and keys are not generated here",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                "RFC 9483 section 4.1.6",
+                'put a public key into the template, or set key_generation = "central" of the profile',
+            )
+        key_types = self._settings.key_types or (_GENERATED, *self._plugins.key_types)
+        if request.key_algorithm is None:
+            return key_types[0]
+        key_type = key_type_of(request.key_algorithm, key_types, self._plugins)
+        if key_type is None:
+            raise self._refuse(
+                f"a key of the algorithm {request.key_algorithm.algorithm.dotted_string} is asked for",
+                PKIFailureInfo.BAD_ALG,
+                "RFC 9483 section 4.1.6",
+                f"ask for one of {', '.join(dict.fromkeys(key_types))}, or for any",
+            )
+        return key_type
+
+    def _check_proof(self, request: CertificateRequest) -> None:
+        """Whether the key may be proven so (R-069); raVerified is for the policy to allow (R-068)."""
+        proof = request.proof
+        if proof is None or proof is ProofMethod.RA_VERIFIED or proof.value in self._settings.proofs:
+            return
+        raise self._refuse(
+            f"the key is to be proven by {proof.value}, allowed is {', '.join(self._settings.proofs)}",
+            PKIFailureInfo.BAD_POP,
+            "RFC 9810 section 5.2.8",
+            "prove it in another way, or widen proofs of the profile",
+        )
+
+    def _check_key(self, request: CertificateRequest) -> frozenset[str]:
         """The keyUsages that the key is good for."""
-        part = self._plugins.key_algorithm_of(public_key_info)
-        key_type = part.key_type(public_key_info)
+        if request.public_key_info:
+            part = self._plugins.key_algorithm_of(request.public_key_info)
+            key_type = part.key_type(request.public_key_info)
+        else:
+            key_type = self.generated_key_type(request)
+            part = self._plugins.key_algorithm(key_type)
         if self._settings.key_types is not None and key_type not in self._settings.key_types:
             raise self._refuse(
                 f"a {key_type} key is asked for, allowed are {', '.join(self._settings.key_types)}",

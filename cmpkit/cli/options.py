@@ -131,6 +131,12 @@ class CertificateOptions:
     newkey_type: Annotated[
         str | None, _option("--newkey-type", "Type of a key that is made: p256, rsa3072, mldsa65 ...", _WHAT, "TYPE")
     ] = None
+    centralkeygen: Annotated[
+        bool, _option("--centralkeygen", "Have the server generate the key, in place of --newkey.", _WHAT)
+    ] = False
+    newkeyout: Annotated[
+        Path | None, _option("--newkeyout", "Where to write the key that the server generates.", _WHAT, "FILE")
+    ] = None
     newkeypass: Annotated[
         str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
     ] = None

@@ -201,7 +201,7 @@ def check_outputs(job: Job) -> None:
     outputs = job.outputs
     certificates = (outputs.certout, outputs.chainout, outputs.cacertsout) if outputs is not None else ()
     told = job.info.outputs.values() if job.info is not None else ()
-    for path in (*certificates, job.wanted.newkey, *told):
+    for path in (*certificates, job.wanted.newkey, job.wanted.newkeyout, *told):
         if path is None:
             continue
         if path.is_dir():

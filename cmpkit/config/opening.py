@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 from cryptography import x509
 
+from cmpkit.ca.key_generation import check_key_generation
 from cmpkit.ca.ocsp import OCSPSigner
 from cmpkit.ca.settings import naming
 from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
@@ -182,6 +183,9 @@ class _Opening:
             self._mistakes.add("[issuer] it has no certificate")
         chains = () if not authority else ((issuer, authority), *former)
         published = await self._published(store, chains)
+        if signer is not None:
+            with self._mistakes, naming("[signer] certificate"):
+                check_key_generation(tables.profiles.values(), signer.certificate)
         if self._mistakes or signer is None:
             return None
         return ServerParts(

@@ -98,7 +98,8 @@ async def open_key_package(
     bare = TOLERATE_BARE_KEY in tolerances
     wanted = enveloped.encrypted_content_info.content_type
     if wanted != oids.SIGNED_DATA and not (bare and wanted == oids.DATA):
-        raise _not_accepted(f"its content is of the type {wanted.dotted_string}, not SignedData")
+        detail = f"its content is of the type {wanted.dotted_string}, not SignedData"
+        raise _not_accepted(detail, tolerance=TOLERATE_BARE_KEY if wanted == oids.DATA else "")
     signed = await open_envelope(enveloped, opening_key, read=_read_signed_data, tolerances=tolerances)
     content_types = (oids.CT_ASYMMETRIC_KEY_PACKAGE, *((oids.DATA,) if bare else ()))
     verified = verify_content(signed, content_types=content_types, plugins=plugins)
@@ -137,5 +138,7 @@ async def _check_key(key: PrivateKey, plugins: Plugins) -> None:
         raise _not_accepted("its private key does not sign what its public key verifies")
 
 
-def _not_accepted(detail: str) -> CMPError:
-    return CMPError(f"the key package is not accepted: {detail}", PKIFailureInfo.BAD_DATA_FORMAT, rule=RULE)
+def _not_accepted(detail: str, *, tolerance: str = "") -> CMPError:
+    return CMPError(
+        f"the key package is not accepted: {detail}", PKIFailureInfo.BAD_DATA_FORMAT, rule=RULE, tolerance=tolerance
+    )

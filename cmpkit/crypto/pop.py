@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NoReturn
 
 from cryptography import x509
@@ -34,20 +34,21 @@ from cmpkit.asn1 import (
     encode_list,
     to_tlv,
 )
+from cmpkit.crypto.later_proof import later_popo_faults, proof_method
 from cmpkit.crypto.names import names_match
 from cmpkit.crypto.protection import mac_protection, verify_protection
-from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError, raise_first
+from cmpkit.enums import PKIFailureInfo, ProofMethod
+from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import PrivateKey, SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "build_p10",
+    "leaves_key_to_server",
     "p10_extensions",
     "popo_faults",
     "sign_popo",
-    "template_key_faults",
     "verify_p10",
     "verify_popo",
 ]
@@ -63,24 +64,29 @@ async def verify_popo(
     plugins: Plugins,
     ra_verified: bool = False,
     secret: SharedSecret | None = None,
+    later: Collection[ProofMethod] = (),
     leniency: Leniency = STRICT,
 ) -> None:
     """Check that the requester has the private key: by its signature, or by the word of an RA.
 
+    There is nothing to prove where the key is left to the server.
+
     :param sender: the sender of the message's header.
     :param ra_verified: whether the sender may vouch for the requester (raVerified).
     :param secret: what the sender is authenticated by, for a proof with publicKeyMAC.
+    :param later: the methods whose proof may come after the request: to see to it is left to the caller.
     :param leniency: what is let pass.
     :raises CMPError: badPOP if the proof fails or is missing, badCertTemplate if there is no key to prove, badAlg if
         the key or an algorithm is not accepted.
     """
-    raise_first(popo_faults(message, ra_verified=ra_verified), leniency)
-    assert message.popo is not None
-    if message.popo.tag == "ra_verified":
+    raise_first(popo_faults(message, ra_verified=ra_verified, later=later), leniency)
+    if message.popo is None or message.popo.tag == "ra_verified":
         return
     proof = message.popo.value
-    assert isinstance(proof, POPOSigningKey)
     public_key_info = _template_key(message.request.cert_template)
+    if not isinstance(proof, POPOSigningKey):
+        raise_first(later_popo_faults(message, public_key_info, plugins), leniency)
+        return
     if proof.poposk_input is not None:
         await _check_auth_info(proof.poposk_input, sender, secret, plugins, leniency)
     _check_signature(
@@ -93,17 +99,27 @@ async def verify_popo(
     )
 
 
-def popo_faults(message: CertReqMsg, *, ra_verified: bool = False) -> Iterator[CMPError]:
+def popo_faults(
+    message: CertReqMsg, *, ra_verified: bool = False, later: Collection[ProofMethod] = ()
+) -> Iterator[CMPError]:
     """What is wrong with a proof of possession before any signature is looked at (R-062, R-066 to R-069).
 
     :param message: its request can be read.
     :param ra_verified: whether the sender may vouch for the requester.
+    :param later: the methods whose proof may come after the request.
     """
     popo, template = message.popo, message.request.cert_template
+    if leaves_key_to_server(template):
+        if popo is not None:
+            yield CMPError(
+                "the template has no public key, and there is a proof of possession",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                rule="RFC 9483 section 4.1.6",
+                hint="put the public key into the template; leave the proof out to have the server generate a key",
+            )
+        return
     if popo is None:
-        yield _bad_pop("there is no proof of possession", "RFC 4211 section 4", hint=_no_popo_hint(message.request))
-    yield from template_key_faults(template)
-    if popo is None:
+        yield _bad_pop("there is no proof of possession", "RFC 4211 section 4", hint="prove the key by its signature")
         return
     if popo.tag == "ra_verified":
         if not ra_verified:
@@ -115,21 +131,26 @@ def popo_faults(message: CertReqMsg, *, ra_verified: bool = False) -> Iterator[C
     elif isinstance(popo.value, POPOSigningKey):
         yield from _form_faults(template, popo.value)
     else:
-        method = "keyEncipherment" if popo.tag == "key_encipherment" else "keyAgreement"
+        yield from _later_faults(message, later)
+
+
+def _later_faults(message: CertReqMsg, later: Collection[ProofMethod]) -> Iterator[CMPError]:
+    unreadable = list(fault_of(proof_method, message))
+    yield from unreadable
+    if not unreadable and proof_method(message) not in later:
+        assert message.popo is not None
+        method = "keyEncipherment" if message.popo.tag == "key_encipherment" else "keyAgreement"
+        ways = "".join(f", another by subsequentMessage {way.value}" for way in later)
         yield _bad_pop(
-            f"a proof by {method} is not supported", "RFC 4211 section 4", hint="prove a signing key by its signature"
+            f"this proof by {method} is not supported",
+            "RFC 4211 section 4",
+            hint=f"prove a signing key by its signature{ways}",
         )
 
 
-def template_key_faults(template: CertTemplate) -> Iterator[CMPError]:
-    """Whether the template has a public key (R-062)."""
-    if not _template_key(template):
-        yield CMPError(
-            "the template has no public key",
-            PKIFailureInfo.BAD_CERT_TEMPLATE,
-            rule="RFC 9483 section 4.1.1",
-            hint="keys are not generated here: generate one where it is to be used, and put it into the template",
-        )
+def leaves_key_to_server(template: CertTemplate) -> bool:
+    """Whether the server is to generate the key: there is none, or an empty one that names the algorithm (R-170)."""
+    return not _template_key(template)
 
 
 def _form_faults(template: CertTemplate, proof: POPOSigningKey) -> Iterator[CMPError]:
@@ -224,12 +245,6 @@ def _general_names_match(a: GeneralName, b: GeneralName) -> bool:
 
 def _bad_pop(detail: str, rule: str, *, hint: str = "", tolerance: str = "") -> CMPError:
     return CMPError(detail, PKIFailureInfo.BAD_POP, rule=rule, hint=hint, tolerance=tolerance)
-
-
-def _no_popo_hint(request: CertRequest) -> str:
-    if request.cert_template.public_key is None:
-        return "keys are not generated here: generate one and prove it by its signature"
-    return "prove the key by its signature"
 
 
 async def sign_popo(request: CertRequest, key: PrivateKey, *, sender: GeneralName | None = None) -> ProofOfPossession:

@@ -1,22 +1,96 @@
-"""Whether a certificate that came is the one that was asked for (R-083)."""
+"""Whether a certificate that came is the one that was asked for (R-083), and a key that came with it is its own."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from cmpkit import oids
+from cmpkit.asn1 import AlgorithmIdentifier, decode
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.paths import validate_path
-from cmpkit.crypto.x509 import certificate_public_key_info
+from cmpkit.crypto.x509 import cert_hash, certificate_public_key_info
+from cmpkit.endpoints.central_keys import check_deliverer, take_key
+from cmpkit.endpoints.credentials import Credentials
+from cmpkit.engine.client import Judgement
+from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError
+from cmpkit.parts import PrivateKey
 from cmpkit.plugins import Plugins
 
-__all__ = ["examine_certificate"]
+__all__ = ["Examiner", "examine_certificate", "judgement"]
 
 _CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Judges what came.
+
+    :param credentials: what the requests are protected with; it opens a key that the server generated.
+    :param anchors: DER trust anchors.
+    :param candidates: DER certificates that paths may go through.
+    :param tolerances: names of what is accepted beyond the default.
+    """
+
+    plugins: Plugins
+    credentials: Credentials
+    anchors: Sequence[bytes]
+    candidates: Sequence[bytes]
+    now: datetime
+    tolerances: frozenset[str] = frozenset()
+
+    async def examine(
+        self, one: SoughtCertificate, *, granted_with_mods: bool
+    ) -> tuple[tuple[bytes, ...], PrivateKey | None]:
+        """The path of a certificate to a trust anchor, and its key if the server generated it.
+
+        :param granted_with_mods: whether the server says that it changed something.
+        :raises TrustError: naming what is not acceptable.
+        """
+        delivered = None
+        if one.is_central:
+            delivered = await take_key(one, self.credentials, self.plugins, self.tolerances)
+        path = examine_certificate(
+            one.certificate,
+            public_key_info=one.public_key_info if delivered is None else delivered.key.public_key_info,
+            subject=decode(x509.Name, one.subject) if one.subject else None,
+            granted_with_mods=granted_with_mods,
+            candidates=self.candidates,
+            anchors=self.anchors,
+            now=self.now,
+            plugins=self.plugins,
+        )
+        if delivered is None:
+            return path, None
+        check_deliverer(
+            delivered,
+            path,
+            candidates=self.candidates,
+            anchors=self.anchors,
+            now=self.now,
+            plugins=self.plugins,
+        )
+        return path, delivered.key
+
+
+def judgement(certificate: bytes, fault: CMPError | None, plugins: Plugins) -> Judgement:
+    """What certConf says of a certificate that came.
+
+    :param fault: why it is refused, or ``None``.
+    """
+    try:
+        return Judgement(cert_hash(certificate, plugins), fault=fault)
+    except CMPError:
+        # The signature does not name a hash: certConf must (RFC 9810 section 5.3.18). SHA-256 is what OpenSSL
+        # takes, and the only one that its server understands.
+        value = hashlib.sha256(certificate).digest()
+        return Judgement(value, hash_alg=AlgorithmIdentifier(oids.SHA256), fault=fault)
 
 
 def examine_certificate(

@@ -85,7 +85,7 @@ async def test_r_040_the_signer_may_speak_for_the_ca_and_nothing_else(init: Init
         signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value.public_bytes(),
         asn1Spec=rfc5280.ExtKeyUsageSyntax(),
     )
-    assert [str(oid) for oid in read] == [oids.KP_CMC_CA.dotted_string]
+    assert [str(oid) for oid in read] == [oids.KP_CMC_CA.dotted_string, oids.KP_CM_KGA.dotted_string]
     assert signer.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
     assert not signer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     key = serialization.load_pem_private_key((made.directory / "keys/signer.key.pem").read_bytes(), None)

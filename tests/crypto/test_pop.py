@@ -142,7 +142,17 @@ async def test_a_missing_proof_is_refused(plugins: Plugins, p256: PrivateKey) ->
     error = await refusal(plugins, CertReqMsg.build(request(p256)))
     assert error.fail_info is PKIFailureInfo.BAD_POP
     assert "by its signature" in error.hint
-    assert "not generated here" in (await refusal(plugins, CertReqMsg.build(request(None)))).hint
+
+
+@pytest.mark.rule("R-170")
+async def test_r_170_there_is_nothing_to_prove_where_the_key_is_left_to_the_server(
+    plugins: Plugins, p256: PrivateKey
+) -> None:
+    await verify_popo(received(CertReqMsg.build(request(None))), sender=SENDER, plugins=plugins)
+    popo = await sign_popo(request(p256), p256)
+    error = await refusal(plugins, CertReqMsg.build(request(None), popo))
+    assert error.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+    assert "leave the proof out" in error.hint
 
 
 @pytest.mark.parametrize("ra_verified", [True, False])

@@ -80,10 +80,12 @@ def refuse_weak(weak: bool, tolerance: str, what: str, tolerances: frozenset[str
     :raises CMPError: badAlg, naming the tolerance.
     """
     if weak and tolerance not in tolerances:
-        raise bad_alg(
-            f"{what} is used",
-            f'have the peer use something stronger, or allow it: tolerances = ["{tolerance}"] at a server, '
-            f"--tolerate {tolerance} at a client",
+        raise CMPError(
+            f"encrypted content: {what} is used",
+            PKIFailureInfo.BAD_ALG,
+            rule="RFC 9481 section 4",
+            hint="have the peer use something stronger",
+            tolerance=tolerance,
         )
     if weak:
         _log.warning("%s is tolerated: %s", what, tolerance)
