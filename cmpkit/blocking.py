@@ -22,7 +22,7 @@ from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredential
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.enums import BodyType, CRLReason
+from cmpkit.enums import BodyType, CRLReason, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import ClientTransport, Observer, PrivateKey, RequestTemplate, RootKeyUpdate, Transform
 from cmpkit.plugins import Plugins
@@ -100,10 +100,11 @@ class Client:
         key: PrivateKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A first certificate (ir)."""
-        return self._call(self._client.enroll, subject, key, extensions=extensions, context=context)
+        return self._call(self._client.enroll, subject, key, extensions=extensions, proof=proof, context=context)
 
     def certify(
         self,
@@ -111,10 +112,11 @@ class Client:
         key: PrivateKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A further certificate (cr)."""
-        return self._call(self._client.certify, subject, key, extensions=extensions, context=context)
+        return self._call(self._client.certify, subject, key, extensions=extensions, proof=proof, context=context)
 
     def update(
         self,
@@ -122,10 +124,11 @@ class Client:
         key: PrivateKey | None = None,
         *,
         subject: x509.Name | str | None = None,
+        proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of one (kur)."""
-        return self._call(self._client.update, old, key, subject=subject, context=context)
+        return self._call(self._client.update, old, key, subject=subject, proof=proof, context=context)
 
     def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:
         """A certificate for a PKCS#10 request (p10cr)."""

@@ -61,6 +61,7 @@ def operation() -> Operation:
 
 async def _begin(client: Client, work: Work) -> Enrolled:
     from cmpkit.cli.central import asked_key
+    from cmpkit.cli.preparing import proof
     from cmpkit.endpoints.requests import subject_alternative_names
 
     assert work.key is not None
@@ -68,4 +69,4 @@ async def _begin(client: Client, work: Work) -> Enrolled:
     wanted = work.job.wanted
     extensions = subject_alternative_names(wanted.sans)
     key = await asked_key(work.job, work.key, work.plugins)
-    return await ask(wanted.subject, key, extensions=extensions, context=work.job.context)
+    return await ask(wanted.subject, key, extensions=extensions, proof=proof(work.job), context=work.job.context)

@@ -46,6 +46,7 @@ class Wanted:
     newkey: Path | None = None
     newkey_type: str | None = None
     newkeypass: str | None = None
+    popo: int | None = None
     centralkeygen: bool = False
     newkeyout: Path | None = None
     csr: Path | None = None

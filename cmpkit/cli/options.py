@@ -126,8 +126,8 @@ class CertificateOptions:
     """The certificate that is asked for."""
 
     newkey: Annotated[
-        Path, _option("--newkey", "Private key to certify; it is made if the file is absent.", _WHAT, "FILE")
-    ]
+        Path | None, _option("--newkey", "Private key to certify; it is made if the file is absent.", _WHAT, "FILE")
+    ] = None
     newkey_type: Annotated[
         str | None, _option("--newkey-type", "Type of a key that is made: p256, rsa3072, mldsa65 ...", _WHAT, "TYPE")
     ] = None
@@ -139,6 +139,16 @@ class CertificateOptions:
     ] = None
     newkeypass: Annotated[
         str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
+    ] = None
+    popo: Annotated[
+        int | None,
+        typer.Option(
+            "--popo",
+            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate; default: as the key can.",
+            min=0,
+            max=2,
+            rich_help_panel=_WHAT,
+        ),
     ] = None
     subject: Annotated[
         str | None,
@@ -163,6 +173,16 @@ class UpdateOptions:
     ] = None
     newkeypass: Annotated[
         str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
+    ] = None
+    popo: Annotated[
+        int | None,
+        typer.Option(
+            "--popo",
+            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate; default: as the key can.",
+            min=0,
+            max=2,
+            rich_help_panel=_WHAT,
+        ),
     ] = None
 
 

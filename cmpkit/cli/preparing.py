@@ -23,6 +23,7 @@ from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.protector import mac_names
 from cmpkit.endpoints.tolerating import wanted_tolerances
+from cmpkit.enums import ProofMethod
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret, TransportOptions
 from cmpkit.tolerances import Side
@@ -37,10 +38,12 @@ __all__ = [
     "credentials",
     "new_key",
     "no_key",
+    "proof",
     "read_all",
 ]
 
 DEFAULT_KEY_TYPE = "p256"
+_PROOFS = (ProofMethod.RA_VERIFIED, ProofMethod.SIGNATURE, ProofMethod.ENCRYPTED_CERTIFICATE)
 
 
 async def read_all(paths: Sequence[Path] | None) -> tuple[bytes, ...]:
@@ -135,6 +138,11 @@ async def new_key(job: Job, plugins: Plugins, own: Credentials, default_type: st
     pem = await anyio.to_thread.run_sync(key_to_pem, key, password)
     await anyio.to_thread.run_sync(lambda: write_file_atomically(path, pem, mode=0o600))
     return CertifiedKey(key.public_key_info, key, path, made=True)
+
+
+def proof(job: Job) -> ProofMethod | None:
+    """The proof of possession that ``--popo`` names, by the numbers of OpenSSL."""
+    return None if job.wanted.popo is None else _PROOFS[job.wanted.popo]
 
 
 async def client_options(job: Job, plugins: Plugins) -> ClientOptions:

@@ -62,5 +62,7 @@ async def _key(job: Job, plugins: Plugins, credentials: Credentials) -> Certifie
 
 
 async def _begin(client: Client, work: Work) -> Enrolled:
+    from cmpkit.cli.preparing import proof
+
     assert work.key is not None
-    return await client.update(key=work.key.private, context=work.job.context)
+    return await client.update(key=work.key.private, proof=proof(work.job), context=work.job.context)

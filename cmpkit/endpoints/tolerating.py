@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cmpkit.engine.client import ClientTransaction, Judgement
 from cmpkit.errors import ConfigurationError
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import TOLERANCES, Side, peers, tolerances_for
 
-__all__ = ["wanted_tolerances"]
+__all__ = ["leaves_unconfirmed", "wanted_tolerances"]
 
 
 def wanted_tolerances(
@@ -38,3 +39,14 @@ def wanted_tolerances(
     if peer is not None and peer not in presets:
         raise ConfigurationError(f"{keys[1]}: there is no {peer}", hint=f"there are: {', '.join(presets)}")
     return frozenset(names) | presets.get(peer or "", frozenset())
+
+
+def leaves_unconfirmed(
+    tolerances: frozenset[str], transaction: ClientTransaction, judgements: Sequence[Judgement]
+) -> bool:
+    """Whether a client sends no certConf for certificates that are all good.
+
+    :param transaction: whose certificates are open. One that came encrypted has its proof of possession in certConf.
+    """
+    needed = any(one.encrypted for one in transaction.open_certificates)
+    return "no-confirmation" in tolerances and not needed and not any(one.fault for one in judgements)

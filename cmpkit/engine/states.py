@@ -60,6 +60,8 @@ It is what a pollReq asks for: by the certReqId of a response, or for the whole 
 CONTINUES = {
     TransactionState.PENDING: frozenset({BodyType.POLL_REQ, BodyType.ERROR}),
     TransactionState.ISSUED: frozenset({BodyType.CERT_CONF, BodyType.PKICONF, BodyType.ERROR}),
+    # A pkiconf in place of certConf has no certHash, and so would prove nothing.
+    TransactionState.ISSUED_ENCRYPTED: frozenset({BodyType.CERT_CONF, BodyType.ERROR}),
     TransactionState.DONE: frozenset({BodyType.ERROR}),
 }
 """Bodies that may continue a server's transaction in each state."""

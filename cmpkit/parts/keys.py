@@ -77,7 +77,10 @@ class PrivateKey(Protocol):
 
     @property
     def signature_algorithm(self) -> AlgorithmIdentifier:
-        """What :meth:`sign` uses unless it is told otherwise."""
+        """What :meth:`sign` uses unless it is told otherwise.
+
+        :raises CMPError: badAlg if this key does not sign.
+        """
 
     async def sign(self, data: bytes, algorithm: AlgorithmIdentifier | None = None) -> bytes:
         """The signature over ``data``.

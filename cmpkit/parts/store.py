@@ -31,6 +31,8 @@ class TransactionState(enum.Enum):
 
     PENDING = "pending"
     ISSUED = "issued"
+    ISSUED_ENCRYPTED = "issued-encrypted"
+    """Like ``ISSUED``, and the certConf is the proof of possession (RFC 9810 section 5.2.8.3.2)."""
     DONE = "done"
 
 
@@ -131,7 +133,8 @@ class UnitOfWork:
     """Everything that one message changes; it is stored whole or not at all.
 
     :param transaction: stored if the stored version is still ``transaction.version`` (0: if there is none).
-    :param spent: references of shared secrets of which a use is taken; one without a use left makes a conflict.
+    :param spent: references of shared secrets of which a use is taken, and with it the regToken; one without a use
+        left, or whose regToken was taken before, makes a conflict.
     :param confirmed: changes of certificates; one that is not in its expected state makes a conflict.
     :param held: requests that wait for a person, of the transaction.
     :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
