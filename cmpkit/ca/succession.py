@@ -61,9 +61,9 @@ async def make_successor(
     plugins: Plugins,
     now: datetime,
 ) -> Successor:
-    """Certify the new keys: newWithNew, newWithOld and oldWithNew, the issuing CA under the new root, and its signer.
+    """Certify the new keys: newWithNew, newWithOld and oldWithNew, the issuing CA under the new root, and its signers.
 
-    Validity is as RFC 9810 section 4.4 wants it: newWithOld begins with newWithNew and ends with the old root,
+    Validity is as RFC 9810 section 4.4 wants it (R-196): newWithOld begins with newWithNew and ends with the old root,
     oldWithNew is valid as long as the old root is.
 
     :param old_root: DER of the root certificate so far.

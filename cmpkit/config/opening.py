@@ -21,10 +21,12 @@ from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_st
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.publishing import Published, build_resources, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
-from cmpkit.config.tables import FormerSignerTable, OCSPTable, ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import FormerSignerTable, OCSPTable, RepositoryTable, ServerTable, SignerTable, StoreTable
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
+from cmpkit.endpoints.announcements import AnnouncementVerifier
 from cmpkit.endpoints.credentials import SigningCredentials
+from cmpkit.endpoints.repository import Repository
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateProfile, Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
 from cmpkit.plugins import Plugins
@@ -48,6 +50,7 @@ class ServerParts:
     :param ca_pubs: DER certificates for caPubs.
     :param profiles: the certificate profiles that there are.
     :param published: what is to be published beside CMP; ``None`` if nothing is.
+    :param repository: what takes announcements; ``None`` refuses them.
     """
 
     store: Store
@@ -63,6 +66,7 @@ class ServerParts:
     ca_pubs: tuple[bytes, ...]
     profiles: Mapping[str, CertificateProfile] = field(default_factory=dict)
     published: Published | None = None
+    repository: Repository | None = None
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -182,6 +186,7 @@ class _Opening:
         if issuer is not None and not authority:
             self._mistakes.add("[issuer] it has no certificate")
         chains = () if not authority else ((issuer, authority), *former)
+        repository = await self._repository(tables.repository, server)
         published = await self._published(store, chains)
         if signer is not None:
             with self._mistakes, naming("[signer] certificate"):
@@ -202,6 +207,7 @@ class _Opening:
             ca_pubs=ca_pubs,
             profiles=tables.profiles,
             published=published,
+            repository=repository,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
@@ -221,6 +227,16 @@ class _Opening:
         former = () if table is None else table.former
         found = [await self._signer("signer.former", earlier) for earlier in former]
         return tuple(signer for signer in found if signer is not None)
+
+    async def _repository(self, table: RepositoryTable | None, server: ServerTable) -> Repository | None:
+        if table is None:
+            return None
+        anchors: list[bytes] = []
+        for file in table.trusted:
+            with self._mistakes, naming("[repository] trusted"):
+                anchors.extend(await read_certificates(file, self._tables.directory))
+        verifier = AnnouncementVerifier(self._plugins, tuple(anchors))
+        return Repository(verifier, Path(self._tables.directory, table.directory), server.message_time_window)
 
     async def _published(self, store: Store, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]) -> Published | None:
         """What is published, or ``None`` if nothing is or there were mistakes."""

@@ -12,16 +12,19 @@ from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.settings import Settings, naming, read_settings
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.tables import (
+    AnnounceTable,
     ListenTable,
     OCSPTable,
     PublicationTable,
+    RepositoryTable,
     ServerTable,
     SignerTable,
     StoreTable,
 )
+from cmpkit.endpoints.announcing import open_road
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateProfile, ResourceServer
+from cmpkit.parts import CertificateProfile, ResourceServer, TransportOptions
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Side
 
@@ -36,6 +39,8 @@ TABLES: Final = (
     "listen",
     "ocsp",
     "publication",
+    "announce",
+    "repository",
     "policy",
     "secrets",
     "profiles",
@@ -67,6 +72,8 @@ class Configuration:
     :param profiles: the certificate profiles of the file and of plugins.
     :param ocsp: ``None`` if OCSP is not answered.
     :param publication: ``None`` if nothing is published.
+    :param announce: the repositories that are told of what changes.
+    :param repository: ``None`` if announcements of others are refused.
     """
 
     path: Path
@@ -80,6 +87,8 @@ class Configuration:
     server: ServerTable
     ocsp: OCSPTable | None = None
     publication: PublicationTable | None = None
+    announce: tuple[AnnounceTable, ...] = ()
+    repository: RepositoryTable | None = None
 
     @property
     def directory(self) -> Path:
@@ -102,6 +111,8 @@ class Draft:
     server: ServerTable | None
     ocsp: OCSPTable | None
     publication: PublicationTable | None
+    announce: tuple[AnnounceTable, ...]
+    repository: RepositoryTable | None
 
     @property
     def directory(self) -> Path:
@@ -127,6 +138,8 @@ class Draft:
             self.server,
             self.ocsp,
             self.publication,
+            self.announce,
+            self.repository,
         )
 
 
@@ -163,6 +176,8 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
         reader.server(),
         reader.table("ocsp", OCSPTable),
         reader.table("publication", PublicationTable),
+        reader.announce(),
+        reader.table("repository", RepositoryTable),
     )
 
 
@@ -232,6 +247,17 @@ class _Reader:
                     raise ConfigurationError(f"{listen.url} is there twice")
             with self._mistakes, naming("[[listen]] serves"):
                 _check_serves(listen, self._plugins)
+        return tuple(found)
+
+    def announce(self) -> tuple[AnnounceTable, ...]:
+        """The tables ``[[announce]]``."""
+        found: list[AnnounceTable] = []
+        for table in self._list("announce"):
+            with self._mistakes:
+                read = read_settings(AnnounceTable, table, "[announce]")
+                with naming("[[announce]] url"):
+                    open_road(read.url, TransportOptions(), self._plugins)
+                found.append(read)
         return tuple(found)
 
     def secrets(self) -> tuple[PartTable, ...]:

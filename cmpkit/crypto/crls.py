@@ -10,6 +10,7 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import (
     BitString,
+    CertificateList,
     CRLSource,
     CRLStatus,
     Default,
@@ -18,21 +19,26 @@ from cmpkit.asn1 import (
     GeneralName,
     GeneralNames,
     Implicit,
+    TBSCertList,
     Time,
     UTCTime,
     Variant,
     decode,
     decode_list,
     directory_name,
+    encode,
     make_element,
+    parse_tlv,
     read_element,
     read_name,
     sequence,
 )
-from cmpkit.crypto.x509 import outline
+from cmpkit.crypto.x509 import certificate_public_key_info, outline
+from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.plugins import Plugins
 
-__all__ = ["crl_status", "load_crl", "source_names"]
+__all__ = ["check_crl_signature", "crl_status", "load_crl", "source_names"]
 
 _FIRST_GENERALIZED_YEAR = 2050
 
@@ -69,6 +75,30 @@ def load_crl(data: bytes) -> x509.CertificateRevocationList:
         return x509.load_der_x509_crl(data)
     except ValueError as error:
         raise ConfigurationError(f"no CRL: {error}", hint="give one in PEM or DER") from error
+
+
+def check_crl_signature(crl: bytes, issuer: bytes, plugins: Plugins) -> None:
+    """Whether the signature of a CRL fits the key of a certificate, by whatever algorithm a plugin brings.
+
+    :param crl: DER.
+    :param issuer: DER of the certificate.
+    :raises CMPError: badAlg if the algorithm is not accepted, signerNotTrusted if the signature does not fit,
+        badDataFormat if one of them cannot be read.
+    """
+    wire = decode(CertificateList, crl)
+    algorithm, key = wire.signature_algorithm, certificate_public_key_info(issuer)
+    part = plugins.key_algorithm_of(key)
+    if (
+        algorithm.algorithm not in part.signature_oids
+        or wire.signature_value.padding_bits()
+        or parse_tlv(wire.tbs_cert_list, TBSCertList).signature != algorithm
+        or not part.verify(key, algorithm, encode(wire.tbs_cert_list), wire.signature_value.as_bytes())
+    ):
+        raise CMPError(
+            f"the signature of the CRL does not fit the key of {outline(issuer).title}",
+            PKIFailureInfo.SIGNER_NOT_TRUSTED,
+            rule="RFC 5280 section 6.3.3",
+        )
 
 
 def crl_status(certificate: bytes | None, crl: x509.CertificateRevocationList | None) -> CRLStatus:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import anyio
 from anyio.abc import TaskStatus
 
 __all__ = [
+    "AnnouncementTransport",
     "Answer",
     "ClientTransport",
     "ClientTransportFactory",
@@ -33,6 +34,10 @@ class Disposition(enum.Enum):
     """What came is no CMP message; ``Answer.der`` may hold an error message."""
     TOO_LARGE = "too large"
     """What came is larger than this endpoint reads."""
+    STORED = "stored"
+    """What was announced is kept, or was known already; there is no CMP answer to an announcement."""
+    REFUSED = "refused"
+    """What was announced is not believed, or not wanted."""
     UNAVAILABLE = "unavailable"
     """The endpoint cannot serve now; the same message may be sent again later."""
 
@@ -101,6 +106,21 @@ class ClientTransport(Protocol):
         """Send one DER message, return the one that answers it.
 
         :raises TransportError: if no CMP message came back; the request may be sent again unchanged.
+        """
+
+    async def aclose(self) -> None:
+        """Give up the road's resources."""
+
+
+@runtime_checkable
+class AnnouncementTransport(Protocol):
+    """What a client transport may be able to do besides: to carry announcements, which have no CMP answer."""
+
+    async def announce(self, message: bytes) -> Disposition:
+        """Send one DER message; what became of it.
+
+        :returns: ``STORED`` if it needs not be sent again, ``UNAVAILABLE`` if it should be, later.
+        :raises TransportError: if it was not taken, or nothing came back.
         """
 
     async def aclose(self) -> None:

@@ -50,5 +50,15 @@ class MemoryRoad:
             raise TransportError(f"the answer has {len(answer.der)} octets, {self._max_response_size} are taken")
         return answer.der
 
+    async def announce(self, message: bytes) -> Disposition:
+        """Hand an announcement to the handler; what became of it.
+
+        :raises TransportError: if it was not taken.
+        """
+        answer = await self._handler(message, self._peer)
+        if answer.disposition not in (Disposition.STORED, Disposition.UNAVAILABLE):
+            raise TransportError(f"the announcement was not taken: {answer.disposition.value}")
+        return answer.disposition
+
     async def aclose(self) -> None:
         """Nothing is held, so nothing is given up."""

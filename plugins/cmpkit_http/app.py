@@ -30,6 +30,9 @@ _STATUS = {
     Disposition.NOTHING_MORE: 200,
     Disposition.MALFORMED: 400,
     Disposition.TOO_LARGE: 413,
+    # An announcement (RFC 9811 section 3.5).
+    Disposition.STORED: 201,
+    Disposition.REFUSED: 403,
     Disposition.UNAVAILABLE: 503,
 }
 _CMP_TYPE = (b"content-type", CMP_MEDIA_TYPE.encode())

@@ -10,7 +10,7 @@ import anyio
 import httpx
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import TransportOptions
+from cmpkit.parts import Disposition, TransportOptions
 from cmpkit_http.addresses import WELL_KNOWN_PATH
 from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
@@ -18,6 +18,8 @@ from cmpkit_http.media import CMP_MEDIA_TYPE
 from cmpkit_http.tls import client_context
 
 __all__ = ["HTTPClient", "Reply", "read_url"]
+
+_OK, _ACCEPTED = 200, 202
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,16 @@ class HTTPClient:
         if not reply.head.is_cmp or not reply.body:
             raise reply.head.error(reply.body)
         return reply.body
+
+    async def announce(self, message: bytes) -> Disposition:
+        """POST an announcement; its answer has no body (RFC 9811 section 3.5).
+
+        :raises TransportError: if it was not taken, or nothing came back.
+        """
+        reply = await self.ask(message, keep=False)
+        if reply.head.status // 100 != 2 or (reply.head.status == _OK and reply.body):
+            raise reply.head.error(reply.body)
+        return Disposition.UNAVAILABLE if reply.head.status == _ACCEPTED else Disposition.STORED
 
     async def ask(self, request: bytes, *, keep: bool, whole: bool = False) -> Reply:
         """POST one message, return what comes back, be it CMP or not.

@@ -67,6 +67,7 @@ class TestRootUpdate:
         assert {"newwithnew", "newwithold", "oldwithnew"} <= answer.keys()
         assert answer["newwithnew"]["subject"] == "CN=Root CA"
 
+    @pytest.mark.rule("R-183")
     def test_a_new_root_is_adopted_beside_the_old_one(self, device: Device, asking: Any, rolled: Rollover) -> None:
         old, trusted = device.path("old-root.pem"), device.path("trusted.pem")
         for _ in range(2):
@@ -75,6 +76,7 @@ class TestRootUpdate:
         for word, der in (("from now on", rolled.new_with_new), ("as before", rolled.old_root)):
             assert f"trusted {word}: CN=Root CA, SHA-256 {fingerprint(der).hex()}" in said
 
+    @pytest.mark.rule("R-183")
     def test_a_root_that_is_not_believed_is_not_adopted(self, device: Device, asking: Any, rolled: Rollover) -> None:
         trusted = device.path("trusted.pem")
         trusted.write_bytes(to_pem(Rollover().new_with_new))

@@ -26,6 +26,7 @@ from cmpkit.asn1 import (
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
+from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
@@ -464,7 +465,7 @@ class TestTransactions:
 
     @pytest.mark.parametrize(
         "kind",
-        [kind for kind in BodyType if kind not in (BodyType.IR, BodyType.CR, BodyType.KUR)],
+        [kind for kind in BodyType if kind not in (BodyType.IR, BodyType.CR, BodyType.KUR, *ANNOUNCEMENTS)],
         ids=lambda k: k.name,
     )
     @pytest.mark.rule("R-004")

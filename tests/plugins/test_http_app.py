@@ -235,6 +235,8 @@ async def test_a_slow_body_is_408() -> None:
     [
         (Answer(b"cmp"), 200, b"cmp"),
         (Answer(None, Disposition.NOTHING_MORE), 200, b""),
+        (Answer(None, Disposition.STORED), 201, b""),
+        (Answer(None, Disposition.REFUSED), 403, b""),
         (Answer(None, Disposition.MALFORMED), 400, b"malformed\n"),
         (Answer(b"cmp", Disposition.MALFORMED), 400, b"cmp"),
         (Answer(None, Disposition.TOO_LARGE), 413, b"too large\n"),
@@ -255,7 +257,7 @@ async def test_a_disposition_becomes_a_status(answer: Answer, status: int, body:
 @pytest.mark.parametrize("disposition", [*Disposition])
 async def test_every_disposition_has_a_status(disposition: Disposition) -> None:
     exchange = await Exchange().run(CMPApplication(Recorder(Answer(None, disposition))))
-    assert exchange.status in (200, 400, 413, 503)
+    assert exchange.status in (200, 201, 400, 403, 413, 503)
 
 
 async def test_a_crash_of_the_handler_is_logged_and_told_without_details(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from cmpkit_http.failures import transport_errors
 from cmpkit_http.roads import HTTPClients
 
 from cmpkit.errors import ConfigurationError, TransportError
-from cmpkit.parts import ClientTransport, TransportOptions
+from cmpkit.parts import AnnouncementTransport, ClientTransport, Disposition, TransportOptions
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +114,31 @@ async def test_a_message_is_posted_with_its_media_type() -> None:
     assert (headers["content-type"], headers["accept"]) == ("application/pkixcmp", "application/pkixcmp")
     assert headers["accept-encoding"] == "identity"
     assert body == b"request"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("201 Created", Disposition.STORED),
+        ("200 OK", Disposition.STORED),
+        ("202 Accepted", Disposition.UNAVAILABLE),
+    ],
+)
+async def test_an_announcement_is_taken_without_an_answer(status: str, outcome: Disposition) -> None:
+    async with scripted(answer(status, b"", None)) as script, client_of(script.url) as client:
+        assert isinstance(client, AnnouncementTransport)
+        assert await client.announce(b"news") is outcome
+    assert script.requests[0].endswith(b"\r\n\r\nnews")
+
+
+@pytest.mark.parametrize(
+    "refusal", [answer("403 Forbidden", b"", None), answer("503 Service Unavailable", b"", None), answer("200 OK")]
+)
+async def test_an_announcement_that_is_not_taken_is_an_error(refusal: bytes) -> None:
+    async with scripted(refusal) as script, client_of(script.url) as client:
+        assert isinstance(client, AnnouncementTransport)
+        with pytest.raises(TransportError, match="answered HTTP"):
+            await client.announce(b"news")
 
 
 @pytest.mark.parametrize("end", ["", "/"])

@@ -25,6 +25,18 @@ async def test_the_handler_is_told_the_given_peer() -> None:
     assert await MemoryRoad(echo, peer=Peer("stick")).exchange(b"request") == b"stick:request"
 
 
+@pytest.mark.parametrize("outcome", [Disposition.STORED, Disposition.UNAVAILABLE, Disposition.REFUSED])
+async def test_an_announcement_has_an_outcome_and_no_answer(outcome: Disposition) -> None:
+    async def handler(message: bytes, peer: Peer) -> Answer:
+        return Answer(None, outcome)
+
+    if outcome is Disposition.REFUSED:
+        with pytest.raises(TransportError, match="not taken: refused"):
+            await MemoryRoad(handler).announce(b"news")
+    else:
+        assert await MemoryRoad(handler).announce(b"news") is outcome
+
+
 async def test_too_large_a_message_does_not_reach_the_handler() -> None:
     with pytest.raises(TransportError, match="6 octets, 5 are taken"):
         await MemoryRoad(failing, max_message_size=5).exchange(b"123456")

@@ -1,0 +1,204 @@
+"""What a CA announces to repositories: its CRLs and its new root (RFC 9810 sections 5.3.13 and 5.3.16)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import anyio
+from cryptography import x509
+
+from cmpkit.asn1 import (
+    CertificateList,
+    CertificateWire,
+    PKIBody,
+    PKIMessage,
+    RootCaKeyUpdateContent,
+    Variant,
+    decode,
+)
+from cmpkit.endpoints.credentials import SigningCredentials, is_self_issued
+from cmpkit.endpoints.protector import protection_for, seal
+from cmpkit.engine.header import NONCE_SIZE, request_header
+from cmpkit.enums import PVNO, BodyType
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import (
+    AnnouncementTransport,
+    Disposition,
+    Issuer,
+    RandomOctets,
+    RootKeyUpdate,
+    TransportOptions,
+)
+from cmpkit.plugins import Plugins
+
+__all__ = ["Announcer", "Subscriber", "open_road"]
+
+_log = logging.getLogger("cmpkit.announcing")
+_LONGEST_PAUSE = timedelta(hours=1)
+_LARGEST_POWER = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A repository that is told.
+
+    :param url: its address.
+    :param what: of what: ``CRLANN`` and ``CKUANN``.
+    """
+
+    url: str
+    what: frozenset[BodyType] = frozenset({BodyType.CRLANN, BodyType.CKUANN})
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Something that repositories should have.
+
+    :param topic: what it is the latest of.
+    :param digest: tells it from what was announced of that topic before.
+    :param certificates: DER of what it may take to believe it.
+    """
+
+    topic: str
+    digest: bytes
+    body: PKIBody
+    certificates: tuple[bytes, ...] = ()
+
+
+@dataclass
+class _Standing:
+    """What a subscriber has, and when it is tried again after a failure."""
+
+    has: dict[str, bytes] = field(default_factory=dict)
+    failures: int = 0
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Announcer:
+    """Sees to it that every subscriber has the current CRLs and the new root.
+
+    What there is to announce is asked of the issuers each time, so nothing can be lost, whatever ends the process: what
+    is not known to have arrived is sent, after a restart everything once, and repositories take twice what they have.
+
+    :param signer: signs the announcements.
+    :param issuers: with the certificates of each; those of former keys have CRLs, too.
+    :param clock: gives the time, in UTC.
+    """
+
+    plugins: Plugins
+    signer: SigningCredentials
+    issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
+    subscribers: Sequence[Subscriber]
+    clock: Callable[[], datetime]
+    interval: timedelta = timedelta(seconds=30)
+    options: TransportOptions = field(default_factory=TransportOptions)
+    random: RandomOctets = secrets.token_bytes
+    _standings: dict[Subscriber, _Standing] = field(default_factory=dict, repr=False)
+
+    async def keep_announcing(self) -> None:
+        """Run :meth:`announce` at intervals, until cancelled."""
+        while True:
+            await self.announce()
+            await anyio.sleep(self.interval.total_seconds())
+
+    async def announce(self) -> None:
+        """Send every subscriber what it has not got yet. What cannot be delivered is tried again, ever more rarely."""
+        now = self.clock()
+        try:
+            news = [*await self._crls(now), *await self._root()]
+        except CMPError as error:
+            _log.error("nothing is announced: %s", error)
+            return
+        async with anyio.create_task_group() as tasks:
+            for subscriber in self.subscribers:
+                tasks.start_soon(self._tell, subscriber, news, now)
+
+    async def _crls(self, now: datetime) -> list[_News]:
+        found = []
+        for issuer, certificates in self.issuers:
+            crl = await issuer.crl(now=now)
+            body = PKIBody(BodyType.CRLANN, [decode(CertificateList, crl)])
+            above = tuple(der for der in certificates if not is_self_issued(der))
+            topic = f"CRL of {hashlib.sha256(certificates[0]).hexdigest()}"
+            found.append(_News(topic, hashlib.sha256(crl).digest(), body, above))
+        return found
+
+    async def _root(self) -> list[_News]:
+        update = await self.issuers[0][0].root_key_update()
+        if update is None:
+            return []
+        body = PKIBody(BodyType.CKUANN, Variant(_content(update), "ca_key_upd_ann_v3"))
+        return [_News("new root", hashlib.sha256(update.new_with_new).digest(), body)]
+
+    async def _tell(self, subscriber: Subscriber, news: Sequence[_News], now: datetime) -> None:
+        standing = self._standings.setdefault(subscriber, _Standing())
+        due = [item for item in _wanted(subscriber, news) if standing.has.get(item.topic) != item.digest]
+        if not due or (standing.not_before is not None and now < standing.not_before):
+            return
+        try:
+            await self._deliver(subscriber, due, standing, now)
+        except CMPError as error:
+            self._note_failure(subscriber, standing, str(error), now)
+        else:
+            standing.failures, standing.not_before = 0, None
+
+    async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing, now: datetime) -> None:
+        road = open_road(subscriber.url, self.options, self.plugins)
+        try:
+            for item in due:
+                message = await self._message(item, now)
+                if await road.announce(message.raw) is Disposition.STORED:
+                    standing.has[item.topic] = item.digest
+        finally:
+            with anyio.CancelScope(shield=True):
+                await road.aclose()
+
+    def _note_failure(self, subscriber: Subscriber, standing: _Standing, fault: str, now: datetime) -> None:
+        pause = min(self.interval * 2 ** min(standing.failures, _LARGEST_POWER), _LONGEST_PAUSE)
+        standing.failures, standing.not_before = standing.failures + 1, now + pause
+        _log.warning("%s was not told, again in %d s: %s", subscriber.url, pause.total_seconds(), fault)
+
+    async def _message(self, item: _News, now: datetime) -> PKIMessage:
+        protection, algorithm, key = protection_for(self.signer, self.plugins)
+        new_syntax = item.body.type is BodyType.CKUANN  # RFC 9810 section 5.3.13
+        header = request_header(
+            pvno=PVNO.CMP2021 if new_syntax else PVNO.CMP2000,
+            sender=self.signer.subject,
+            recipient=x509.Name([]),
+            sender_kid=self.signer.key_identifier,
+            protection_alg=algorithm,
+            transaction_id=self.random(NONCE_SIZE),
+            recip_nonce=None,
+            now=now,
+            random=self.random,
+        )
+        return await seal(header, item.body, protection, key, (*self.signer.extra_certs, *item.certificates))
+
+
+def open_road(url: str, options: TransportOptions, plugins: Plugins) -> AnnouncementTransport:
+    """A road that carries announcements; no octet is sent yet.
+
+    :raises ConfigurationError: if there is none to that address.
+    """
+    road = plugins.client_transport(url).open(url, options)
+    if not isinstance(road, AnnouncementTransport):
+        raise ConfigurationError(f"the road to {url} carries no announcements", hint="give an http address")
+    return road
+
+
+def _wanted(subscriber: Subscriber, news: Sequence[_News]) -> Iterator[_News]:
+    return (item for item in news if item.body.type in subscriber.what)
+
+
+def _content(update: RootKeyUpdate) -> RootCaKeyUpdateContent:
+    links = (update.new_with_old, update.old_with_new)
+    new_with_old, old_with_new = (None if link is None else decode(CertificateWire, link) for link in links)
+    return RootCaKeyUpdateContent(
+        new_with_new=decode(CertificateWire, update.new_with_new), new_with_old=new_with_old, old_with_new=old_with_new
+    )
