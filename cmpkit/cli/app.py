@@ -27,6 +27,7 @@ from cmpkit.cli.revoke import revoke
 from cmpkit.cli.secret import secret_app
 from cmpkit.cli.serve import serve
 from cmpkit.cli.update import update
+from cmpkit.cli.verify import verify
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -66,7 +67,7 @@ app.add_typer(request_app, name="request")
 app.add_typer(renew_app, name="renew")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)
-for _command in (enroll, certify, update, p10, revoke, info, inspect, doctor, resume):
+for _command in (enroll, certify, update, p10, revoke, info, inspect, doctor, verify, resume):
     app.command(cls=Command)(_command)
 
 

@@ -13,9 +13,9 @@ from typing import Protocol, runtime_checkable
 import anyio
 from anyio.abc import TaskStatus
 
-from cmpkit.parts.transports import Handler
+from cmpkit.parts.transports import Handler, TransportOptions
 
-__all__ = ["Document", "Resource", "ResourceServer"]
+__all__ = ["Document", "Question", "Resource", "ResourceClient", "ResourceServer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,31 @@ class Resource(Protocol):
         """The answer to a question.
 
         :raises CMPError: systemUnavail if it cannot be had now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is put to a resource.
+
+    :param answered_by: the media type of the answer.
+    """
+
+    content: bytes
+    media_type: str
+    answered_by: str
+
+
+@runtime_checkable
+class ResourceClient(Protocol):
+    """What a :class:`ClientTransportFactory` may be able to do besides: to fetch documents and put questions."""
+
+    async def fetch(self, url: str, options: TransportOptions, question: Question | None = None) -> bytes:
+        """The document at an address, or the answer to a question that is put there.
+
+        :param options: their ``max_response_size`` bounds what is read.
+        :raises ConfigurationError: if the URL or an option cannot be used.
+        :raises TransportError: if it cannot be had.
         """
 
 

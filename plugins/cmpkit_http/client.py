@@ -17,7 +17,7 @@ from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import CMP_MEDIA_TYPE
 from cmpkit_http.tls import client_context
 
-__all__ = ["HTTPClient", "Reply", "read_url"]
+__all__ = ["HTTPClient", "Reply", "open_client", "read_url", "shown_url"]
 
 _OK, _ACCEPTED = 200, 202
 
@@ -51,9 +51,9 @@ class HTTPClient:
 
     def __init__(self, url: str, options: TransportOptions) -> None:
         self._url = read_url(url)
-        self._shown_url = _shown(self._url)
+        self._shown_url = shown_url(self._url)
         self._options = options
-        self._client = _open_client(self._url, options)
+        self._client = open_client(self._url, options)
         self._persistent = False
 
     async def exchange(self, request: bytes) -> bytes:
@@ -107,7 +107,7 @@ class HTTPClient:
             response.status_code,
             content_type=headers.get("content-type", ""),
             content_encoding=headers.get("content-encoding", ""),
-            location="" if redirected is None else _shown(redirected.url),
+            location="" if redirected is None else shown_url(redirected.url),
             retry_after=headers.get("retry-after", ""),
         )
 
@@ -145,12 +145,16 @@ def read_url(url: str) -> httpx.URL:
     return parsed.copy_with(path=WELL_KNOWN_PATH) if parts.path in ("", "/") else parsed
 
 
-def _shown(url: httpx.URL) -> str:
+def shown_url(url: httpx.URL) -> str:
     """The URL without user and password."""
     return str(url.copy_with(username=None, password=None))
 
 
-def _open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
+def open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
+    """An HTTP client for messages to one address; what is no message needs other headers.
+
+    :raises ConfigurationError: if an option cannot be used.
+    """
     # For plain HTTP the context is never used; an empty one is made at once, one with the system's CAs takes long.
     context = client_context(options) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Examination, Handler, Resource, TransportOptions
+from cmpkit.parts import ClientTransport, Examination, Handler, Question, Resource, TransportOptions
 from cmpkit_http.app import CMPApplication
 from cmpkit_http.listening import ListenAddress, open_sockets
 
@@ -33,6 +33,12 @@ class HTTPClients:
         from cmpkit_http.client import HTTPClient  # noqa: PLC0415
 
         return HTTPClient(url, options)
+
+    async def fetch(self, url: str, options: TransportOptions, question: Question | None = None) -> bytes:
+        """A document, or an answer; see :meth:`cmpkit.parts.ResourceClient.fetch`."""
+        from cmpkit_http.fetching import fetch  # noqa: PLC0415
+
+        return await fetch(url, options, question)
 
     async def examine(self, url: str, examination: Examination) -> str | None:
         """Name, connection, TLS, HTTP and paths; see :meth:`cmpkit.parts.RoadExaminer.examine`."""

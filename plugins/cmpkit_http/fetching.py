@@ -1,0 +1,77 @@
+"""Documents and answers that are no CMP, over HTTP: revocation lists, OCSP."""
+
+from __future__ import annotations
+
+import anyio
+import httpx
+
+from cmpkit.errors import ConfigurationError, TransportError
+from cmpkit.parts import Question, TransportOptions
+from cmpkit_http.client import open_client, shown_url
+from cmpkit_http.failures import transport_errors
+from cmpkit_http.media import media_type
+
+__all__ = ["fetch"]
+
+
+async def fetch(url: str, options: TransportOptions, question: Question | None = None) -> bytes:
+    """The document at a URL, or the answer to a question that is posted there. Redirections are not followed.
+
+    :raises ConfigurationError: if the URL or an option cannot be used.
+    :raises TransportError: if nothing comes back, something else, or too much.
+    """
+    address = _read_url(url)
+    shown = shown_url(address)
+    async with open_client(address, options) as client:
+        request = _request(client, address, question)
+        with transport_errors(shown, options.timeout), anyio.fail_after(options.timeout):
+            response = await client.send(request, stream=True)
+            try:
+                body = await _read(response, options.max_response_size)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+    if response.status_code != 200:
+        raise TransportError(
+            f"{shown} answered HTTP {response.status_code}",
+            hint="correct the address",
+            retryable=response.status_code in (429, 502, 503, 504),
+        )
+    if body is None:
+        raise TransportError(f"{shown} has more than {options.max_response_size} octets")
+    kind = media_type(response.headers.get("content-type", ""))
+    if question is not None and kind != question.answered_by:
+        raise TransportError(f"{shown} answered with {kind or 'no media type'}, not {question.answered_by}")
+    return body
+
+
+def _read_url(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"unusable URL: {error}", hint="write http://HOST[:PORT]/PATH") from error
+    if not address.host:
+        raise ConfigurationError("unusable URL: it names no host", hint="write http://HOST[:PORT]/PATH")
+    return address
+
+
+def _request(client: httpx.AsyncClient, address: httpx.URL, question: Question | None) -> httpx.Request:
+    if question is not None:
+        headers = {"content-type": question.media_type, "accept": question.answered_by}
+        return client.build_request("POST", address, content=question.content, headers=headers)
+    request = client.build_request("GET", address, headers={"accept": "*/*"})
+    # The client is made for messages.
+    del request.headers["content-type"]
+    return request
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes | None:
+    """The body; ``None`` if it is larger than is read."""
+    body = bytearray()
+    # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
+    with anyio.CancelScope() as scope:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > limit:
+                scope.cancel()
+    return bytes(body) if len(body) <= limit else None
