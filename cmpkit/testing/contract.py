@@ -74,15 +74,16 @@ def _is_scheme(value: Any) -> bool:
     return isinstance(value, str) and _SCHEME.fullmatch(value) is not None
 
 
-def require_oids(part: Any, attribute: str) -> None:
+def require_oids(part: Any, attribute: str, *, some: bool = True) -> None:
     """Demand that an attribute of a part is a tuple of OIDs, each of them once.
 
+    :param some: whether there must be one.
     :raises AssertionError: otherwise.
     """
     oids = getattr(part, attribute, None)
     require(
         isinstance(oids, tuple)
-        and bool(oids)
+        and (bool(oids) or not some)
         and all(isinstance(oid, ObjectIdentifier) for oid in oids)
         and len(set(oids)) == len(oids),
         f"{attribute} must be a tuple of ObjectIdentifier, each of them once, not {oids!r}",

@@ -22,6 +22,7 @@ from cmpkit.testing.contract import (
     require_type,
     success,
 )
+from cmpkit.testing.key_uses import check_agreement, check_no_signatures, check_transport
 
 __all__ = ["check_key_algorithm", "check_key_provider", "check_private_key"]
 
@@ -35,14 +36,16 @@ async def check_key_algorithm(algorithm: KeyAlgorithm, *, key_types: Sequence[st
 
     Beside what :func:`check_private_key` checks of each key: keys are of the type that was asked for and named alike by
     private and public key, no two are the same, one does not verify what another signed, they survive PKCS#8 (with and
-    without a password), octets that are no key are refused, and the key usages are names that there are.
+    without a password), octets that are no key are refused, and the key usages are names that there are. Keys that
+    encrypt or agree on secrets (:class:`cmpkit.parts.KeyTransport`, :class:`cmpkit.parts.KeyAgreement`) do so, and an
+    algorithm without ``signature_oids`` says by badAlg that its keys do not sign.
 
     :param key_types: only these, where some take long to make.
     :raises AssertionError: naming what is wrong.
     """
     require_name(algorithm)
     require_oids(algorithm, "key_oids")
-    require_oids(algorithm, "signature_oids")
+    require_oids(algorithm, "signature_oids", some=False)
     require_type(algorithm.key_types, tuple, "key_types")
     _check_key_usages(algorithm)
     for key_type in algorithm.key_types if key_types is None else key_types:
@@ -51,11 +54,14 @@ async def check_key_algorithm(algorithm: KeyAlgorithm, *, key_types: Sequence[st
         await check_private_key(key, algorithm)
         require(key.key_type == key_type, f"a key made by generate({key_type!r}) must be of it, not {key.key_type!r}")
         require(key.public_key_info != other.public_key_info, f"generate({key_type!r}) must make a new key each time")
-        signature = await key.sign(_DATA)
-        require(
-            not algorithm.verify(other.public_key_info, key.signature_algorithm, _DATA, signature),
-            f"a signature must not fit another {key_type} key",
-        )
+        if algorithm.signature_oids:
+            signature = await key.sign(_DATA)
+            require(
+                not algorithm.verify(other.public_key_info, key.signature_algorithm, _DATA, signature),
+                f"a signature must not fit another {key_type} key",
+            )
+        await check_transport(algorithm, key, other)
+        await check_agreement(algorithm, key, other)
         _check_pkcs8(algorithm, key)
         _check_unreadable_key(algorithm, key)
     with refused("octets that are no private key", PKIFailureInfo.BAD_DATA_FORMAT):
@@ -77,6 +83,9 @@ async def check_private_key(key: PrivateKey, algorithm: KeyAlgorithm) -> None:
     with success("key_type() must name the type of the public key"):
         name = algorithm.key_type(public)
     require(name == key.key_type, f"private and public key must name their type alike, not {key.key_type} and {name}")
+    if not algorithm.signature_oids:
+        await check_no_signatures(algorithm, key)
+        return
     signed_by = key.signature_algorithm
     require(
         signed_by.algorithm in algorithm.signature_oids,

@@ -6,10 +6,10 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from secrets import token_bytes
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from cmpkit_signature import EllipticCurveKeys
+from cmpkit_signature import EllipticCurveKeys, MontgomeryCurveKeys, RSAKeys
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import AlgorithmIdentifier, Null
@@ -400,6 +400,82 @@ async def test_a_signature_that_fits_another_key_is_named() -> None:
 
     with pytest.raises(AssertionError, match="a signature must not fit another p256 key"):
         await check_key_algorithm(Keyless(), key_types=["p256"])
+
+
+class AgreeingKey(Key):
+    """A key that agrees on secrets, too."""
+
+    async def agree(self, public_key_info: bytes) -> bytes:
+        key: Any = self.key
+        secret: bytes = await key.agree(public_key_info)
+        return secret
+
+
+class Agreeing(Keys):
+    key = AgreeingKey
+
+
+class OneSecret(Agreeing):
+    class key(AgreeingKey):
+        async def agree(self, public_key_info: bytes) -> bytes:
+            return bytes(32)
+
+    def agree(self, public_key_info: bytes) -> tuple[bytes, bytes]:
+        return super().agree(public_key_info)[0], bytes(32)
+
+
+class OtherSecret(Agreeing):
+    def agree(self, public_key_info: bytes) -> tuple[bytes, bytes]:
+        return super().agree(public_key_info)[0], bytes(32)
+
+
+class OneKey(Agreeing):
+    kept: ClassVar[dict[bytes, tuple[bytes, bytes]]] = {}
+
+    def agree(self, public_key_info: bytes) -> tuple[bytes, bytes]:
+        return self.kept.setdefault(public_key_info, super().agree(public_key_info))
+
+
+class NoScheme(Agreeing):
+    def agreement_scheme(self, public_key_info: bytes) -> Any:
+        return "ECDH"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "breach"),
+    [
+        (OneSecret, "another key must not agree on the same secret"),
+        (OtherSecret, "both sides must agree on the same secret"),
+        (OneKey, r"agree\(\) must make a new key each time"),
+        (NoScheme, r"agreement_scheme\(\) must be an ObjectIdentifier"),
+    ],
+)
+async def test_keys_that_do_not_agree_as_they_should_are_named(algorithm: type[Keys], breach: str) -> None:
+    with pytest.raises(AssertionError, match=breach):
+        await check_key_algorithm(algorithm(), key_types=["p256"])
+
+
+async def test_keys_that_agree_or_encrypt_or_do_not_sign_pass() -> None:
+    await check_key_algorithm(Agreeing(), key_types=["p256"])
+    await check_key_algorithm(MontgomeryCurveKeys())
+    await check_key_algorithm(RSAKeys(), key_types=["rsa2048"])
+
+
+class Forgetful(RSAKeys):
+    def encrypt(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, secret: bytes) -> bytes:
+        return super().encrypt(public_key_info, algorithm, b"another secret")
+
+
+class Signing(MontgomeryCurveKeys):
+    def verify(self, *arguments: Any) -> bool:
+        return False
+
+
+async def test_keys_that_encrypt_otherwise_or_sign_after_all_are_named() -> None:
+    with pytest.raises(AssertionError, match="give back what was encrypted"):
+        await check_key_algorithm(Forgetful(), key_types=["rsa2048"])
+    with pytest.raises(AssertionError, match="the verification by a key that does not sign"):
+        await check_key_algorithm(Signing(), key_types=["x25519"])
 
 
 class Provider:
