@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["PVNO", "BodyType", "CRLReason", "PKIFailureInfo", "PKIStatus", "SubsequentMessage"]
+__all__ = ["PVNO", "BodyType", "CRLReason", "PKIFailureInfo", "PKIStatus", "ProofMethod", "SubsequentMessage"]
 
 
 class PVNO(enum.IntEnum):

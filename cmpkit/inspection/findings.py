@@ -41,7 +41,7 @@ from cmpkit.engine.template import (
     requested_profiles,
     single_request_faults,
 )
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of
 from cmpkit.inspection.advice import MACS, advise
 
@@ -186,7 +186,7 @@ def _request_faults(message: PKIMessage) -> Iterator[CMPError]:
     for request in message.body.content:
         if not list(fault_of(lambda request: request.request, request)):
             # Whether the sender may vouch for others is not in the message.
-            yield from popo_faults(request, ra_verified=True)
+            yield from popo_faults(request, ra_verified=True, later=tuple(ProofMethod))
             if leaves_key_to_server(request.request.cert_template):
                 yield from key_generation_faults(message.header.pvno)
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cmpkit.asn1 import CertRepMessage, PKIMessage, encode, read_name
+from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.pop import verify_p10, verify_popo
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import cert_hash, outline
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.engine.states import CRMF_REQUESTS
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of
 from cmpkit.inspection.findings import Finding
 from cmpkit.parts import ProtectionKind, SharedSecret
@@ -155,6 +156,9 @@ async def _possession(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
             continue
         if request.popo.tag == "ra_verified":
             yield _unknown(what, "raVerified: the sender vouches for the requester")
+            continue
+        if not list(fault_of(proof_method, request)) and proof_method(request) is ProofMethod.ENCRYPTED_CERTIFICATE:
+            yield _unknown(what, "encrCert: the proof is the hash of the encrypted certificate, in certConf")
             continue
         check = verify_popo(
             request, sender=message.header.sender, plugins=evidence.plugins, ra_verified=True, secret=secret

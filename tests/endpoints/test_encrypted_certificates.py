@@ -130,6 +130,7 @@ async def test_an_update_may_be_proven_so(world: World) -> None:
     assert encrypted_in(road.passed[5])
 
 
+@pytest.mark.rule("R-070")
 async def test_confirmation_is_not_dispensed_with(world: World) -> None:
     """R-070: the certConf is the proof, whether a client asks for implicit confirmation or not."""
     road = Listening(world)
@@ -175,6 +176,7 @@ async def test_a_wrong_hash_proves_nothing(world: World) -> None:
     assert record.state is CertificateState.ISSUED
 
 
+@pytest.mark.rule("R-070")
 async def test_a_pkiconf_in_place_of_the_proof_is_refused(world: World) -> None:
     forge, answer = await asked(world)
     refusal = await told(world, forge, PKIBody(BodyType.PKICONF, Null()), answer)
@@ -210,6 +212,7 @@ async def test_who_can_read_it_proves_it_by_the_right_hash_only(world: World) ->
     assert record.state is CertificateState.VALID
 
 
+@pytest.mark.rule("R-069")
 class TestRefusals:
     async def refusal(self, world: World, key_type: str = "x25519", **options: Any) -> PeerRefusal:
         async with world.client(await world.secret()) as client:
@@ -268,6 +271,7 @@ def enclose(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     return change
 
 
+@pytest.mark.rule("R-085")
 async def test_what_is_no_certificate_is_rejected(world: World, enclose: Callable[[bytes], None]) -> None:
     """R-085: it has no hash; a certificate that is left out of certConf is rejected (RFC 9810 section 5.2.1)."""
     enclose(b"no certificate")
@@ -304,6 +308,7 @@ async def test_a_certificate_that_came_encrypted_unasked_is_not_believed(
             await client.enroll("CN=dev-42", generate_key("x25519", world.plugins))
 
 
+@pytest.mark.rule("R-085")
 @pytest.mark.parametrize("lost", [BodyType.IR, BodyType.CERT_CONF])
 async def test_another_process_goes_on_if_it_has_the_key(world: World, tmp_path: Path, lost: BodyType) -> None:
     key, secret = generate_key("x25519", world.plugins), await world.secret()
