@@ -27,7 +27,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 
-__all__ = ["DEFAULT_CHECK_AFTER", "REJECTIONS", "Approvals", "decide_request", "find_request"]
+__all__ = ["DEFAULT_CHECK_AFTER", "REJECTIONS", "Approvals", "decide_request", "find_request", "short_id"]
 
 REJECTIONS = tuple(failure for failure in PKIFailureInfo if failure not in HEADER_FAULTS)
 """What a request may be rejected with: faults of its content."""
@@ -35,6 +35,7 @@ REJECTIONS = tuple(failure for failure in PKIFailureInfo if failure not in HEADE
 DEFAULT_CHECK_AFTER = timedelta(seconds=60)
 """How soon a requester may ask again that waits for a person."""
 
+_SHORT = 12
 _REASON = "a person has to agree to it"
 
 
@@ -78,13 +79,24 @@ def _rejection(decision: Decision) -> CMPError:
     )
 
 
+def short_id(request: HeldRequest) -> str:
+    """The id of a request as people use it: :func:`find_request` finds it by that."""
+    key, hyphen, number = request.key.partition("-")
+    return f"{key[:_SHORT]}{hyphen}{number}"
+
+
 async def find_request(store: Store, text: str, *, now: datetime) -> HeldRequest:
     """The request that a person names by its id, or by how that begins.
 
+    Of requests that came in one message, the ids differ in the number after the hyphen alone, which must be named then:
+    ``c28393-1``.
+
     :raises ConfigurationError: if there is none, or more than one.
     """
-    key = text.strip().lower()
-    found = await store.held_requests(now=now, key=key, limit=2) if key else ()
+    key, hyphen, number = text.strip().lower().partition("-")
+    found = await store.held_requests(now=now, key=key) if key else ()
+    if hyphen:
+        found = tuple(request for request in found if request.key.partition("-")[2] == number)
     if len(found) == 1:
         return found[0]
     what = "more than one request begins with" if found else "there is no request"
@@ -129,4 +141,4 @@ def _refusal(request: HeldRequest) -> ConfigurationError:
         request.state,
         ("has lapsed: the requester gave it up, or did not ask again in time", "it may make another request"),
     )
-    return ConfigurationError(f"the request {request.key[:12]} for {request.subject} {text}", hint=hint)
+    return ConfigurationError(f"the request {short_id(request)} for {request.subject} {text}", hint=hint)

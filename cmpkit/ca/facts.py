@@ -14,6 +14,7 @@ from cmpkit.asn1 import Extension, IA5String, decode_general_name, distinguished
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS, KEY_USAGES, AskedExtensions, name_keys, read_extensions
 from cmpkit.ca.purposes import purpose_name
 from cmpkit.crypto.names import format_name, names_match
+from cmpkit.enums import ProofMethod
 from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest, KeyGeneratingProfile, ProtectionKind
 from cmpkit.plugins import Plugins
 
@@ -55,6 +56,8 @@ def describe_request(
     }
     if asked.subject is not None:
         facts["asked_subject"] = format_name(asked.subject)
+    if asked.proof is ProofMethod.ENCRYPTED_CERTIFICATE:
+        facts["proof_of_possession"] = "comes with certConf: only the holder of the key can read the certificate"
     if allowed.old_certificate is not None:
         facts["updates"] = f"{allowed.old_certificate.serial_number:x}"
     return format_name(subject), facts

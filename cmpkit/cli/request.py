@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["request_app"]
 
-_SHORT = 12
-
 request_app = typer.Typer(help="Requests that wait for a person: list, show, approve, reject.", no_args_is_help=True)
 
 _Which = Annotated[str, typer.Argument(metavar="ID", help="Id of the request, or how it begins.")]
@@ -55,9 +53,11 @@ def list_requests(
     if json:
         print_json([_plain(request) for request in found])
         return
+    from cmpkit.ca.approval import short_id
+
     rows = [
         [
-            request.key[:_SHORT],
+            short_id(request),
             request.subject,
             request.profile,
             _identity(request),
@@ -120,7 +120,7 @@ def reject(
 
 def _decide(ctx: typer.Context, config: Path, which: str, details: dict[str, Any], *, as_json: bool) -> None:
     with server_packages():
-        from cmpkit.ca.approval import decide_request, find_request
+        from cmpkit.ca.approval import decide_request, find_request, short_id
         from cmpkit.config import load_configuration, open_store
     from cmpkit.parts import Decision
 
@@ -137,7 +137,7 @@ def _decide(ctx: typer.Context, config: Path, which: str, details: dict[str, Any
     if as_json:
         print_json(_plain(request))
         return
-    print(f"{request.state.value} {request.key[:_SHORT]} ({request.subject})")
+    print(f"{request.state.value} {short_id(request)} ({request.subject})")
     if request.state is HeldState.APPROVED:
         print(f"  the certificate is issued when the requester asks again, until {shown_time(request.expires)}")
 

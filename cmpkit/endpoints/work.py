@@ -25,7 +25,6 @@ from cmpkit.parts import (
     Authenticated,
     CertificateChange,
     CertificateRecord,
-    CertificateRequest,
     HeldRequest,
     InfoContext,
     Intent,
@@ -102,14 +101,21 @@ class Workshop:
         asked = need.request if kept is None else need.request.under(kept.profile)
         request = await self.policy.authorize_request(asked, auth, now=now if kept is None else kept.at)
         profile = self.approvals.profile_of(request)
+        if not request.public_key_info and self.key_generation is None:
+            raise CMPError(
+                "the template has no public key, and this server generates none",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                rule="RFC 9483 section 4.1.6",
+                hint="put a public key into the template",
+            )
         if kept is None and profile is not None:
             subject, facts = describe_request(asked, request, auth, profile, plugins=self.plugins, now=now)
             name = request.profile or ""
             return self.approvals.wait(
                 HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
             )
-        if not request.public_key_info:
-            return await self._generate(need, request, auth, now)
+        if self.key_generation is not None and not request.public_key_info:
+            return await self.key_generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
         await self._announce("issue", need.key, auth, transaction_id, now)
         result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
         if need.request.proof is not ProofMethod.ENCRYPTED_CERTIFICATE or not isinstance(result, Issued):
@@ -119,22 +125,10 @@ class Workshop:
             result, encrypted=await envelop_certificate(result.certificate.der, number, plugins=self.plugins)
         )
 
-    async def _generate(
-        self, need: Issue, request: CertificateRequest, auth: Authenticated, now: datetime
-    ) -> Issued | Rejected:
-        if self.key_generation is None:
-            raise CMPError(
-                "the template has no public key, and this server generates none",
-                PKIFailureInfo.BAD_CERT_TEMPLATE,
-                rule="RFC 9483 section 4.1.6",
-                hint="put a public key into the template",
-            )
-        return await self.key_generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
-
     async def _kept(self, need: Issue, now: datetime) -> HeldRequest | None:
         """The request as it was kept for a person; it can have been only if it is put again."""
-        found = await self.store.held_requests(now=now, key=need.key, limit=1) if need.again else ()
-        return found[0] if found else None
+        found = await self.store.held_requests(now=now, key=need.key) if need.again else ()
+        return next((request for request in found if request.key == need.key), None)
 
     async def _announce(
         self, operation: str, key: str, auth: Authenticated, transaction_id: bytes, now: datetime

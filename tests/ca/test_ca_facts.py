@@ -20,7 +20,7 @@ from cmpkit.ca.extensions import read_extensions
 from cmpkit.ca.facts import describe_request, name_text
 from cmpkit.ca.profiles import ConfiguredProfile
 from cmpkit.crypto.names import parse_name
-from cmpkit.enums import BodyType
+from cmpkit.enums import BodyType, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest
 from cmpkit.plugins import Plugins
@@ -135,6 +135,18 @@ async def test_who_signed_and_what_is_updated_is_told(describe: Describe, ask: A
     assert facts["body"] == "kur"
     assert facts["protected_by"] == "the certificate of CN=dev-42, SHA-256 ab"
     assert facts["updates"] == f"{record.serial_number:x}"
+
+
+def test_a_proof_that_comes_later_is_told(describe: Describe, ask: Any) -> None:
+    request = replace(ask.request(), proof=ProofMethod.ENCRYPTED_CERTIFICATE)
+    _, facts = describe(request, proofs=["signature", "encrCert"])
+    assert facts["proof_of_possession"].startswith("comes with certConf")
+
+
+def test_a_key_that_is_generated_here_is_told(describe: Describe, ask: Any) -> None:
+    _, facts = describe(replace(ask.request(), public_key_info=b""), key_generation="central", key_types=["p384"])
+    assert facts["key_type"] == "p384, generated here"
+    assert "key_sha256" not in facts
 
 
 def test_what_the_profile_does_not_allow_bothers_nobody(describe: Describe, ask: Any) -> None:

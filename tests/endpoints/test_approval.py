@@ -8,9 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from cmpkit.ca.approval import REJECTIONS, Approvals, decide_request, find_request
+from cmpkit.ca.approval import REJECTIONS, Approvals, decide_request, find_request, short_id
 from cmpkit.ca.profiles import load_profile
+from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.client import Client
+from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.requests import Wish
+from cmpkit.endpoints.server import ServerSettings
+from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting
 from cmpkit.parts import CertificateState, Decision, HeldRequest, HeldState, UnitOfWork
@@ -262,3 +267,59 @@ class TestFinding:
         await manual.store.commit(UnitOfWork(transaction=transaction, held=(twin,)))
         with pytest.raises(ConfigurationError, match="more than one"):
             await find_request(manual.store, request.key[:10], now=manual.clock())
+
+
+class TestSeveral:
+    """Requests of one message are decided one by one, and answered together."""
+
+    @pytest.fixture
+    def several(self, manual: World) -> World:
+        return manual.with_(settings=ServerSettings(responder=ResponderSettings(max_requests=12)))
+
+    async def ask(self, several: World, secret, folder, count: int):
+        """What waits, in the order of the message, and what goes on with it."""
+        wishes = [Wish(key=generate_key("p256", several.plugins), subject=None) for _ in range(count)]
+        async with impatient(several, secret, state=folder) as client:
+            with pytest.raises(StillWaiting) as caught:
+                await client.obtain_several(wishes)
+        kept = await several.store.held_requests(now=several.clock())
+        by_number = {int(request.key.partition("-")[2]): request for request in kept}
+        return [by_number[number] for number in range(count)], (caught.value.saved, [wish.key for wish in wishes])
+
+    async def go_on(self, several: World, secret, waiting):
+        saved, keys = waiting
+        async with impatient(several, secret, state=saved.parent, total_timeout=200) as client:
+            return await client.resume_several(saved, keys)
+
+    async def test_the_message_waits_for_the_last_decision(self, several, tmp_path):
+        secret = await several.secret(uses=3)
+        (first, second, third), waiting = await self.ask(several, secret, tmp_path, 3)
+        await decide(several, first)
+        await decide(several, second, approved=False, fail_info=PKIFailureInfo.NOT_AUTHORIZED)
+        with pytest.raises(StillWaiting):
+            await self.go_on(several, secret, waiting)
+        assert await several.certificates() == ()
+        await decide(several, third)
+        one, other, another = await self.go_on(several, secret, waiting)
+        assert isinstance(one, Enrolled)
+        assert isinstance(other, PeerRefusal)
+        assert isinstance(another, Enrolled)
+        assert [record.state for record in await several.certificates()] == [CertificateState.VALID] * 2
+
+    async def test_each_is_named_by_its_number(self, several, tmp_path):
+        kept, _ = await self.ask(several, await several.secret(uses=12), tmp_path, 12)
+        for number in (1, 10, 11):
+            assert short_id(kept[number]) == f"{kept[0].key[:12]}-{number}"
+            for text in (short_id(kept[number]), kept[number].key):
+                assert await find_request(several.store, text, now=several.clock()) == kept[number]
+        with pytest.raises(ConfigurationError, match="more than one"):
+            await find_request(several.store, kept[0].key[:12], now=several.clock())
+
+    async def test_the_decision_about_one_is_none_about_another(self, several, tmp_path):
+        """Numbers may begin alike."""
+        secret = await several.secret(uses=12)
+        kept, waiting = await self.ask(several, secret, tmp_path, 12)
+        for number, request in enumerate(kept):
+            await decide(several, request, approved=number != 1, fail_info=PKIFailureInfo.NOT_AUTHORIZED)
+        results = await self.go_on(several, secret, waiting)
+        assert [isinstance(result, Enrolled) for result in results] == [number != 1 for number in range(12)]
