@@ -16,7 +16,7 @@ from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.later_proof import proof_method
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.controls import old_certificate
-from cmpkit.endpoints.conversation import ClientOptions, Conversation
+from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.credentials import (
     Anchors,
     Credentials,
@@ -26,6 +26,7 @@ from cmpkit.endpoints.credentials import (
     secret_sender,
 )
 from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_results
+from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.requests import (
     Wish,
     certificate_id,
@@ -87,6 +88,7 @@ class Client(SupportMessages):
         self._observers = tuple(observers)
         self._transform = transform
         self._transport = transport or open_transport(self.plugins, url, self.options.transport)
+        self._revocation = revocation_checker(self.options, self.plugins)
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,6 +341,7 @@ class Client(SupportMessages):
             anchors=self.trust,
             pinned=self.options.pinned,
             expected_sender=self.options.expected_sender,
+            revocation=self._revocation,
         )
         return Conversation(
             plugins=self.plugins,

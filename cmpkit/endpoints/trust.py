@@ -16,6 +16,7 @@ from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import fingerprint, outline
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.revocation import RevocationChecker
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
 from cmpkit.engine.header import (
     answer_statuses,
@@ -44,6 +45,7 @@ class AnswerVerifier:
     :param anchors: DER trust anchors.
     :param pinned: DER of the one certificate that signs answers, if that is known; it may be expired.
     :param expected_sender: the name that signs answers, if that is known.
+    :param revocation: looks whether the signer or a CA above it is revoked; ``None`` does not look.
     """
 
     plugins: Plugins
@@ -51,6 +53,7 @@ class AnswerVerifier:
     anchors: tuple[bytes, ...] = ()
     pinned: bytes | None = None
     expected_sender: x509.Name | None = None
+    revocation: RevocationChecker | None = None
 
     async def verify(
         self,
@@ -115,6 +118,8 @@ class AnswerVerifier:
             leniency=leniency,
         )
         self._check_authority(message, path, issuers)
+        if self.revocation is not None:
+            await self.revocation.check(path, now=now)
 
     async def _verify_pinned(self, message: PKIMessage, pinned: bytes, leniency: Leniency) -> None:
         try:

@@ -22,17 +22,20 @@ from cmpkit.asn1 import encode
 from cmpkit.asn1.ocsp import OCSPRequest, Request, TBSRequest
 from cmpkit.ca.hierarchy import make_hierarchy, make_ocsp_signer
 from cmpkit.ca.operator import revoke_certificate
-from cmpkit.config import Configuration, check_configuration, load_configuration, open_issuer, serve
+from cmpkit.config import Configuration, check_configuration, load_configuration, open_issuer, open_store, serve
 from cmpkit.crypto.keys import generate_key, key_to_pem
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.ocsp import cert_id
 from cmpkit.crypto.ocsp_answers import build_ocsp_request, read_ocsp_response
 from cmpkit.crypto.x509 import load_certificates, to_pem
+from cmpkit.endpoints.client import Client
+from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.revocation import RevocationChecker, RevocationSources
 from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError, TransportError, TrustError
 from cmpkit.hookspecs import hookimpl
-from cmpkit.parts import Question, TransportOptions
+from cmpkit.parts import Grant, Question, SecretRecord, SharedSecret, TransportOptions
 from cmpkit.plugins import Plugins, load_plugins
 
 Write = Callable[..., Path]
@@ -149,6 +152,36 @@ async def test_an_operator_checks_a_path_with_what_the_server_publishes(write: W
         for sources in (by_crls, by_ocsp, by_delta):
             with pytest.raises(TrustError, match="'CN=Example CA CMP' is revoked"):
                 await RevocationChecker(sources, plugins).check(chain, now=datetime.now(UTC))
+
+
+async def test_a_client_believes_no_signer_that_is_revoked(write: Write, plugins: Plugins) -> None:
+    path = write()
+    configuration = load_configuration(path, plugins)
+    secret = SharedSecret("dev-42", b"a secret of more than sixteen octets")
+    async with open_store(configuration, plugins) as store:
+        await store.add_secret(SecretRecord(secret, Grant(parse_name("CN=dev-42"), "device")))
+    trust, root_crl = path.parent / "trust.pem", (path.parent / "root.crl").read_bytes()
+
+    def client(credentials: Credentials, **sources: Any) -> Client:
+        options = ClientOptions(revocation=RevocationSources(crls=(root_crl,), **sources), total_timeout=20)
+        return Client(f"{base}/cmp", credentials=credentials, trust=trust, plugins=plugins, options=options)
+
+    async with serving(configuration, plugins) as (base,):
+        # A shared secret needs no certificates: there is nothing that could be revoked.
+        async with client(secret) as asking:
+            enrolled = await asking.enroll(subject="CN=dev-42")
+        async with client(enrolled.credentials, ocsp_url=f"{base}/ocsp") as asking:
+            enrolled = await asking.update()
+        async with client(enrolled.credentials) as asking:
+            with pytest.raises(TrustError, match="whether the certificate 'CN=Example CA CMP' is revoked is not known"):
+                await asking.ca_certificates()
+        async with open_issuer(configuration, plugins) as (store, issuer):
+            (signer,) = await store.certificates(subject="CN=Example CA CMP")
+            await revoke_certificate(signer, CRLReason.SUPERSEDED, store=store, issuer=issuer, now=datetime.now(UTC))
+        for sources in ({"ocsp_url": f"{base}/ocsp"}, {"crl_urls": (f"{base}/crl/ca.crl",)}):
+            async with client(enrolled.credentials, **sources) as asking:
+                with pytest.raises(TrustError, match="'CN=Example CA CMP' is revoked"):
+                    await asking.ca_certificates()
 
 
 async def test_what_cannot_be_fetched_is_told_with_its_address(write: Write, plugins: Plugins) -> None:
