@@ -225,7 +225,8 @@ class _Opening:
 
     async def _former_signers(self, table: SignerTable | None) -> tuple[SigningCredentials, ...]:
         former = () if table is None else table.former
-        found = [await self._signer("signer.former", earlier) for earlier in former]
+        # One that has expired is needed by nobody: what its issuer issued ended before.
+        found = [await self._signer("signer.former", earlier, expired=True) for earlier in former]
         return tuple(signer for signer in found if signer is not None)
 
     async def _repository(self, table: RepositoryTable | None, server: ServerTable) -> Repository | None:
@@ -259,12 +260,15 @@ class _Opening:
                 return ocsp_signers(credentials, issuers, self._plugins)
         return ()
 
-    async def _signer(self, where: str, table: FormerSignerTable) -> SigningCredentials | None:
+    async def _signer(
+        self, where: str, table: FormerSignerTable, *, expired: bool = False
+    ) -> SigningCredentials | None:
         certificates: tuple[bytes, ...] = ()
         key = None
         with self._mistakes, naming(f"[{where}] certificate"):
             certificates = await read_certificates(table.certificate, self._tables.directory)
-            _check_validity(certificates[0], self._now)
+            if not expired:
+                _check_validity(certificates[0], self._now)
         with self._mistakes, naming(f"[{where}] key"):
             key = await load_key(table.key, table.key_password, self._tables.directory, self._plugins)
             if certificates and key.public_key_info != certificate_public_key_info(certificates[0]):

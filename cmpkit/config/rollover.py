@@ -116,7 +116,7 @@ async def prepare_rollover(
         ca = await _open(path, plugins, now)
         if ca.settings.former:
             raise ConfigurationError(
-                "the last rollover is not finished: former keys are in use", hint="see: cmpkit ca finish"
+                "the keys were replaced already, and the former ones are still in use", hint="see: cmpkit ca finish"
             )
         directory = Path(f"ca-{ca.generation + 1}")
         if not await anyio.Path(ca.base, directory).exists():

@@ -185,6 +185,14 @@ class TestSwitch:
             check_root_update(made.update, steps.ders("root/root.pem")[0], plugins=steps.plugins, now=steps.now)
         assert made.issuing.name == parse_name("CN=Example CA 2")
 
+    async def test_what_has_expired_of_the_former_keys_stops_nothing(self, steps: Steps) -> None:
+        steps.now += timedelta(days=365)
+        await steps.prepare()
+        await steps.switch()
+        # The issuing CA of the beginning lives for 1825 days.
+        steps.now += timedelta(days=1465)
+        await steps.check()
+
     async def test_without_preparation_there_is_nothing_to_switch_to(self, steps: Steps) -> None:
         with pytest.raises(ConfigurationError, match="no new keys were prepared"):
             await steps.switch()
@@ -282,7 +290,7 @@ class TestFinish:
     async def test_there_may_be_another_rollover_only_then(self, steps: Steps) -> None:
         await steps.prepare()
         await steps.switch()
-        with pytest.raises(ConfigurationError, match="the last rollover is not finished"):
+        with pytest.raises(ConfigurationError, match="the keys were replaced already"):
             await steps.prepare()
         await steps.finish(force=True)
         made = await steps.prepare()
