@@ -16,6 +16,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import Extension, InfoTypeAndValue
 from cmpkit.endpoints import client as asynchronous
+from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.client import Revocable
 from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials
@@ -97,7 +98,7 @@ class Client:
     def enroll(
         self,
         subject: x509.Name | str | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
         proof: ProofMethod | None = None,
@@ -109,7 +110,7 @@ class Client:
     def certify(
         self,
         subject: x509.Name | str | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
         proof: ProofMethod | None = None,
@@ -121,7 +122,7 @@ class Client:
     def update(
         self,
         old: Enrolled | SigningCredentials | None = None,
-        key: PrivateKey | None = None,
+        key: PrivateKey | CentralKey | None = None,
         *,
         subject: x509.Name | str | None = None,
         proof: ProofMethod | None = None,

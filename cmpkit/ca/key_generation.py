@@ -23,6 +23,7 @@ from cmpkit.parts import (
     Issued,
     Issuer,
     KeyGeneratingProfile,
+    Pending,
     PrivateKey,
     RandomOctets,
     Rejected,
@@ -58,7 +59,7 @@ class KeyGeneration:
 
     async def issue(
         self, issuer: Issuer, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
-    ) -> Issued | Rejected:
+    ) -> Issued | Pending | Rejected:
         """A certificate for a new key, with the key, encrypted for the requester.
 
         The key is nowhere but in the answer: a request that is lost gets another key and another certificate.
@@ -80,7 +81,7 @@ class KeyGeneration:
         complete = replace(request, public_key_info=key.public_key_info)
         result = await issuer.issue(complete, auth, idempotency_key=idempotency_key, now=now)
         if not isinstance(result, Issued):
-            return result  # type: ignore[return-value]  # a local issuer does not let wait
+            return result
         package = await seal_key_package(
             key,
             recipient,

@@ -11,8 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from device import Device, KilledError
 from operating import Operator
 
+from cmpkit.crypto.enveloping import password
 from cmpkit.endpoints.checkpoints import Checkpoint
 from cmpkit.enums import BodyType
+
+
+@pytest.fixture(autouse=True)
+def _quick_derivations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How slow a password is tried is not what these tests are about."""
+    monkeypatch.setattr(password, "_OWN_ITERATIONS", 1000)
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ from cmpkit.crypto.enveloping import (
     PasswordRecipient,
     envelop,
     open_envelope,
+    password,
 )
 from cmpkit.crypto.oaep import OAEPParameters
 from cmpkit.enums import PKIFailureInfo
@@ -54,6 +55,12 @@ from cmpkit.plugins import Plugins
 SECRET = SharedSecret("device-1", "a shared secret")
 KEY_TYPES = ("rsa2048", "p256", "p384", "p521", "brainpoolp256r1", "x25519", "x448")
 CONTENT = b"\x04\x0ba plaintext"
+
+
+@pytest.fixture(autouse=True)
+def _quick_derivations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How slow a password is tried is not what these tests are about."""
+    monkeypatch.setattr(password, "_OWN_ITERATIONS", 1000)
 
 
 def read(content: bytes) -> bytes:

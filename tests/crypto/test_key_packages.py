@@ -25,7 +25,7 @@ from cmpkit.asn1 import (
     read_public_key_info,
     to_tlv,
 )
-from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, envelop, open_envelope
+from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, envelop, open_envelope, password
 from cmpkit.crypto.key_packages import TOLERATE_BARE_KEY, open_key_package, seal_key_package
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo
 from cmpkit.crypto.signed_data import sign_content, verify_content
@@ -37,6 +37,12 @@ from cmpkit.plugins import Plugins
 
 SECRET = SharedSecret("device-1", "a shared secret")
 CONTENT_TYPES = (oids.CT_ASYMMETRIC_KEY_PACKAGE,)
+
+
+@pytest.fixture(autouse=True)
+def _quick_derivations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How slow a password is tried is not what these tests are about."""
+    monkeypatch.setattr(password, "_OWN_ITERATIONS", 1000)
 
 
 def certificate(pki: PKI, key: PrivateKey) -> bytes:

@@ -20,7 +20,7 @@ from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.key_generation import KeyGeneration, check_key_generation
 from cmpkit.ca.profiles import load_profile
-from cmpkit.crypto.enveloping import PasswordRecipient
+from cmpkit.crypto.enveloping import PasswordRecipient, password
 from cmpkit.crypto.key_packages import TOLERATE_BARE_KEY, open_key_package, seal_key_package
 from cmpkit.crypto.keys import generate_key, load_private_key
 from cmpkit.crypto.names import parse_name
@@ -37,6 +37,12 @@ from .conftest import World
 from .forge import NOW, Forge
 
 USAGES = ("digitalSignature", "keyAgreement", "keyEncipherment")
+
+
+@pytest.fixture(autouse=True)
+def _quick_derivations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How slow a password is tried is not what these tests are about."""
+    monkeypatch.setattr(password, "_OWN_ITERATIONS", 1000)
 
 
 @dataclass
