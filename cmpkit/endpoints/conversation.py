@@ -38,6 +38,7 @@ from cmpkit.engine.client import (
     Send,
     Step,
     Wait,
+    confirmed,
     decide,
     poll,
     receive,
@@ -236,7 +237,7 @@ class Conversation:
             if not confirming or not leniency.allows("missing-pkiconf"):
                 raise
             _log.warning("certConf was not answered as it should be: %s", error)
-            return Finished(replace(transaction, state=ClientState.DONE))
+            return confirmed(transaction)
         finally:
             if leniency.used:
                 _log.warning("transaction %s: tolerated %s", transaction.transaction_id.hex(), ", ".join(leniency.used))

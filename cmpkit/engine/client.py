@@ -52,6 +52,7 @@ __all__ = [
     "Step",
     "Wait",
     "begin",
+    "confirmed",
     "decide",
     "poll",
     "receive",
@@ -258,7 +259,7 @@ def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetim
         return _poll_rep(transaction, body.content, now)
     confirming = transaction.open_certificates != ()
     if confirming and body.type is BodyType.PKICONF:
-        return _confirmed(transaction)
+        return confirmed(transaction)
     if not confirming and body.type is ANSWERS[transaction.operation]:
         return _ANSWERED[transaction.operation](transaction, message, now)
     raise misplaced_answer(body.type, BodyType.PKICONF if confirming else ANSWERS[transaction.operation])
@@ -270,7 +271,7 @@ def _error(transaction: ClientTransaction, status: PKIStatusInfo, now: datetime)
     raise refusal_by(status, BodyType.ERROR.wire_name)
 
 
-def _confirmed(transaction: ClientTransaction) -> Step:
+def confirmed(transaction: ClientTransaction) -> Step:
     """What came is confirmed; what still takes time is polled for after that (R-117)."""
     sought = tuple(replace(one, is_decided=True) if one.is_open else one for one in transaction.sought)
     waiting = tuple(one.cert_req_id for one in sought if one.is_due)
@@ -374,7 +375,7 @@ def decide(step: Decide, *judgements: Judgement) -> Step:
     )
     transaction = replace(step.transaction, sought=sought)
     if step.confirmed:
-        return _confirmed(transaction)
+        return confirmed(transaction)
     named = any(judgement.hash_alg is not None for judgement in judgements)
     pvno = PVNO.CMP2021 if named else transaction.pvno
     # What could not be decrypted has no hash: a certificate that is left out is rejected (RFC 9810 section 5.2.1).
