@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,19 @@ _WITHOUT_LIMIT = {"subject": "any", "profile": "any", "uses": "unlimited", "expi
 secret_app = typer.Typer(help="Shared secrets: add, list, revoke.", no_args_is_help=True)
 
 
+_CONTROL = "file:PATH|env:NAME|fd:N"
+_RegToken = Annotated[
+    str | None,
+    typer.Option(
+        "--reg-token", metavar=_CONTROL, help="What a request must have as regToken, once (RFC 4211 section 6.1)."
+    ),
+]
+_Authenticator = Annotated[
+    str | None,
+    typer.Option(
+        "--authenticator", metavar=_CONTROL, help="What requests must have as authenticator (RFC 4211 section 6.2)."
+    ),
+]
 _Reference = Annotated[str, typer.Argument(metavar="REF", help="Reference by which a client names the secret.")]
 _Source = Annotated[
     str | None,
@@ -74,6 +88,8 @@ def add(
     uses: _Uses = "1",
     expires: _Expires = DEFAULT_EXPIRY,
     profile: _Profile = None,
+    reg_token: _RegToken = None,
+    authenticator: _Authenticator = None,
     json: JSONOption = False,
 ) -> None:
     """Add a secret: by itself for one certificate with the subject CN=REF, within 30 days."""
@@ -99,8 +115,13 @@ def add(
                 "unless it is random and long (RFC 9810 section 8.4)",
                 file=sys.stderr,
             )
+        granted = replace(
+            grant,
+            reg_token=await _control(reg_token, "--reg-token"),
+            authenticator=await _control(authenticator, "--authenticator"),
+        )
         async with open_store(configuration, plugins) as store:
-            await store.add_secret(SecretRecord(SharedSecret(reference, value), grant))
+            await store.add_secret(SecretRecord(SharedSecret(reference, value), granted))
 
     anyio.run(run)
     if json:
@@ -109,6 +130,22 @@ def add(
     if made is not None:
         print(made)
     print(_sentence(reference, grant), file=sys.stderr)
+
+
+async def _control(source: str | None, option: str) -> str | None:
+    """What requests must have in a control, from a file or variable.
+
+    :raises ConfigurationError: if it is empty or no text.
+    """
+    if source is None:
+        return None
+    try:
+        text = (await read_secret(source, option)).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise ConfigurationError(f"{option}: it is empty, or no UTF-8 text")
+    return text
 
 
 @secret_app.command("list", cls=Command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ from cmpkit.asn1 import CertificationRequest, CertReqMsg, InfoTypeAndValue, Null
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
 from cmpkit.engine.polling import delay, refuse_late
+from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
 from cmpkit.engine.template import (
     encrypted_certificate_faults,
@@ -29,6 +31,7 @@ from cmpkit.parts import (
     AuditEntry,
     CertificateChange,
     CertificateRequest,
+    Grant,
     Issued,
     Pending,
     ProtectionKind,
@@ -79,7 +82,7 @@ def _put_several(work: Work, opening: PKIMessage, profiles: Sequence[str | None]
     """One that is refused does not spoil the others; one that needs time lets all wait."""
     outcomes: list[tuple[int, Issued | CMPError]] = []
     waiting: list[Pending] = []
-    left = work.auth.grant.uses if work.auth.grant is not None else None
+    left = None if work.auth.grant is None else _uses_left(work.auth.grant)
     for asked, profile in zip(opening.body.content, profiles, strict=True):
         number: int = asked.request.cert_req_id
         if left is not None and left <= len(waiting) + sum(isinstance(outcome, Issued) for _, outcome in outcomes):
@@ -95,6 +98,13 @@ def _put_several(work: Work, opening: PKIMessage, profiles: Sequence[str | None]
     if waiting:
         return delay(work, opening, *waiting)
     return (yield from _answer(work, opening, outcomes))
+
+
+def _uses_left(grant: Grant) -> int | None:
+    """How many certificates a message may get: a regToken is good for one."""
+    if grant.reg_token is None:
+        return grant.uses
+    return 1 if grant.uses is None else min(1, grant.uses)
 
 
 def _used_up(work: Work, uses: int) -> CMPError:
@@ -127,6 +137,7 @@ def _put(
     encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
     if encrypted:
         raise_first(encrypted_certificate_faults(opening.header.pvno), work.leniency)
+    check_registration(request.registration, work.auth.grant)
     if not proven:
         yield CheckProof(asked, opening.header.sender, work.leniency)
     result: Issued | Pending | Rejected = yield Issue(request, key, again=opening is not work.message)
@@ -134,6 +145,9 @@ def _put(
         raise result.error
     if encrypted and isinstance(result, Issued) and result.encrypted is None:
         raise CMPError("a certificate that only the holder of its key may read is not encrypted", _SYSTEM_FAILURE)
+    if isinstance(result, Issued) and isinstance(asked, CertReqMsg) and is_replaced(asked):
+        # The requester gets another certificate than it asked for.
+        result = replace(result, modified=True)
     return request, result
 
 
@@ -226,4 +240,5 @@ def _confirm_until(moment: datetime) -> InfoTypeAndValue:
 def _spent(work: Work) -> tuple[bytes, ...]:
     """What the store counts a use of: a secret without limit may be one that it does not hold."""
     secret, grant = work.auth.credential.secret, work.auth.grant
-    return (secret.reference,) if secret and grant and grant.uses is not None else ()
+    counted = grant is not None and (grant.uses is not None or grant.reg_token is not None)
+    return (secret.reference,) if secret and counted else ()

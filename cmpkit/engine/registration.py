@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Sequence
 
 from cryptography.x509 import ObjectIdentifier
@@ -20,19 +21,24 @@ from cmpkit.asn1 import (
 )
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of
-from cmpkit.parts import Authenticated, Registration
+from cmpkit.parts import Authenticated, Grant, Registration
 
-__all__ = ["control_faults", "find_attribute", "read_registration", "registration_faults", "replaced_request"]
+__all__ = [
+    "check_registration",
+    "control_faults",
+    "find_attribute",
+    "is_replaced",
+    "read_registration",
+    "registration_faults",
+    "replaced_request",
+]
 
 _DONT_PUBLISH, _PLEASE_PUBLISH = 0, 1
 # archiveRemGenPrivKey [2] FALSE, with which a requester asks for what is done anyway (R-074).
 _ARCHIVE_NOTHING = bytes.fromhex("820100")
 # What they ask for cannot be left undone in silence; others are wishes, or of no consequence here (R-073).
-_REFUSED = {
-    oids.REG_TOKEN: "regToken",
-    oids.AUTHENTICATOR: "authenticator",
-    oids.ALT_CERT_TEMPLATE: "altCertTemplate",
-}
+_REFUSED = {oids.ALT_CERT_TEMPLATE: "altCertTemplate"}
+_SECRETS = (oids.REG_TOKEN, oids.AUTHENTICATOR)
 
 
 def find_attribute(
@@ -48,6 +54,8 @@ def control_faults(body_type: BodyType, request: CertRequest) -> Iterator[CMPErr
         name = _REFUSED.get(control.type)
         if name is not None:
             yield _not_served(name)
+        elif control.type in _SECRETS:
+            yield from fault_of(_text, control)
         elif control.type == oids.PKI_ARCHIVE_OPTIONS:
             if encode(control.value) != _ARCHIVE_NOTHING:
                 yield _not_served("pkiArchiveOptions")
@@ -65,6 +73,19 @@ def _not_served(name: str) -> CMPError:
         rule="RFC 4211 section 6",
         hint=f"leave {name} out",
     )
+
+
+def _text(control: AttributeTypeAndValue) -> str:
+    try:
+        return parse_tlv(control.value, str)
+    except CMPError as error:
+        # The value itself is a secret: it is not repeated.
+        raise CMPError(
+            "a control that holds a secret is no UTF8String",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 4211 section 6",
+            hint="write regToken and authenticator as UTF8String",
+        ) from error
 
 
 def _publication(control: AttributeTypeAndValue) -> bool:
@@ -106,12 +127,45 @@ def read_registration(message: CertReqMsg) -> Registration | None:
     """
     publication = find_attribute(message.request.controls, oids.PKI_PUBLICATION_INFO)
     pairs = [pair for item in message.reg_info or () if item.type == oids.UTF8_PAIRS for pair in _pairs(item)]
-    if publication is None and not pairs:
+    token, authenticator = (find_attribute(message.request.controls, kind) for kind in _SECRETS)
+    if publication is None and token is None and authenticator is None and not pairs:
         return None
     return Registration(
         publish=None if publication is None else _publication(publication),
         pairs=tuple(pairs),
+        token=None if token is None else _text(token),
+        authenticator=None if authenticator is None else _text(authenticator),
     )
+
+
+def check_registration(registration: Registration | None, grant: Grant | None) -> None:
+    """Whether a request has the secrets that its grant wants, and no others (R-073).
+
+    :raises CMPError: notAuthorized if one is missing or wrong or was used up, badRequest if none is wanted.
+    """
+    wanted = (None, None) if grant is None else (grant.reg_token, grant.authenticator)
+    given = (None, None) if registration is None else (registration.token, registration.authenticator)
+    for name, right, came in zip(("regToken", "authenticator"), wanted, given, strict=True):
+        if right is None and came is not None:
+            raise _not_served(name)
+        if right is None:
+            continue
+        if not right:
+            raise _unauthorized(f"the {name} was used before", "ask the operator for another secret")
+        if came is None or not hmac.compare_digest(came.encode(), right.encode()):
+            raise _unauthorized(
+                f"the request has {'no' if came is None else 'another'} {name}",
+                f"send the {name} that the operator gave",
+            )
+
+
+def _unauthorized(detail: str, hint: str) -> CMPError:
+    return CMPError(detail, PKIFailureInfo.NOT_AUTHORIZED, rule="RFC 4211 section 6", hint=hint)
+
+
+def is_replaced(message: CertReqMsg) -> bool:
+    """Whether regInfo has another request in place of the requester's."""
+    return find_attribute(message.reg_info, oids.REG_INFO_CERT_REQ) is not None
 
 
 def replaced_request(message: CertReqMsg, auth: Authenticated) -> CertRequest:

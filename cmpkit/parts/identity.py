@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -31,12 +31,17 @@ class Grant:
     :param profile: the one profile that it may use; ``None`` allows any.
     :param uses: how many certificates it may still get; ``None`` means without limit.
     :param expires: until when it may open operations; ``None`` means for ever.
+    :param reg_token: what a request must have as the control regToken (RFC 4211 section 6.1), once: it is used up with
+        the first certificate, and empty then. ``None`` if requests must have none.
+    :param authenticator: what a request must have as the control authenticator (RFC 4211 section 6.2), each time.
     """
 
     subject: x509.Name | None
     profile: str | None = None
     uses: int | None = 1
     expires: datetime | None = None
+    reg_token: str | None = field(default=None, repr=False)
+    authenticator: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class SecretRecord:
 class SecretSource(Protocol):
     """Finds the shared secret for a senderKID.
 
-    The store counts uses: a source with secrets that are not in the store grants them without limit (``uses=None``).
+    The store counts uses: a source with secrets that are not in the store grants them without limit (``uses=None``)
+    and without regToken.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -37,10 +37,14 @@ class Registration:
 
     :param publish: whether the certificate should be published; ``None`` says nothing.
     :param pairs: names with values, as the requester or its registration authority gave them (utf8Pairs).
+    :param token: the secret in the control regToken, for one request.
+    :param authenticator: the secret in the control authenticator.
     """
 
     publish: bool | None = None
     pairs: tuple[tuple[str, str], ...] = ()
+    token: str | None = field(default=None, repr=False)
+    authenticator: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 __all__ = [
+    "USED",
     "certificate_from_row",
     "certificate_to_row",
     "grant_from_row",
@@ -27,6 +28,8 @@ __all__ = [
     "value_to_row",
 ]
 
+USED = b""
+"""In place of a regToken that was used up."""
 _BODY_FORMAT = 1
 _LARGEST_SERIAL_NUMBER = (1 << 160) - 1
 _LARGEST_USES = (1 << 63) - 1

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from cmpkit.parts import Grant, SecretRecord, SharedSecret
 from cmpkit.store import tables
-from cmpkit.store.rows import grant_from_row, grant_to_row
+from cmpkit.store.rows import USED, grant_from_row, grant_to_row
 from cmpkit.store.sealing import Sealer
 
 __all__ = ["add", "any_reference", "find", "listing", "revoke"]
 
 _S = tables.secrets.c
+_TOKEN, _AUTHENTICATOR = b"\0regToken", b"\0authenticator"
 
 _ADD = tables.secrets.insert()
 _FIND = sa.select(tables.secrets).where(_S.reference == sa.bindparam("reference"))
@@ -27,6 +30,8 @@ def add(connection: sa.Connection, record: SecretRecord, sealer: Sealer) -> None
         "reference": reference,
         "sealed": sealer.seal(reference, record.secret.value),
         "revoked": record.revoked,
+        "reg_token": _sealed(sealer, reference, _TOKEN, record.grant.reg_token),
+        "authenticator": _sealed(sealer, reference, _AUTHENTICATOR, record.grant.authenticator),
         **grant_to_row(record.grant),
     }
     connection.execute(_ADD, row)
@@ -38,7 +43,26 @@ def find(connection: sa.Connection, reference: bytes, sealer: Sealer) -> SecretR
     if row is None:
         return None
     secret = SharedSecret(reference, sealer.unseal(reference, row.sealed))
-    return SecretRecord(secret, grant_from_row(row), row.revoked)
+    grant = grant_from_row(row)
+    if row.reg_token is not None or row.authenticator is not None:
+        grant = replace(
+            grant,
+            reg_token=_unsealed(sealer, reference, _TOKEN, row.reg_token),
+            authenticator=_unsealed(sealer, reference, _AUTHENTICATOR, row.authenticator),
+        )
+    return SecretRecord(secret, grant, row.revoked)
+
+
+def _sealed(sealer: Sealer, reference: bytes, kind: bytes, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    return sealer.seal(reference + kind, text.encode()) if text else USED
+
+
+def _unsealed(sealer: Sealer, reference: bytes, kind: bytes, sealed: bytes | None) -> str | None:
+    if sealed is None:
+        return None
+    return sealer.unseal(reference + kind, sealed).decode() if sealed != USED else ""
 
 
 def listing(connection: sa.Connection) -> tuple[tuple[bytes, Grant, bool], ...]:

@@ -96,6 +96,8 @@ secrets = sa.Table(
     sa.Column("uses_left", sa.BigInteger),
     sa.Column("expires", Moment),
     sa.Column("revoked", sa.Boolean, nullable=False),
+    sa.Column("reg_token", sa.LargeBinary),
+    sa.Column("authenticator", sa.LargeBinary),
 )
 
 intents = sa.Table(

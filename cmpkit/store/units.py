@@ -20,7 +20,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.store import held_requests, tables
-from cmpkit.store.rows import certificate_to_row, transaction_to_row, value_to_row
+from cmpkit.store.rows import USED, certificate_to_row, transaction_to_row, value_to_row
 
 __all__ = ["add_crl", "commit", "next_crl_number", "prune"]
 
@@ -59,8 +59,9 @@ _SPEND = (
         _S.reference == sa.bindparam("of_reference"),
         _S.revoked.is_(sa.false()),
         sa.or_(_S.uses_left.is_(None), _S.uses_left > 0),
+        sa.or_(_S.reg_token.is_(None), _S.reg_token != USED),
     )
-    .values(uses_left=_S.uses_left - 1)
+    .values(uses_left=_S.uses_left - 1, reg_token=sa.case((_S.reg_token.is_(None), sa.null()), else_=USED))
 )
 _FINISH_INTENT = tables.intents.delete().where(tables.intents.c.idempotency_key == sa.bindparam("finished"))
 _ADD_AUDIT = tables.audit.insert()
@@ -151,7 +152,7 @@ def _change_certificate(connection: sa.Connection, change: CertificateChange) ->
 
 def _spend(connection: sa.Connection, reference: bytes) -> None:
     if connection.execute(_SPEND, {"of_reference": reference}).rowcount == 0:
-        raise ConflictError(f"no use of the secret {reference!r} is left, or it is revoked")
+        raise ConflictError(f"no use of the secret {reference!r} or of its regToken is left, or it is revoked")
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, object]:

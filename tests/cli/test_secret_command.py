@@ -227,3 +227,20 @@ def test_an_expired_and_a_used_up_secret_are_listed_as_such(operator: Operator) 
 
     anyio.run(prepare)
     assert {name: row["state"] for name, row in listed(operator).items()} == {"old": "expired", "used": "used up"}
+
+
+def test_what_requests_must_have_besides_is_taken_from_where_it_is(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("once only\n")
+    (tmp_path / "name").write_text("Mutter Müller\n")
+    besides = ("--reg-token", f"file:{tmp_path / 'token'}", "--authenticator", f"file:{tmp_path / 'name'}")
+    outcome = operator.run("secret", "add", "dev-42", *besides)
+    grant = stored(operator, "dev-42").grant
+    assert (grant.reg_token, grant.authenticator) == ("once only", "Mutter Müller")
+    assert "once only" not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("octets", [b"\xff\xfe", b"\n"], ids=["no text", "empty"])
+def test_what_requests_must_have_besides_is_text(operator: Operator, tmp_path: Path, octets: bytes) -> None:
+    (tmp_path / "token").write_bytes(octets)
+    refused = operator.run("secret", "add", "dev-42", "--reg-token", f"file:{tmp_path / 'token'}", status=2)
+    assert "token" in refused.err

@@ -10,21 +10,30 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from cmpkit.asn1 import CertId, directory_name
+from cmpkit.asn1 import (
+    CertId,
+    CertRequest,
+    CertTemplate,
+    RDNSequence,
+    SubjectPublicKeyInfo,
+    decode,
+    directory_name,
+)
 from cmpkit.ca.policy import load_policy
 from cmpkit.ca.profiles import load_profile
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
-from cmpkit.endpoints import examine
+from cmpkit.endpoints import controls, examine
+from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish, certificate_id
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.engine.responder import ResponderSettings
-from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import PeerRefusal, StillWaiting, TrustError
 from cmpkit.parts import CertificateRecord, CertificateState, SharedSecret
 
-from .conftest import World, subject_of
+from .conftest import Watcher, World, subject_of
 from .forge import NOW
 
 NAME = parse_name("CN=dev-42")
@@ -150,6 +159,7 @@ class TestEnrolment:
         assert not saved.exists()
         assert await states(several) == [CertificateState.VALID]
 
+    @pytest.mark.rule("R-098")
     async def test_confirm_wait_time_that_is_over_revokes_all_or_keeps_all(self, several: World) -> None:
         for keep, state in ((False, CertificateState.REVOKED), (True, CertificateState.VALID)):
             responder = ResponderSettings(max_requests=3, keep_unconfirmed=keep)
@@ -191,6 +201,7 @@ class TestRevocation:
             came = await client.obtain_several(wishes(world, *[name] * count))
         return secret, [one for one in came if isinstance(one, Enrolled)]
 
+    @pytest.mark.rule("R-140", "R-143")
     async def test_several_are_revoked_by_one_message(self, generous: World) -> None:
         secret, enrolled = await self.enrolled(generous, 3)
         since = NOW.replace(microsecond=0) - timedelta(days=2)
@@ -209,6 +220,7 @@ class TestRevocation:
         dates = [entry.extensions.get_extension_for_class(x509.InvalidityDate).value for entry in crl]
         assert [date.invalidity_date_utc for date in dates] == [since] * 3
 
+    @pytest.mark.rule("R-142")
     async def test_one_that_cannot_be_revoked_does_not_spoil_the_others(self, generous: World) -> None:
         secret, (first, second) = await self.enrolled(generous, 2)
         loaded = x509.load_der_x509_certificate(second.certificate)
@@ -223,6 +235,7 @@ class TestRevocation:
         assert unknown.fail_info is PKIFailureInfo.BAD_CERT_ID
         assert done == (None,)
 
+    @pytest.mark.rule("R-144")
     async def test_hold_and_release(self, generous: World) -> None:
         secret, (enrolled,) = await self.enrolled(generous, 1)
         async with generous.client(secret) as client:
@@ -262,3 +275,95 @@ class TestRevocationBySecret:
             with pytest.raises(PeerRefusal, match="notAuthorized"):
                 await client.revoke(first.certificate)
         assert await states(world) == [CertificateState.VALID]
+
+
+class TestControls:
+    @pytest.mark.rule("R-073")
+    async def test_a_reg_token_and_an_authenticator_let_in_once(self, world: World) -> None:
+        secret = await world.secret(uses=None, reg_token="once only", authenticator="Müller")
+        right = (controls.registration_token("once only"), controls.authenticator("Müller"))
+        key = generate_key("p256", world.plugins)
+        async with world.client(secret, implicit_confirm=True) as client:
+            for wrong in ((), right[:1], right[1:], (controls.registration_token("twice"), right[1])):
+                with pytest.raises(PeerRefusal, match="notAuthorized"):
+                    await client.obtain(Wish(key=key, subject=NAME, controls=wrong))
+            enrolled = await client.obtain(Wish(key=key, subject=NAME, controls=right))
+            with pytest.raises(PeerRefusal, match="notAuthorized"):
+                await client.obtain(Wish(key=key, subject=NAME, controls=right))
+        assert [record.der for record in await world.certificates()] == [enrolled.certificate]
+
+    async def test_wishes_for_validity_and_publication_are_told_if_they_are_not_met(self, world: World) -> None:
+        secret = await world.secret(uses=None)
+        key = generate_key("p256", world.plugins)
+        end = NOW.replace(microsecond=0) + timedelta(days=30)
+        met = Wish(key=key, subject=NAME, not_after=end, controls=(controls.publication(publish=False),))
+        late = Wish(key=key, subject=NAME, not_after=end + timedelta(days=3650))
+        public = Wish(key=key, subject=NAME, controls=(controls.publication(publish=True),))
+        seen = Watcher()
+        async with world.client(secret, implicit_confirm=True, observers=[seen]) as client:
+            for wish in (met, late, public):
+                await client.obtain(wish)
+        answers = [event.details["message"] for event in seen.of("message-received")]
+        assert [answer.body.content.response[0].status.status for answer in answers] == [
+            PKIStatus.ACCEPTED,
+            PKIStatus.GRANTED_WITH_MODS,
+            PKIStatus.GRANTED_WITH_MODS,
+        ]
+        first = x509.load_der_x509_certificate((await world.certificates())[-1].der)
+        assert first.not_valid_after_utc == end
+
+
+class TestRegistrationAuthority:
+    """R-068: who has a certificate of ours with cmcRA."""
+
+    @pytest.fixture
+    async def authority(self, world: World) -> tuple[World, SigningCredentials]:
+        settings = {"extended_key_usage": ["cmcRA"], "special": True}
+        profiles = {
+            "device": load_profile("device", {}, world.plugins),
+            "ra": load_profile("ra", settings, world.plugins),
+        }
+        world.issuer._profiles = profiles
+        secret = await world.secret("ra", profile="ra")
+        fields = {name: getattr(world, name) for name in world.__dataclass_fields__}
+        staffed = Staffed(**{**fields, "settings": SEVERAL})
+        async with staffed.client(secret, implicit_confirm=True) as client:
+            enrolled = await client.enroll(parse_name("CN=ra"))
+        return staffed, enrolled.credentials
+
+    @pytest.mark.rule("R-140")
+    async def test_it_revokes_what_it_did_not_enrol(self, authority: tuple[World, SigningCredentials]) -> None:
+        world, credentials = authority
+        secret = await world.secret(uses=2)
+        async with world.client(secret, implicit_confirm=True) as client:
+            came = await client.obtain_several(wishes(world, NAME, NAME))
+        async with world.client(credentials) as client:
+            done = await client.revoke_several([one.certificate for one in came if isinstance(one, Enrolled)])
+        assert done == (None, None)
+
+    @pytest.mark.rule("R-068")
+    async def test_it_replaces_a_request(self, authority: tuple[World, SigningCredentials]) -> None:
+        world, credentials = authority
+        key = generate_key("p256", world.plugins)
+        template = CertTemplate(
+            subject=RDNSequence.of(parse_name("CN=ra")), public_key=decode(SubjectPublicKeyInfo, key.public_key_info)
+        )
+        other = controls.replacement(CertRequest(cert_req_id=0, cert_template=template))
+        wish = Wish(key=key, subject=parse_name("CN=somebody"), reg_info=(other,))
+        async with world.client(credentials, implicit_confirm=True) as client:
+            enrolled = await client.obtain(wish, operation=BodyType.CR)
+        assert subject_of(enrolled.certificate) == "CN=ra"
+        mine = await world.secret(uses=2)
+        async with world.client(mine, implicit_confirm=True) as client:
+            with pytest.raises(PeerRefusal, match="notAuthorized"):
+                await client.obtain(wish)
+
+
+class Staffed(World):
+    """A server with a profile for registration authorities."""
+
+    @property
+    def server(self) -> Server:
+        made = super().server
+        policy = load_policy({}, self.issuer._profiles)
+        return replace(made, workshop=replace(made.workshop, policy=policy))

@@ -22,12 +22,25 @@ from cmpkit.asn1 import (
 from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints import controls
 from cmpkit.engine.needs import CheckProof, Issue
+from cmpkit.engine.responder import ResponderSettings
 from cmpkit.engine.template import read_request
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest, Registration
 
-from .scene import PUBLIC_KEY_INFO, Parts, answer, by_certificate, by_mac, cert_template, certificate, crmf, ir, message
+from .scene import (
+    PUBLIC_KEY_INFO,
+    Parts,
+    answer,
+    by_certificate,
+    by_mac,
+    cert_template,
+    certificate,
+    crmf,
+    ir,
+    message,
+    p10,
+)
 
 RA = dataclasses.replace(by_certificate(), roles=frozenset({"ra"}))
 BOB = parse_name("CN=bob")
@@ -63,6 +76,7 @@ def test_most_requests_say_nothing_besides() -> None:
 
 
 class TestPublication:
+    @pytest.mark.rule("R-073")
     @pytest.mark.parametrize("publish", [True, False])
     def test_wish_is_read(self, *, publish: bool) -> None:
         request = read(crmf(controls=[controls.publication(publish=publish)]))
@@ -94,6 +108,7 @@ class TestArchiving:
         der = b"\x82\x01" + (b"\xff" if value else b"\x00") if isinstance(value, bool) else b"\x81\x02" + value
         return AttributeTypeAndValue(type=oids.PKI_ARCHIVE_OPTIONS, value=to_tlv(der))
 
+    @pytest.mark.rule("R-074")
     @pytest.mark.parametrize("value", [True, b"pp"])
     def test_nothing_is_archived_here(self, value: bool | bytes) -> None:
         error = refused(crmf(controls=[self.options(value)]))
@@ -125,6 +140,7 @@ class TestPairs:
 class TestReplacement:
     """R-068: only a registration authority says what counts in place of the requester's template."""
 
+    @pytest.mark.rule("R-068")
     def test_that_of_a_registration_authority_counts(self) -> None:
         request = read(with_reg_info(replacement()), RA)
         assert (request.subject, request.public_key_info) == (BOB, PUBLIC_KEY_INFO)
@@ -136,6 +152,12 @@ class TestReplacement:
         assert proof.request.request.cert_template.subject.name == parse_name("CN=alice")
         assert issue.request.subject == BOB
 
+    def test_the_requester_is_told_that_it_gets_something_else(self) -> None:
+        reply = answer(message(ir(with_reg_info(replacement()), body_type=BodyType.CR)), RA)
+        assert reply.body is not None
+        assert reply.body.content.response[0].status.status is PKIStatus.GRANTED_WITH_MODS
+
+    @pytest.mark.rule("R-068")
     @pytest.mark.parametrize("auth", [by_mac(), by_certificate()], ids=["secret", "certificate"])
     def test_that_of_others_is_not_authorized(self, auth: Authenticated) -> None:
         error = refused(with_reg_info(replacement()), auth)
@@ -160,6 +182,87 @@ class TestReplacement:
     def test_another_shape_is_bad_data_format(self) -> None:
         error = refused(with_reg_info(attribute(oids.REG_INFO_CERT_REQ, Null())), RA)
         assert error.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
+
+
+def granted(uses: int | None = None, **wanted: str) -> Authenticated:
+    """Somebody whose requests must have these secrets."""
+    auth = by_mac(uses=uses)
+    assert auth.grant is not None
+    return dataclasses.replace(auth, grant=dataclasses.replace(auth.grant, **wanted))
+
+
+class TestSecrets:
+    """R-073: regToken and authenticator are those that the grant names."""
+
+    def ask(self, auth: Authenticated, *given: AttributeTypeAndValue, parts: Parts | None = None):
+        return answer(message(ir(crmf(controls=given))), auth, parts=parts)
+
+    @pytest.mark.rule("R-073")
+    @pytest.mark.parametrize(
+        ("wanted", "given"),
+        [
+            ({}, []),
+            ({"reg_token": "once"}, [controls.registration_token("once")]),
+            ({"authenticator": "Müller"}, [controls.authenticator("Müller")]),
+            (
+                {"reg_token": "once", "authenticator": "Müller"},
+                [controls.authenticator("Müller"), controls.registration_token("once")],
+            ),
+        ],
+    )
+    def test_what_is_wanted_is_granted(self, wanted: dict[str, str], given: list[AttributeTypeAndValue]) -> None:
+        assert self.ask(granted(**wanted), *given).refused is None
+
+    @pytest.mark.rule("R-073")
+    @pytest.mark.parametrize("name", ["reg_token", "authenticator"])
+    @pytest.mark.parametrize("value", [None, "", "Once", "once "])
+    def test_what_is_missing_or_wrong_is_not_authorized(self, name: str, value: str | None) -> None:
+        make = {"reg_token": controls.registration_token, "authenticator": controls.authenticator}[name]
+        parts = Parts()
+        reply = self.ask(granted(**{name: "once"}), *([] if value is None else [make(value)]), parts=parts)
+        assert reply.refused is not None
+        assert reply.refused.fail_info is PKIFailureInfo.NOT_AUTHORIZED
+        assert "once" not in f"{reply.refused} {reply.refused.hint}"
+        assert parts.of(CheckProof) == []
+        assert parts.of(Issue) == []
+
+    @pytest.mark.rule("R-073")
+    def test_a_token_that_was_used_is_not_authorized(self) -> None:
+        for given in ("", "once"):
+            reply = self.ask(granted(reg_token=""), controls.registration_token(given))
+            assert reply.refused is not None
+            assert "used before" in reply.refused.detail
+
+    @pytest.mark.rule("R-073")
+    @pytest.mark.parametrize("auth", [by_mac(), by_certificate()], ids=["secret", "certificate"])
+    @pytest.mark.parametrize("make", [controls.registration_token, controls.authenticator])
+    def test_what_nobody_asked_for_is_refused_by_its_name(self, make: Any, auth: Authenticated) -> None:
+        error = self.ask(auth, make("once")).refused
+        assert error is not None
+        assert error.fail_info is PKIFailureInfo.BAD_REQUEST
+        assert error.hint in ("leave regToken out", "leave authenticator out")
+
+    def test_a_token_is_used_up_with_the_first_certificate(self) -> None:
+        token = controls.registration_token("once")
+        assert self.ask(granted(reg_token="once"), token).spent == (b"alice",)
+        assert self.ask(granted(authenticator="x"), controls.authenticator("x")).spent == ()
+        request = message(ir(crmf(0, [token]), crmf(1, [token])))
+        reply = answer(request, granted(reg_token="once"), settings=ResponderSettings(max_requests=2))
+        assert (len(reply.certificates), reply.spent) == (1, (b"alice",))
+
+    def test_a_p10cr_cannot_have_them(self) -> None:
+        reply = answer(message(p10()), granted(authenticator="x"))
+        assert reply.refused is not None
+        assert reply.refused.fail_info is PKIFailureInfo.NOT_AUTHORIZED
+
+    def test_they_are_not_shown(self) -> None:
+        token = read(crmf(controls=[controls.registration_token("hunter2"), controls.authenticator("hunter3")]))
+        assert "hunter" not in repr(token)
+        assert "hunter" not in repr(granted(reg_token="hunter2", authenticator="hunter3"))
+
+    @pytest.mark.parametrize("kind", [oids.REG_TOKEN, oids.AUTHENTICATOR])
+    def test_what_is_no_text_is_bad_data_format(self, kind: ObjectIdentifier) -> None:
+        assert refused(crmf(controls=[attribute(kind, Null())])).fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
 
 def test_controls_of_the_client_are_what_the_server_reads() -> None:

@@ -98,6 +98,7 @@ class TestRequests:
         request = message(ir(*(crmf(number) for number in numbers)), general_info=more.pop("general_info", None))
         return answer(request, auth or by_mac(uses=None), parts=parts, settings=more.pop("settings", THREE), **more)
 
+    @pytest.mark.rule("R-060")
     def test_each_gets_its_certificate(self) -> None:
         reply = self.ask(0, 7, 5)
         assert statuses(reply) == [
@@ -171,6 +172,7 @@ class TestRequests:
         assert reply.refused is not None
         assert "at most 3" in reply.refused.detail
 
+    @pytest.mark.rule("R-060")
     def test_the_same_number_twice_is_refused(self) -> None:
         parts = Parts()
         reply = self.ask(4, 4, parts=parts)
@@ -225,6 +227,7 @@ class TestImplicitConfirmation:
         request = message(ir(crmf(0), crmf(1)), general_info=[IMPLICIT_CONFIRM])
         return answer(request, by_mac(uses=None), settings=THREE, **{"Issue": issue, **more})
 
+    @pytest.mark.rule("R-091")
     def test_it_is_granted_for_all(self) -> None:
         reply = self.ask()
         assert [change.serial_number for change in reply.changes] == [0x2000, 0x2001]
@@ -327,6 +330,7 @@ class TestRevocations:
             None if status.status is PKIStatus.ACCEPTED else status.failures for status in reply.body.content.status
         ]
 
+    @pytest.mark.rule("R-143")
     def test_each_has_its_status_in_the_order_of_the_request(self) -> None:
         gone = CMPError("already", PKIFailureInfo.CERT_REVOKED)
         reply = self.ask(
@@ -365,6 +369,7 @@ class TestRevocations:
     def test_more_than_is_configured_are_refused(self) -> None:
         assert self.outcomes(self.ask(1, 2, 3, 4)) == [PKIFailureInfo.BAD_REQUEST] * 4
 
+    @pytest.mark.rule("R-141")
     def test_invalidity_date_is_put_to_the_issuer(self) -> None:
         parts = Parts()
         extension = Extension(
@@ -403,6 +408,7 @@ class TestRevocations:
 
 
 class TestExpiry:
+    @pytest.mark.rule("R-098")
     def test_what_was_not_confirmed_is_kept_if_the_operator_wants_that(self) -> None:
         key = certificate().issuer_key
         state = Transaction(
@@ -452,6 +458,7 @@ class TestClient:
             ),
         )
 
+    @pytest.mark.rule("R-095")
     def test_every_certificate_is_confirmed(self) -> None:
         step = self.take(self.opened(0, 1), self.responses(_0=PKIStatus.ACCEPTED, _1=PKIStatus.ACCEPTED))
         assert isinstance(step, Decide)
@@ -482,6 +489,7 @@ class TestClient:
         with pytest.raises(TrustError, match="it has responses for certReqId"):
             self.take(self.opened(0, 1), self.responses(**dict.fromkeys(given, PKIStatus.ACCEPTED)))
 
+    @pytest.mark.rule("R-117", "R-115")
     def test_what_came_is_confirmed_before_the_rest_is_polled_for(self) -> None:
         opened = self.opened(0, 1)
         step = self.take(opened, self.responses(_0=PKIStatus.ACCEPTED, _1=PKIStatus.WAITING))

@@ -170,8 +170,6 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("oid", "name"),
         [
-            (oids.REG_TOKEN, "regToken"),
-            (oids.AUTHENTICATOR, "authenticator"),
             (oids.PKI_ARCHIVE_OPTIONS, "pkiArchiveOptions"),
             (oids.ALT_CERT_TEMPLATE, "altCertTemplate"),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Grant, SecretRecord, SharedSecret, Store
+from cmpkit.errors import ConfigurationError, ConflictError
+from cmpkit.parts import Grant, SecretRecord, SharedSecret, Store, UnitOfWork
 from cmpkit.store.plugin import SQLStoreFactory
 
 StoredRows = Callable[[], dict[str, list[Any]]]
@@ -80,3 +81,27 @@ async def test_no_octet_of_a_secret_lies_in_a_file(store: Store, store_path: Pat
     assert any(b"dev-42" in content for content in files)
     for start in range(len(VALUE) - 8):
         assert not any(VALUE[start : start + 8] in content for content in files)
+
+
+async def test_what_requests_must_have_besides_is_encrypted_and_not_listed(
+    store: Store, stored_rows: StoredRows, record: SecretRecord
+) -> None:
+    wanted = replace(record.grant, reg_token="once only", authenticator="Mutter Müller")
+    await store.add_secret(replace(record, grant=wanted))
+    found = await store.find_secret(b"dev-42")
+    assert found is not None
+    assert found.grant == wanted
+    assert "once only" not in repr(stored_rows())
+    assert "Müller" not in repr(stored_rows())
+    assert await store.secrets() == ((b"dev-42", record.grant, False),)
+
+
+async def test_a_reg_token_is_used_once(store: Store, record: SecretRecord) -> None:
+    grant = replace(record.grant, uses=None, reg_token="once only", authenticator="always")
+    await store.add_secret(replace(record, grant=grant))
+    await store.commit(UnitOfWork(spent=(b"dev-42",)))
+    found = await store.find_secret(b"dev-42")
+    assert found is not None
+    assert found.grant == replace(grant, reg_token="")
+    with pytest.raises(ConflictError, match="regToken"):
+        await store.commit(UnitOfWork(spent=(b"dev-42",)))
