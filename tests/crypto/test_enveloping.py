@@ -447,8 +447,12 @@ async def test_key_that_cannot_be_reached_is_no_wrong_key(plugins: Plugins, keys
         async def agree(self, public_key_info: bytes) -> bytes:
             raise CMPError("the HSM is gone", PKIFailureInfo.SYSTEM_UNAVAIL)
 
-    enveloped = await envelop(CONTENT, KeyRecipient.of_key(keys["p256"].public_key_info), plugins=plugins)
-    assert await refuse(enveloped, Elsewhere(), "the HSM is gone") is PKIFailureInfo.SYSTEM_UNAVAIL
+        async def decrypt(self, algorithm: AlgorithmIdentifier, encrypted: bytes) -> bytes:
+            raise CMPError("the HSM is gone", PKIFailureInfo.SYSTEM_UNAVAIL)
+
+    for key_type in ("p256", "rsa2048"):
+        enveloped = await envelop(CONTENT, KeyRecipient.of_key(keys[key_type].public_key_info), plugins=plugins)
+        assert await refuse(enveloped, Elsewhere(), "the HSM is gone") is PKIFailureInfo.SYSTEM_UNAVAIL
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ __all__ = [
     "TOLERATE_SHA1",
     "bad_alg",
     "bad_structure",
+    "is_elsewhere",
     "one_failure",
     "refuse_weak",
     "undecipherable",
@@ -67,9 +68,14 @@ def one_failure() -> Iterator[None]:
     except (ValueError, InvalidUnwrap):
         raise undecipherable() from None
     except CMPError as error:
-        if error.fail_info & _ELSEWHERE:
+        if is_elsewhere(error):
             raise
         raise undecipherable() from None
+
+
+def is_elsewhere(error: CMPError) -> bool:
+    """Whether an error is that a key cannot be reached, which says nothing of the content."""
+    return bool(error.fail_info & _ELSEWHERE)
 
 
 def refuse_weak(weak: bool, tolerance: str, what: str, tolerances: frozenset[str]) -> None:

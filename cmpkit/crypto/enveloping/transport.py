@@ -12,6 +12,7 @@ from cmpkit.crypto.enveloping.failures import (
     TOLERATE_SHA1,
     bad_alg,
     bad_structure,
+    is_elsewhere,
     refuse_weak,
     undecipherable,
 )
@@ -80,7 +81,9 @@ class KeyTransportRecipients:
         instead = secrets.token_bytes(key_size)
         try:
             content_key = await key.decrypt(info.key_encryption_algorithm, info.encrypted_key)
-        except CMPError:
+        except CMPError as error:
+            if is_elsewhere(error):
+                raise
             return instead
         return content_key if len(content_key) == key_size else instead
 
