@@ -21,7 +21,7 @@ from cmpkit.asn1 import (
     Variant,
     decode,
 )
-from cmpkit.endpoints.credentials import SigningCredentials, is_self_issued
+from cmpkit.endpoints.credentials import SigningCredentials, is_self_signed
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.engine.header import NONCE_SIZE, request_header
 from cmpkit.enums import PVNO, BodyType
@@ -124,7 +124,7 @@ class Announcer:
         for issuer, certificates in self.issuers:
             crl = await issuer.crl(now=now)
             body = PKIBody(BodyType.CRLANN, [decode(CertificateList, crl)])
-            above = tuple(der for der in certificates if not is_self_issued(der))
+            above = tuple(der for der in certificates if not is_self_signed(der))
             topic = f"CRL of {hashlib.sha256(certificates[0]).hexdigest()}"
             found.append(_News(topic, hashlib.sha256(crl).digest(), body, above))
         return found

@@ -24,7 +24,7 @@ __all__ = [
     "Credentials",
     "SigningCredentials",
     "as_name",
-    "is_self_issued",
+    "is_self_signed",
     "read_anchors",
     "secret_sender",
 ]
@@ -66,14 +66,17 @@ class SigningCredentials:
     @cached_property
     def extra_certs(self) -> tuple[bytes, ...]:
         """The certificate and its chain, without self-signed ones, as they go into extraCerts."""
-        above = tuple(der for der in self.chain if not is_self_issued(der) or is_link(der))
+        above = tuple(der for der in self.chain if not is_self_signed(der))
         return (self.certificate, *above)
 
 
-def is_self_issued(der: bytes) -> bool:
-    """Whether a certificate in DER has its own subject as issuer, as root certificates do."""
+def is_self_signed(der: bytes) -> bool:
+    """Whether a certificate in DER is signed by its own key, as root certificates are.
+
+    One that ties the new key of a root to the old one (newWithOld) has its own subject as issuer, too, and is not.
+    """
     certificate = x509.load_der_x509_certificate(der)
-    return certificate.subject == certificate.issuer
+    return certificate.subject == certificate.issuer and not is_link(der)
 
 
 Credentials: TypeAlias = SharedSecret | SigningCredentials

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from cmpkit.crypto.keys import sync_directory, write_file_atomically
 from cmpkit.crypto.x509 import load_certificates, to_pem
-from cmpkit.endpoints.credentials import is_self_issued
+from cmpkit.endpoints.credentials import is_self_signed
 from cmpkit.errors import ConfigurationError
 
 __all__ = ["Busy", "Place", "Version", "find_places"]
@@ -164,7 +164,7 @@ class Place:
         """
         current = self.version()
         directory = self.directory / "versions" / f"{int(current.name) + 1 if current is not None else 1:04}"
-        above = tuple(der for der in chain if not is_self_issued(der))
+        above = tuple(der for der in chain if not is_self_signed(der))
         files = {"cert.pem": to_pem(certificate), "chain.pem": to_pem(*above)}
         try:
             # One that was not finished.

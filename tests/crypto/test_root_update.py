@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from rollover import DAY, Rollover, name
 
-from cmpkit.crypto.root_update import check_root_update, is_update_of
+from cmpkit.crypto.root_update import check_root_update, is_link, is_update_of
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.plugins import Plugins
@@ -32,6 +35,27 @@ def fault(plugins: Plugins, made: Rollover, *, old_root: bytes | None = None, **
     assert caught.value.fail_info is PKIFailureInfo.SIGNER_NOT_TRUSTED
     assert caught.value.rule == "RFC 9810 section 4.4"
     return caught.value.detail
+
+
+def test_a_link_is_for_one_key_of_a_root_and_signed_by_another(made: Rollover) -> None:
+    own, other = made.new_key, made.old_key
+    assert is_link(identified(made.subject, own, other))
+    assert not is_link(identified(made.subject, own, own))
+    assert not is_link(identified(name("Issuing CA"), own, other, issuer=made.subject))
+    assert not is_link(made.new_with_new)
+
+
+def identified(subject: x509.Name, key: Any, issuer_key: Any, *, issuer: x509.Name | None = None) -> bytes:
+    """DER of a certificate with the identifiers of both keys."""
+    builder = (
+        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer or subject, public_key=key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    return builder.sign(issuer_key, SHA256()).public_bytes(Encoding.DER)
 
 
 @pytest.mark.rule("R-183")
