@@ -15,14 +15,16 @@ from typing import Any
 import anyio
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 
+from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Store
 from cmpkit.plugins import Plugins
-from cmpkit.store import plugin, tables
+from cmpkit.store import plugin, schema, tables
 from cmpkit.store.plugin import SQLStoreFactory
 
 KEY = bytes(32)
@@ -207,3 +209,29 @@ def test_the_store_is_found_by_its_schemes(url: str) -> None:
     plugins = Plugins()
     plugins.add(plugin, "store")
     assert isinstance(plugins.store(url), SQLStoreFactory)
+
+
+async def test_a_store_from_the_first_version_is_upgraded_with_what_is_in_it(store_url: str, make: Any) -> None:
+    engine = sa.create_engine(store_url)
+    config = schema._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO certificates (issuer_key, serial_number, der, fingerprint, subject, not_before, not_after,"
+                " profile, request_key, state, revoked_at, reason) VALUES (:issuer, :serial, 'x', 'x', 'CN=x', 0, 9,"
+                " 'device', 'x', 'revoked', 5, 1)"
+            ),
+            {"issuer": make.issuer_key, "serial": f"{7:040x}"},
+        )
+        connection.execute(sa.text("INSERT INTO crl_numbers VALUES (:issuer, 41)"), {"issuer": make.issuer_key})
+    engine.dispose()
+    await SQLStoreFactory().create(store_url)
+    store = SQLStoreFactory().open(store_url, sealing_key=KEY)
+    await store.check()
+    (listed,) = await store.revoked(make.issuer_key)
+    assert (listed.serial_number, listed.reason) == (7, CRLReason.KEY_COMPROMISE)
+    assert await store.status_version(make.issuer_key) == 0
+    assert await store.next_crl_number(make.issuer_key) == 42
+    await store.aclose()
