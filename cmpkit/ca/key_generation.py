@@ -57,6 +57,15 @@ class KeyGeneration:
     def _for_openssl(self) -> bool:
         return TOLERATE_BARE_KEY in self.tolerances
 
+    def check(self, request: CertificateRequest, auth: Authenticated) -> None:
+        """Whether a key can be generated and handed over: before a person is asked to agree to that.
+
+        :param request: as the policy allowed it; it has no key.
+        :raises CMPError: as for :meth:`issue`.
+        """
+        self._key_type(request)
+        self._recipient(request, auth)
+
     async def issue(
         self, issuer: Issuer, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
     ) -> Issued | Pending | Rejected:

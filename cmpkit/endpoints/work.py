@@ -101,21 +101,17 @@ class Workshop:
         asked = need.request if kept is None else need.request.under(kept.profile)
         request = await self.policy.authorize_request(asked, auth, now=now if kept is None else kept.at)
         profile = self.approvals.profile_of(request)
-        if not request.public_key_info and self.key_generation is None:
-            raise CMPError(
-                "the template has no public key, and this server generates none",
-                PKIFailureInfo.BAD_CERT_TEMPLATE,
-                rule="RFC 9483 section 4.1.6",
-                hint="put a public key into the template",
-            )
+        generation = None if request.public_key_info else self._generation()
+        if generation is not None:
+            generation.check(request, auth)
         if kept is None and profile is not None:
             subject, facts = describe_request(asked, request, auth, profile, plugins=self.plugins, now=now)
             name = request.profile or ""
             return self.approvals.wait(
                 HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
             )
-        if self.key_generation is not None and not request.public_key_info:
-            return await self.key_generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
+        if generation is not None:
+            return await generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
         await self._announce("issue", need.key, auth, transaction_id, now)
         result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
         if need.request.proof is not ProofMethod.ENCRYPTED_CERTIFICATE or not isinstance(result, Issued):
@@ -124,6 +120,16 @@ class Workshop:
         return replace(
             result, encrypted=await envelop_certificate(result.certificate.der, number, plugins=self.plugins)
         )
+
+    def _generation(self) -> KeyGeneration:
+        if self.key_generation is None:
+            raise CMPError(
+                "the template has no public key, and this server generates none",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                rule="RFC 9483 section 4.1.6",
+                hint="put a public key into the template",
+            )
+        return self.key_generation
 
     async def _kept(self, need: Issue, now: datetime) -> HeldRequest | None:
         """The request as it was kept for a person; it can have been only if it is put again."""

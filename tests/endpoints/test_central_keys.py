@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from cmpkit import oids
 from cmpkit.asn1 import CertRepMessage, EnvelopedData, SubjectPublicKeyInfo, decode, decode_message, encode
-from cmpkit.ca.approval import Approvals
+from cmpkit.ca.approval import Approvals, decide_request
 from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.key_generation import KeyGeneration, check_key_generation
@@ -31,7 +31,7 @@ from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish, certificate_request
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TrustError
-from cmpkit.parts import CertificateRecord, CertificateState, PrivateKey, SharedSecret
+from cmpkit.parts import CertificateRecord, CertificateState, Decision, PrivateKey, SharedSecret
 
 from .conftest import World
 from .forge import NOW, Forge
@@ -440,6 +440,28 @@ async def test_key_is_made_once_a_person_agreed(authority: Authority, tmp_path: 
     (held,) = await world.store.held_requests(now=world.clock())
     assert held.facts["key_type"] == "p256, generated here"
     assert not await issued(world)
+    await decide_request(world.store, held, Decision(held.key, True, by="alice", at=world.clock()))
+    (saved,) = [path async for path in anyio.Path(tmp_path).glob("*.json")]
+    client = world.client(
+        SharedSecret("dev-42", "correct horse battery staple"),
+        state=tmp_path,
+        sleep=world.clock.sleep,
+        total_timeout=300,
+    )
+    enrolled = await client.resume(Path(saved))
+    assert enrolled.key is not None
+    (record,) = await issued(world)
+    assert record.state is CertificateState.VALID
+
+
+async def test_nobody_is_asked_to_agree_to_what_cannot_be_handed_over(authority: Authority) -> None:
+    world = authority.generating(approval="manual")
+    assert world.key_generation is not None
+    world = world.with_(approvals=Approvals(world.key_generation.profiles))
+    useless = generate_key("ed25519", world.plugins)
+    answer = await ask(world, controls=(protocol_encryption_key(useless.public_key_info),))
+    assert refusal_of(answer) is PKIFailureInfo.BAD_ALG
+    assert not await world.store.held_requests(now=world.clock())
 
 
 @pytest.mark.rule("R-171")
