@@ -141,4 +141,4 @@ def _refusal(request: HeldRequest) -> ConfigurationError:
         request.state,
         ("has lapsed: the requester gave it up, or did not ask again in time", "it may make another request"),
     )
-    return ConfigurationError(f"the request {short_id(request)} for {request.subject} {text}", hint=hint)
+    return ConfigurationError(f"the request {short_id(request)} {text}", hint=hint)

@@ -54,13 +54,14 @@ def list_requests(
         print_json([_plain(request) for request in found])
         return
     from cmpkit.ca.approval import short_id
+    from cmpkit.inspection.text import printable
 
     rows = [
         [
             short_id(request),
-            request.subject,
+            printable(request.subject),
             request.profile,
-            _identity(request),
+            printable(_identity(request)),
             shown_time(request.at) or "",
             request.state.value,
         ]
@@ -77,10 +78,13 @@ def show(ctx: typer.Context, which: _Which, config: ConfigOption, json: JSONOpti
     if json:
         print_json(plain)
         return
+    from cmpkit.inspection.text import printable
+
     shown = dict(_lines(plain))
     width = max(map(len, shown))
     for label, text in shown.items():
-        print(f"{label.ljust(width)}  {text}")
+        # Who asks chooses names: none may make the screen show something else.
+        print(f"{label.ljust(width)}  {printable(text)}")
 
 
 @request_app.command(cls=Command)
@@ -122,6 +126,7 @@ def _decide(ctx: typer.Context, config: Path, which: str, details: dict[str, Any
     with server_packages():
         from cmpkit.ca.approval import decide_request, find_request, short_id
         from cmpkit.config import load_configuration, open_store
+    from cmpkit.inspection.text import printable
     from cmpkit.parts import Decision
 
     plugins = plugins_of(ctx)
@@ -137,7 +142,7 @@ def _decide(ctx: typer.Context, config: Path, which: str, details: dict[str, Any
     if as_json:
         print_json(_plain(request))
         return
-    print(f"{request.state.value} {short_id(request)} ({request.subject})")
+    print(f"{request.state.value} {short_id(request)} ({printable(request.subject)})")
     if request.state is HeldState.APPROVED:
         print(f"  the certificate is issued when the requester asks again, until {shown_time(request.expires)}")
 

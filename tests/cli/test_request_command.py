@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_it_is_shown_with_all_that_helps_to_decide(operator: Operator, request_i
     assert plain["decision"] is None
     assert plain["changes"] == []
     assert plain["expires"] > plain["at"]
+
+
+def test_names_cannot_make_the_screen_show_something_else(operator: Operator, request_id: str) -> None:
+    """Who asks chooses them."""
+    with sqlite3.connect(operator.directory / "cmpkit.db") as connection:
+        connection.execute("UPDATE held_requests SET subject = ?", ("CN=evil\x1b[2K\u202e\nstate  approved",))
+    for command in (("list",), ("show", request_id), ("approve", request_id)):
+        shown = operator.run("request", *command).out
+        assert "evil" in shown
+        assert not {"\x1b", "\u202e"} & set(shown)
+        assert "\nstate  approved" not in shown
 
 
 def test_an_approved_request_gets_its_certificate_when_it_asks_again(

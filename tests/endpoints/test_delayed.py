@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from functools import partial
 
+import anyio
 import pytest
 
 from cmpkit.asn1 import PKIMessage, decode_message
@@ -19,7 +21,8 @@ from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import BodyType, CRLReason, PKIStatus
 from cmpkit.errors import PeerRefusal, StillWaiting, TransportError
-from cmpkit.parts import CertificateState, Pending
+from cmpkit.parts import CertificateState, Event, Pending, TransportOptions
+from cmpkit.transports.address import open_transport
 
 from .conftest import World
 
@@ -78,6 +81,17 @@ class Listening:
     @property
     def bodies(self) -> list[str]:
         return [message.body.type.wire_name for message in self.passed]
+
+
+class Talk:
+    """What a client says and hears."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def observe(self, event: Event) -> None:
+        if event.name in ("message-sent", "message-received"):
+            self.bodies.append(event.details["message"].body.type.wire_name)
 
 
 def patient(world: World, credentials, road, **options):
@@ -163,6 +177,27 @@ class TestEachOperation:
             await client.enroll(subject="CN=dev-42")
         assert road.bodies == ["ir", "ip", "certConf", "error", "pollReq", "pkiconf"]
         assert await states(world) == [CertificateState.VALID]
+
+
+async def test_each_kind_of_waiting_over_http(world):
+    """For a certificate, its confirmation and its revocation, on both event loops."""
+    slow = world.with_(front=Deliberate(world, issue=1, confirm=1, revoke=1))
+    address, shutdown, talk = "http://127.0.0.1:0/.well-known/cmp", anyio.Event(), Talk()
+    serve = world.plugins.server_transport(address).serve
+    async with anyio.create_task_group() as tasks:
+        url = await tasks.start(
+            partial(serve, address, slow.server.handle, max_message_size=1 << 20, shutdown=shutdown)
+        )
+        road = open_transport(world.plugins, url, TransportOptions())
+        async with patient(slow, await world.secret(), road, observers=[talk]) as client:
+            enrolled = await client.enroll(subject="CN=dev-42")
+            await client.revoke(enrolled)
+        shutdown.set()
+    assert talk.bodies == [
+        *("ir", "ip", "pollReq", "ip", "certConf", "error", "pollReq", "pkiconf"),
+        *("rr", "error", "pollReq", "rp"),
+    ]
+    assert await states(world) == [CertificateState.REVOKED]
 
 
 class TestNonces:
