@@ -87,6 +87,22 @@ def test_old_and_new_chains_verify_under_either_root(device: OldDevice, site: Si
     assert not chains(device, "new", old_root, new / "issuing.pem")
 
 
+def test_each_generation_has_its_crls(device: OldDevice, site: Site) -> None:
+    ca, folder, config = site.server.directory, device.folder, site.server.config
+    device.make_key("new")
+    device.cmp("kur", *device.by("old"), "-newkey", folder / "new.key", "-certout", folder / "new.pem")
+    cmpkit("crl", "--config", config, "--out", folder / "2.crl")
+    cmpkit("crl", "--config", config, "--issuer", "CN=Example CA,O=Example", "--out", folder / "1.crl")
+    for name, root, issuing, *crls in (
+        ("old", folder / "root.pem", ca / "issuing.pem", ca / "root.crl", folder / "1.crl"),
+        ("new", ca / "ca-2/new-with-new.pem", ca / "ca-2/issuing.pem", ca / "ca-2/root-2.crl", folder / "2.crl"),
+    ):
+        lists = folder / f"{name}.crls"
+        lists.write_bytes(b"".join(path.read_bytes() for path in crls))
+        trust = ("-CAfile", root, "-untrusted", issuing, "-crl_check_all", "-CRLfile", lists)
+        device.openssl.run("verify", *trust, folder / f"{name}.pem")
+
+
 def test_the_old_certificate_can_be_revoked(device: OldDevice, site: Site) -> None:
     device.make_key("revoked")
     made = ("-newkey", device.folder / "revoked.key", "-certout", device.folder / "revoked.pem")
