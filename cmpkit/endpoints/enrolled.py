@@ -8,6 +8,7 @@ from pathlib import Path
 from cmpkit.asn1 import RevRepContent
 from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.credentials import SigningCredentials
+from cmpkit.endpoints.discarding import discard
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate, refusal_by
 from cmpkit.engine.states import ANSWERS
@@ -64,7 +65,9 @@ async def _result(
     if refusal is not None:
         return refusal
     if one.rejection:
-        return TrustError(f"the certificate was rejected: {one.rejection}", PKIFailureInfo.BAD_CERT_TEMPLATE)
+        hint = await discard(one, transaction, conversation)
+        text = f"the certificate was rejected: {one.rejection}"
+        return TrustError(text, PKIFailureInfo.BAD_CERT_TEMPLATE, rule="RFC 9483 section 3.6.1", hint=hint)
     path, generated = await conversation.examine(transaction, one, granted_with_mods=True)
     saved = conversation.saved_as(transaction)
     key = generated or conversation.keys.get(one.public_key_info)
