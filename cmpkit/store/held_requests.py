@@ -84,8 +84,8 @@ def listing(
     """See :meth:`cmpkit.parts.Store.held_requests`."""
     query = _LISTING.limit(limit)
     if key:
-        # "~" comes after everything that a key has.
-        query = query.where(_H.key >= key, _H.key < f"{key}~")
+        # Keys are hexadecimal digits, and numbers after a hyphen: "g" comes after these in the order of every language.
+        query = query.where(_H.key >= key, _H.key < f"{key}g")
     if states:
         query = query.where(_STATE.in_([state.value for state in states]))
     return tuple(map(_from_row, connection.execute(query, {"now": now})))
