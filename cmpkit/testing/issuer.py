@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import anyio
+from cryptography import x509
 
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -25,6 +26,8 @@ from cmpkit.parts import (
     RevocationRequest,
     Revoked,
     RootKeyUpdate,
+    StatusAddresses,
+    StatusPublisher,
     UnitOfWork,
 )
 from cmpkit.plugins import Plugins
@@ -75,6 +78,7 @@ async def check_issuer(
     await check.confirmation()
     await check.revocation()
     await check.hold()
+    await check.deltas()
     await check.refusals()
 
 
@@ -147,6 +151,34 @@ class _Check:
         self._require_change(lifted.change, record, CertificateState.VALID, "the end of a hold")
         await self.commit(UnitOfWork(changes=(lifted.change,)))
         require(record.serial_number not in await self._crl(), "a hold that was lifted must not be on the CRL")
+
+    async def deltas(self) -> None:
+        """An issuer need not make delta CRLs; if it does, they say what changed since a complete one."""
+        if not isinstance(self.issuer, StatusPublisher):
+            return
+        require_type(self.issuer.addresses, StatusAddresses, "addresses")
+        await self._crl()
+        record = await self._valid()
+        result = await self._revoke(record, CRLReason.SUPERSEDED)
+        assert isinstance(result, Revoked)
+        await self.commit(UnitOfWork(changes=(result.change,)))
+        now = self.clock()
+        with success("delta_crl() must give a delta CRL, or None"):
+            der = await self.issuer.delta_crl(now=now)
+        if der is None:
+            return
+        listed = require_crl(der, self.authority, now)
+        require(
+            listed.get(record.serial_number) is CRLReason.SUPERSEDED,
+            "a delta CRL must list what was revoked since its base",
+        )
+        indicators = [
+            item for item in x509.load_der_x509_crl(der).extensions if isinstance(item.value, x509.DeltaCRLIndicator)
+        ]
+        require(
+            bool(indicators) and indicators[0].critical,
+            "a delta CRL must have a critical deltaCRLIndicator (RFC 5280 section 5.2.4)",
+        )
 
     async def refusals(self) -> None:
         unreadable = replace(self.make_request(), public_key_info=b"no key")

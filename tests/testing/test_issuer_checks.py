@@ -23,6 +23,7 @@ from cmpkit.parts import (
     Pending,
     Rejected,
     Revoked,
+    StatusAddresses,
     Store,
     UnitOfWork,
 )
@@ -382,6 +383,67 @@ def check(issuer: LocalIssuer, asking: Any, plugins: Plugins, store: Store, hier
         return made_of
 
     return run
+
+
+class Publisher(Issuer):
+    """Makes delta CRLs."""
+
+    addresses: Any = StatusAddresses()
+    ocsp_key = None
+
+    def __init__(self, issuer: LocalIssuer, hierarchy: Hierarchy) -> None:
+        super().__init__(issuer, hierarchy)
+        settings = {"delta_crl_validity": timedelta(hours=1)}
+        self.publisher = LocalIssuer(hierarchy.issuing, issuer._key, issuer._store, {}, **settings)  # type: ignore[arg-type]
+
+    async def crl(self, *, now: datetime) -> bytes:
+        return await self.publisher.crl(now=now)
+
+    async def delta_crl(self, *, now: datetime) -> Any:
+        return await self.publisher.delta_crl(now=now)
+
+
+class NoStatusAddresses(Publisher):
+    addresses = ("http://pki.example",)
+
+
+class CompleteDelta(Publisher):
+    async def delta_crl(self, *, now: datetime) -> Any:
+        return await self.publisher.crl(now=now)
+
+
+class OldDelta(Publisher):
+    """Does not look at the books again."""
+
+    async def crl(self, *, now: datetime) -> bytes:
+        self.made = await self.publisher.delta_crl(now=now)
+        return await super().crl(now=now)
+
+    async def delta_crl(self, *, now: datetime) -> Any:
+        return self.made
+
+
+class NeverDelta(Publisher):
+    async def delta_crl(self, *, now: datetime) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("made", [Publisher, NeverDelta])
+async def test_an_issuer_may_make_delta_crls(made: type[Issuer], check: Any) -> None:
+    await check(made)
+
+
+@pytest.mark.parametrize(
+    ("broken", "breach"),
+    [
+        (NoStatusAddresses, "addresses must be"),
+        (CompleteDelta, "must have a critical deltaCRLIndicator"),
+        (OldDelta, "must list what was revoked since its base"),
+    ],
+)
+async def test_delta_crls_that_break_the_contract_are_named(broken: type[Issuer], breach: str, check: Any) -> None:
+    with pytest.raises(AssertionError, match=breach):
+        await check(broken)
 
 
 class Elsewhere(Issuer):
