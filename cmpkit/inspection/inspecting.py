@@ -18,6 +18,7 @@ from cmpkit.inspection.salvage import salvage
 from cmpkit.inspection.sources import Source
 from cmpkit.inspection.tlv import Element, scan
 from cmpkit.inspection.transactions import answered_by, arrange
+from cmpkit.tolerances import advice
 
 __all__ = ["Inspection", "inspect", "prove"]
 
@@ -116,8 +117,10 @@ def _of_the_source(source: Source, error: CMPError | None) -> tuple[Finding, ...
     came = () if not source.fault else (Finding(Severity.FAULT, source.fault, change="capture or save it whole"),)
     if error is None:
         return came
-    detail = f"{error.hint}; {error.detail}" if error.hint else error.detail
-    unreadable = Finding(Severity.FAULT, detail, error.rule, _ALL_OF_IT, error.fail_info, error.tolerance)
+    allow = advice(error.tolerance) if error.tolerance else ""
+    detail = "; ".join(filter(None, (error.hint.removesuffix(f"; {allow}"), error.detail)))
+    change = "; ".join(filter(None, (_ALL_OF_IT, allow)))
+    unreadable = Finding(Severity.FAULT, detail, error.rule, change, error.fail_info, error.tolerance)
     return (*came, unreadable)
 
 
