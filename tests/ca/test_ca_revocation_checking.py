@@ -80,10 +80,8 @@ def path_of(ca: Any, record: Any) -> tuple[bytes, ...]:
     return (record.der, *ca.certificate.all)
 
 
-async def check(
-    checker: RevocationChecker, ca: Any, record: Any, now: datetime | None = None
-) -> tuple[StatusInfo, ...]:
-    return await checker.check(path_of(ca, record), now=now or ca.ask.now)
+async def check(checker: RevocationChecker, ca: Any, record: Any) -> tuple[StatusInfo, ...]:
+    return await checker.check(path_of(ca, record), now=ca.ask.now)
 
 
 def answering(ca: Any, web: Web, **settings: Any) -> None:

@@ -123,6 +123,7 @@ async def test_a_key_of_another_certificate_is_refused(write: Write, plugins: Pl
 async def test_a_signer_that_expired_is_refused(write: Write, plugins: Plugins) -> None:
     found, also = await mistakes(write(), plugins, at=now() + timedelta(days=4000))
     assert found.startswith("[signer] certificate: the certificate of CN=Example CA CMP is valid from")
+    assert also.startswith("[ocsp] certificate: the certificate of CN=Example CA OCSP is valid from")
 
 
 async def test_a_store_that_is_not_there_is_not_made(write: Write, plugins: Plugins) -> None:
