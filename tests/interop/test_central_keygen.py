@@ -69,7 +69,6 @@ def test_openssl_gets_a_key_by_secret_and_by_certificate(
     device.cmp("cr", *device.by("own"), *central(device, "further"))
     assert is_pair(device, "further")
     assert device.verify("further")
-    assert f"tolerated {TOLERATE_BARE_KEY}" in server.text()
 
 
 def test_openssl_is_refused_where_it_is_not_tolerated(any_openssl: OpenSSL, tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_openssl_is_refused_where_it_is_not_tolerated(any_openssl: OpenSSL, tmp_
         done = device.cmp("ir", *device.by_secret(secret), *central(device, "x"), "-recipient", "/CN=u", check=False)
         assert done.returncode != 0
         assert "badCertTemplate" in done.stdout + done.stderr
-        assert TOLERATE_BARE_KEY in strict.text()
+    assert TOLERATE_BARE_KEY in strict.text()
 
 
 @pytest.fixture(params=["p256", "rsa2048"])
