@@ -154,17 +154,12 @@ def _put(
 def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issued | CMPError]]) -> Steps:
     """The certificates and refusals, which are stored together or not at all."""
     issued = [(number, outcome) for number, outcome in outcomes if isinstance(outcome, Issued)]
-    refused = [outcome for _, outcome in outcomes if isinstance(outcome, CMPError)]
     if not issued:
-        over = work.body_type is BodyType.POLL_REQ
-        return Reply(
-            certificate_response(opening.body.type, outcomes, ()),
-            transaction=work.continued(TransactionState.DONE, request=b"", expires=None) if over else None,
-            refused=refused[0],
-            also_refused=tuple(refused[1:]),
-        )
-    named = tuple((number, item.certificate.issuer_key, item.certificate.serial_number) for number, item in issued)
-    changes = yield from _confirm_implicitly(work, opening, issued)
+        return _all_refused(work, opening, outcomes)
+    named = tuple([(number, item.certificate.issuer_key, item.certificate.serial_number) for number, item in issued])
+    changes: tuple[CertificateChange, ...] = ()
+    if work.settings.implicit_confirm and opening.header.info(oids.IMPLICIT_CONFIRM) is not None:
+        changes = yield from _confirm_implicitly(issued)
     if changes:
         state = work.followed(
             TransactionState.DONE, implicit_confirm=True, certificates=named, request=b"", expires=None
@@ -172,37 +167,56 @@ def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issue
         info = InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())
     else:
         expires = work.now + work.settings.confirm_wait_time
-        secret = any(item.encrypted is not None for _, item in issued)
-        kind = TransactionState.ISSUED_ENCRYPTED if secret else TransactionState.ISSUED
+        kind = TransactionState.ISSUED_ENCRYPTED if _any_encrypted(issued) else TransactionState.ISSUED
         state = work.followed(kind, certificates=named, request=b"", expires=expires)
         info = _confirm_until(expires.replace(microsecond=0))
     by_mac = work.auth.credential.kind is ProtectionKind.MAC
     ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
+    refused = [] if len(issued) == len(outcomes) else _errors(outcomes)
+    events = [_issued_event(work, opening, item) for _, item in issued]
+    if refused:
+        events += [work.refused(error) for error in refused]
+    if changes:
+        events += [change_event(work.now, work.auth, opening, change) for change in changes]
     return Reply(
         certificate_response(opening.body.type, outcomes, ca_pubs),
         transaction=state,
         general_info=(info,),
         extra_certs=issued[0][1].chain if len(issued) == 1 else _chains(issued),
-        certificates=tuple(item.certificate for _, item in issued),
+        certificates=tuple([item.certificate for _, item in issued]),
         changes=changes,
         spent=_spent(work) * len(issued),
-        audit=(
-            *(_issued_event(work, opening, item) for _, item in issued),
-            *(work.refused(error) for error in refused),
-            *(change_event(work.now, work.auth, opening, change) for change in changes),
-        ),
+        audit=tuple(events),
         refused=refused[0] if refused else None,
         also_refused=tuple(refused[1:]),
     )
 
 
+def _all_refused(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issued | CMPError]]) -> Reply:
+    """The refusals; of what was kept, they are the end of the transaction."""
+    errors = _errors(outcomes)
+    over = work.body_type is BodyType.POLL_REQ
+    return Reply(
+        certificate_response(opening.body.type, outcomes, ()),
+        transaction=work.continued(TransactionState.DONE, request=b"", expires=None) if over else None,
+        refused=errors[0],
+        also_refused=tuple(errors[1:]),
+    )
+
+
+def _errors(outcomes: Sequence[tuple[int, Issued | CMPError]]) -> list[CMPError]:
+    return [outcome for _, outcome in outcomes if isinstance(outcome, CMPError)]
+
+
+def _any_encrypted(issued: Sequence[tuple[int, Issued]]) -> bool:
+    return [item for _, item in issued if item.encrypted is not None] != []
+
+
 def _confirm_implicitly(
-    work: Work, opening: PKIMessage, issued: Sequence[tuple[int, Issued]]
+    issued: Sequence[tuple[int, Issued]],
 ) -> Generator[Need, Any, tuple[CertificateChange, ...]]:
-    """The certificates as they are without certConf, if that is granted: for all of them or for none."""
-    if not work.settings.implicit_confirm or opening.header.info(oids.IMPLICIT_CONFIRM) is None:
-        return ()
-    if any(item.encrypted is not None for _, item in issued):
+    """The certificates as they are without certConf: for all of them or for none."""
+    if _any_encrypted(issued):
         # R-070: certConf is the proof of possession.
         return ()
     changes = []

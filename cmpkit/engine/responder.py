@@ -68,7 +68,7 @@ def respond(
         body that answers it (RFC 9483 section 3.6).
     """
     _check_place(message, transaction, now, leniency)
-    if message.body.type in CERTIFICATE_REQUESTS:
+    if message.header.general_info and message.body.type in CERTIFICATE_REQUESTS:
         requested_profiles(message, profile, requests_in(message.body))
     work = Work(message, auth, transaction, settings, now, profile, leniency)
     try:
