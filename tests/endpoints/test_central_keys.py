@@ -436,7 +436,7 @@ async def test_key_is_made_once_a_person_agreed(authority: Authority, tmp_path: 
     assert world.key_generation is not None
     world = world.with_(approvals=Approvals(world.key_generation.profiles))
     with pytest.raises(StillWaiting):
-        await enroll(world, state=tmp_path, total_timeout=0.2)
+        await enroll(world, state=tmp_path, total_timeout=30, sleep=world.clock.sleep)
     (held,) = await world.store.held_requests(now=world.clock())
     assert held.facts["key_type"] == "p256, generated here"
     assert not await issued(world)
