@@ -6,7 +6,8 @@ import enum
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
-from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
+from cmpkit.asn1 import TLV, CertRepMessage, CertReqMsg, PKIMessage, parse_tlv
+from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.pop import leaves_key_to_server, popo_faults
 from cmpkit.engine.answers import (
     answer_ids,
@@ -35,6 +36,7 @@ from cmpkit.engine.responder import place_faults, unknown_transaction
 from cmpkit.engine.rev_details import rev_details_faults, revocation_faults
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
 from cmpkit.engine.template import (
+    encrypted_certificate_faults,
     key_generation_faults,
     p10_faults,
     request_faults,
@@ -185,10 +187,17 @@ def _request_faults(message: PKIMessage) -> Iterator[CMPError]:
         yield from single_request_faults(message.body.type, request)
     for request in message.body.content:
         if not list(fault_of(lambda request: request.request, request)):
-            # Whether the sender may vouch for others is not in the message.
-            yield from popo_faults(request, ra_verified=True, later=tuple(ProofMethod))
             if leaves_key_to_server(request.request.cert_template):
                 yield from key_generation_faults(message.header.pvno)
+            yield from _encryption_faults(message, request)
+            # Whether the sender may vouch for others is not in the message.
+            yield from popo_faults(request, ra_verified=True, later=tuple(ProofMethod))
+
+
+def _encryption_faults(message: PKIMessage, request: CertReqMsg) -> Iterator[CMPError]:
+    unreadable = list(fault_of(proof_method, request))
+    if not unreadable and proof_method(request) is ProofMethod.ENCRYPTED_CERTIFICATE:
+        yield from encrypted_certificate_faults(message.header.pvno)
 
 
 def _response_ids(answer: PKIMessage | None) -> frozenset[int] | None:

@@ -37,7 +37,7 @@ from cmpkit.crypto.pop import popo_faults
 from cmpkit.engine.client import begin, receive, sent
 from cmpkit.engine.header import check_request_header
 from cmpkit.engine.sought import SoughtCertificate
-from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus, ProofMethod
 from cmpkit.errors import CMPError, PeerRefusal, raise_first
 from cmpkit.inspection.findings import Finding, Severity, find_faults
 from cmpkit.parts import Transaction
@@ -98,7 +98,7 @@ def faults(*arguments: Any, **named: Any) -> list[Finding]:
 def looks_at_the_form(need: Any) -> None:
     """CheckProof as far as it needs no keys, for somebody who may vouch for others."""
     if isinstance(need.request, CertReqMsg):
-        raise_first(popo_faults(need.request, ra_verified=True))
+        raise_first(popo_faults(need.request, ra_verified=True, later=tuple(ProofMethod)))
 
 
 def refused(request: PKIMessage, transaction: Transaction | None = None) -> CMPError | None:
