@@ -118,7 +118,7 @@ class DefaultPolicy:
     async def authorize_revocation(
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
     ) -> None:
-        """Itself, unless it is an RA or a secret that led to it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
+        """Itself, or by an RA or the secret that led to it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
         await self.authorize(BodyType.RR, auth, now=now)
         if "ra" in auth.roles or _is_same(record, auth.record) or _led_to(auth, record):
             return
