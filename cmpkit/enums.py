@@ -138,6 +138,7 @@ class ProofMethod(enum.Enum):
     RA_VERIFIED = "raVerified"
     SIGNATURE = "signature"
     ENCRYPTED_CERTIFICATE = "encrCert"
+    CHALLENGE_RESPONSE = "challengeResp"
 
 
 class CRLReason(enum.IntEnum):

@@ -101,7 +101,7 @@ key_usage = ["digitalSignature"]
 extended_key_usage = ["clientAuth"]
 validity = "365d"
 approval = "none"                      # or "manual": a person has to agree, see: cmpkit request
-# proofs = ["signature", "encrCert"]   # encrCert: keys that do not sign get their certificate encrypted
+# proofs = ["signature"]               # and for keys that do not sign: "encrCert", "challengeResp"
 # key_generation = "central"           # keys are generated here for those who ask; absent: by requesters alone
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """

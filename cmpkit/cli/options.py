@@ -144,9 +144,10 @@ class CertificateOptions:
         int | None,
         typer.Option(
             "--popo",
-            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate; default: as the key can.",
+            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
+            "the key can.",
             min=0,
-            max=2,
+            max=3,
             rich_help_panel=_WHAT,
         ),
     ] = None
@@ -178,9 +179,10 @@ class UpdateOptions:
         int | None,
         typer.Option(
             "--popo",
-            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate; default: as the key can.",
+            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
+            "the key can.",
             min=0,
-            max=2,
+            max=3,
             rich_help_panel=_WHAT,
         ),
     ] = None

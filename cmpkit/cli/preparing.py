@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 DEFAULT_KEY_TYPE = "p256"
-_PROOFS = (ProofMethod.RA_VERIFIED, ProofMethod.SIGNATURE, ProofMethod.ENCRYPTED_CERTIFICATE)
+_PROOFS = tuple(ProofMethod)
 
 
 async def read_all(paths: Sequence[Path] | None) -> tuple[bytes, ...]:
@@ -141,7 +141,7 @@ async def new_key(job: Job, plugins: Plugins, own: Credentials, default_type: st
 
 
 def proof(job: Job) -> ProofMethod | None:
-    """The proof of possession that ``--popo`` names, by the numbers of OpenSSL."""
+    """The proof of possession that ``--popo`` names, by the numbers of OpenSSL and one more."""
     return None if job.wanted.popo is None else _PROOFS[job.wanted.popo]
 
 

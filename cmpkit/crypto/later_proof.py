@@ -40,7 +40,10 @@ __all__ = [
 ]
 
 _RULE: Final = "RFC 9810 section 5.2.8.3"
-_METHODS: Final = {SubsequentMessage.ENCR_CERT: ProofMethod.ENCRYPTED_CERTIFICATE}
+_METHODS: Final = {
+    SubsequentMessage.ENCR_CERT: ProofMethod.ENCRYPTED_CERTIFICATE,
+    SubsequentMessage.CHALLENGE_RESP: ProofMethod.CHALLENGE_RESPONSE,
+}
 _MESSAGES: Final = {method: message for message, method in _METHODS.items()}
 
 

@@ -11,9 +11,8 @@ from typing import Any, Self, TypeAlias
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import CertId, CertReqMsg, Extension, InfoTypeAndValue, PKIBody, encode
+from cmpkit.asn1 import CertId, Extension, InfoTypeAndValue, PKIBody, encode
 from cmpkit.crypto.keys import generate_key
-from cmpkit.crypto.later_proof import proof_method
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.controls import old_certificate
 from cmpkit.endpoints.conversation import Conversation
@@ -33,6 +32,7 @@ from cmpkit.endpoints.requests import (
     certificate_request,
     p10_request,
     revocation_request,
+    sought_certificate,
 )
 from cmpkit.endpoints.support import SupportMessages
 from cmpkit.endpoints.trust import AnswerVerifier
@@ -294,7 +294,7 @@ class Client(SupportMessages):
         keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
         conversation = self._conversation(credentials, self._profiles(wishes), keys)
         body = await certificate_request(operation, *wishes, sender=conversation.sender)
-        sought = [_sought(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
+        sought = [sought_certificate(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
         return await self._come(body, sought, conversation, context)
 
     async def _come(
@@ -384,15 +384,3 @@ def _named(certificate: Revocable) -> CertId:
     if isinstance(certificate, CertId):
         return certificate
     return certificate_id(certificate if isinstance(certificate, bytes) else certificate.certificate)
-
-
-def _sought(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
-    number = message.request.cert_req_id
-    subject = wish.subject.public_bytes() if wish.subject is not None else b""
-    if not isinstance(wish.key, CentralKey):
-        encrypted = proof_method(message) is ProofMethod.ENCRYPTED_CERTIFICATE
-        return SoughtCertificate(number, wish.key.public_key_info, subject, is_encrypted=encrypted)
-    algorithm = wish.key.algorithm
-    return SoughtCertificate(
-        number, subject=subject, is_central=True, key_algorithm=b"" if algorithm is None else encode(algorithm)
-    )

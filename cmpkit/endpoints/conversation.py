@@ -27,6 +27,7 @@ from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
 from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.endpoints.solving import solve
 from cmpkit.endpoints.tolerating import leaves_unconfirmed
 from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
@@ -46,6 +47,7 @@ from cmpkit.engine.client import (
 )
 from cmpkit.engine.header import request_header
 from cmpkit.engine.repeating import Repeat, make_anew
+from cmpkit.engine.solving import Solve
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType
@@ -136,7 +138,7 @@ class Conversation:
             raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
         return await self.run(Repeat(transaction))
 
-    async def _advance(self, step: Send | Wait | Decide | Repeat) -> Step:
+    async def _advance(self, step: Send | Solve | Wait | Decide | Repeat) -> Step:
         if isinstance(step, Repeat):
             try:
                 return await self._exchange(step.transaction)
@@ -151,6 +153,8 @@ class Conversation:
             saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
             reach(self.plugins, saved, transaction.transaction_id)
             return await self._exchange(transaction)
+        if isinstance(step, Solve):
+            return await solve(step, self.keys, self.options.tolerances)
         if isinstance(step, Wait):
             self._save(step.transaction)
             await self._pause(step)

@@ -112,6 +112,10 @@ class Protector:
         issuer = _issuer_id(to.certificate)
         return next((signer for signer in self.former if _issuer_id(signer.certificate) == issuer), self.signer)
 
+    def sender(self, to: Credential) -> GeneralName:
+        """The sender of the answer to that credential."""
+        return self._name if to.secret else self._signer(to).sender
+
     async def answer(
         self,
         request: PKIHeader | None,

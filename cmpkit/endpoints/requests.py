@@ -33,10 +33,11 @@ from cmpkit.asn1 import (
     distinguished_name,
     encode,
 )
-from cmpkit.crypto.later_proof import later_popo
+from cmpkit.crypto.later_proof import later_popo, proof_method
 from cmpkit.crypto.pop import sign_popo
 from cmpkit.crypto.x509 import as_time, extension
 from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey
@@ -47,6 +48,7 @@ __all__ = [
     "certificate_request",
     "p10_request",
     "revocation_request",
+    "sought_certificate",
     "subject_alternative_names",
 ]
 
@@ -87,6 +89,28 @@ async def certificate_request(operation: BodyType, *wishes: Wish, sender: x509.N
     """
     name = directory_name(sender)
     return PKIBody(operation, [await _request(number, wish, name) for number, wish in enumerate(wishes)])
+
+
+def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
+    """What the answer to a request must bring.
+
+    :param message: as :func:`certificate_request` made it of the wish.
+    """
+    number = message.request.cert_req_id
+    subject = wish.subject.public_bytes() if wish.subject is not None else b""
+    if not isinstance(wish.key, CentralKey):
+        proof = proof_method(message)
+        return SoughtCertificate(
+            number,
+            wish.key.public_key_info,
+            subject,
+            is_challenged=proof is ProofMethod.CHALLENGE_RESPONSE,
+            is_encrypted=proof is ProofMethod.ENCRYPTED_CERTIFICATE,
+        )
+    algorithm = wish.key.algorithm
+    return SoughtCertificate(
+        number, subject=subject, is_central=True, key_algorithm=b"" if algorithm is None else encode(algorithm)
+    )
 
 
 async def _request(number: int, wish: Wish, sender: GeneralName) -> CertReqMsg:

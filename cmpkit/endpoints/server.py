@@ -18,7 +18,7 @@ from cmpkit.endpoints.repository import Repository
 from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import check_message_time, check_request_header
-from cmpkit.engine.needs import Issue
+from cmpkit.engine.needs import Issue, MakeChallenge
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
 from cmpkit.enums import BodyType, PKIFailureInfo
@@ -201,6 +201,8 @@ class Server:
         try:
             need = next(steps)
             while True:
+                if isinstance(need, MakeChallenge):
+                    need = replace(need, sender=self.protector.sender(auth.credential))
                 try:
                     result = await self.workshop.run(need, auth, transaction_id, now)
                 except ConflictError:

@@ -9,16 +9,27 @@ from datetime import datetime
 from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import CertReqMsg, InfoTypeAndValue, encode_list, read_name
+from cmpkit.asn1 import CertReqMsg, Challenge, InfoTypeAndValue, encode_list, read_name
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.facts import describe_request
 from cmpkit.ca.key_generation import KeyGeneration
+from cmpkit.crypto.challenges import make_challenge
 from cmpkit.crypto.later_proof import envelop_certificate
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.pop import verify_p10, verify_popo
 from cmpkit.crypto.x509 import cert_hash, outline
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
-from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindCertificate, Inform, Issue, Need, Revoke
+from cmpkit.engine.needs import (
+    Authorize,
+    CheckProof,
+    Confirm,
+    FindCertificate,
+    Inform,
+    Issue,
+    MakeChallenge,
+    Need,
+    Revoke,
+)
 from cmpkit.enums import PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
@@ -82,11 +93,17 @@ class Workshop:
                 plugins=self.plugins,
                 ra_verified="ra" in auth.roles,
                 secret=auth.credential.secret,
-                later=(ProofMethod.ENCRYPTED_CERTIFICATE,),
+                later=(ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE),
                 leniency=need.leniency,
             )
         else:
             verify_p10(need.request, self.plugins)
+
+    async def _make_challenge(self, need: MakeChallenge, _: Authenticated, __: bytes, ___: datetime) -> Challenge:
+        template_key, number = need.request.request.cert_template.public_key, need.request.request.cert_req_id
+        assert template_key is not None
+        assert need.sender is not None
+        return await make_challenge(template_key.der, number, need.sender, plugins=self.plugins)
 
     async def _issue(
         self, need: Issue, auth: Authenticated, transaction_id: bytes, now: datetime
@@ -213,6 +230,7 @@ class Workshop:
 _WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {
     Authorize: Workshop._authorize,
     CheckProof: Workshop._check_proof,
+    MakeChallenge: Workshop._make_challenge,
     Issue: Workshop._issue,
     FindCertificate: Workshop._find_certificate,
     Confirm: Workshop._confirm,

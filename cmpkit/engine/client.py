@@ -36,6 +36,7 @@ from cmpkit.engine.answers import (
     waiting_faults,
 )
 from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
+from cmpkit.engine.solving import Solve, challenged
 from cmpkit.engine.sought import SoughtCertificate, answered_by, refusal_by
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
@@ -172,7 +173,7 @@ class Finished:
     content: Any = None
 
 
-Step: TypeAlias = Send | Wait | Decide | Finished
+Step: TypeAlias = Send | Solve | Wait | Decide | Finished
 """What a client does next."""
 
 
@@ -199,7 +200,7 @@ def begin(
         sought=tuple(sought),
         asked=asked,
         # What is encrypted comes as EnvelopedData (RFC 9810 section 5.2.2, RFC 9483 section 3.1).
-        pvno=PVNO.CMP2021 if any(one.is_central or one.is_encrypted for one in sought) else PVNO.CMP2000,
+        pvno=PVNO.CMP2021 if any(one.needs_envelope for one in sought) else PVNO.CMP2000,
         implicit_confirm=implicit_confirm and not any(one.is_encrypted for one in sought),
         context=dict(context or {}),
     )
@@ -257,6 +258,8 @@ def _interpret(transaction: ClientTransaction, message: PKIMessage, now: datetim
         return _error(transaction, body.content.pki_status_info, now)
     if body.type is BodyType.POLL_REP and state is ClientState.POLLING:
         return _poll_rep(transaction, body.content, now)
+    if body.type is BodyType.POPDECC and any(one.is_challenged for one in transaction.sought):
+        return challenged(transaction, message)
     confirming = transaction.open_certificates != ()
     if confirming and body.type is BodyType.PKICONF:
         return confirmed(transaction)

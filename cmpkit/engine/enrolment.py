@@ -11,13 +11,15 @@ from typing import Any
 
 from cmpkit import oids
 from cmpkit.asn1 import CertificationRequest, CertReqMsg, InfoTypeAndValue, Null, PKIMessage
+from cmpkit.engine.challenging import challenge, challenged
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
 from cmpkit.engine.polling import delay, refuse_late
 from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
+from cmpkit.engine.states import OPENS
 from cmpkit.engine.template import (
-    encrypted_certificate_faults,
+    enveloped_proof_faults,
     key_generation_faults,
     read_p10,
     read_request,
@@ -47,6 +49,10 @@ _SYSTEM_FAILURE = PKIFailureInfo.SYSTEM_FAILURE
 def enrol(work: Work) -> Steps:
     """ir, cr, kur and p10cr."""
     yield Authorize(work.body_type)
+    asked = challenged(work.message)
+    if asked:
+        raise_first(request_faults(work.message.body.content, work.settings.max_requests))
+        return (yield from challenge(work, asked))
     return (yield from _put_all(work, work.message))
 
 
@@ -136,7 +142,7 @@ def _put(
         raise_first(key_generation_faults(opening.header.pvno), work.leniency)
     encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
     if encrypted:
-        raise_first(encrypted_certificate_faults(opening.header.pvno), work.leniency)
+        raise_first(enveloped_proof_faults(opening.header.pvno), work.leniency)
     check_registration(request.registration, work.auth.grant)
     if not proven:
         yield CheckProof(asked, opening.header.sender, work.leniency)
@@ -195,7 +201,7 @@ def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issue
 def _all_refused(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issued | CMPError]]) -> Reply:
     """The refusals; of what was kept, they are the end of the transaction."""
     errors = _errors(outcomes)
-    over = work.body_type is BodyType.POLL_REQ
+    over = work.body_type not in OPENS
     return Reply(
         certificate_response(opening.body.type, outcomes, ()),
         transaction=work.continued(TransactionState.DONE, request=b"", expires=None) if over else None,

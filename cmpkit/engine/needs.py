@@ -21,6 +21,7 @@ __all__ = [
     "FindCertificate",
     "Inform",
     "Issue",
+    "MakeChallenge",
     "Need",
     "Revoke",
 ]
@@ -57,6 +58,17 @@ class Issue:
     request: CertificateRequest
     key: str
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MakeChallenge:
+    """A number that only the holder of the private key can read. Answered by a ``Challenge``.
+
+    :param sender: of the message that will bring it, which only who drives the engine knows.
+    """
+
+    request: CertReqMsg
+    sender: GeneralName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +111,5 @@ class Inform:
     profile: str | None = None
 
 
-Need: TypeAlias = Authorize | CheckProof | Issue | FindCertificate | Confirm | Revoke | Inform
+Need: TypeAlias = Authorize | CheckProof | MakeChallenge | Issue | FindCertificate | Confirm | Revoke | Inform
 """Any of them."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cmpkit.asn1 import PKIBody, PKIMessage, PollRep, PollReq, decode_message
 from cmpkit.engine.replies import Reply, rejection, waiting_response
-from cmpkit.engine.states import CRMF_REQUESTS, HEADER_FAULTS, P10_CERT_REQ_ID, WHOLE_MESSAGE
+from cmpkit.engine.states import CRMF_REQUESTS, HEADER_FAULTS, OPENS, P10_CERT_REQ_ID, WHOLE_MESSAGE
 from cmpkit.engine.wording import number_text
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType
@@ -35,9 +35,9 @@ def delay(work: Work, kept: PKIMessage, *results: Pending) -> Reply:
     state = work.followed(TransactionState.PENDING, request=kept.raw, expires=expires)
     if work.body_type is not BodyType.POLL_REQ:
         return Reply(
-            waiting_response(work.body_type, awaited_ids(kept.body), "; ".join(reasons)),
+            waiting_response(kept.body.type, awaited_ids(kept.body), "; ".join(reasons)),
             transaction=state,
-            audit=(work.audit("waiting", body=work.body_type.wire_name),),
+            audit=(work.audit("waiting", body=kept.body.type.wire_name),),
             held=held,
         )
     # R-112: the certReqIds that were asked for, which is -1 where the client polls for the whole message.
@@ -76,7 +76,7 @@ def refuse_late(work: Work, kept: PKIMessage, error: CMPError) -> Reply:
 
     :raises CMPError: the error, if ``respond`` makes the answer of it, or it may be another one next time.
     """
-    if work.body_type is not BodyType.POLL_REQ or error.fail_info & HEADER_FAULTS:
+    if work.body_type in OPENS or error.fail_info & HEADER_FAULTS:
         raise error
     over = work.continued(TransactionState.DONE, request=b"", expires=None)
     return replace(rejection(kept.body, error), transaction=over)

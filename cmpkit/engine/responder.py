@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from cmpkit.asn1 import PKIHeader, PKIMessage
+from cmpkit.engine.challenging import take_answers
 from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
 from cmpkit.engine.enrolment import enrol, enrol_again
 from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
@@ -156,6 +157,7 @@ _BRANCHES: dict[BodyType, Callable[[Work], Steps]] = {
     BodyType.GENM: inform,
     BodyType.CERT_CONF: confirm,
     BodyType.PKICONF: confirm,
+    BodyType.POPDECR: lambda work: take_answers(work, enrol_again),
     BodyType.POLL_REQ: lambda work: poll(work, _AGAIN),
     BodyType.ERROR: end,
 }

@@ -53,6 +53,7 @@ class SoughtCertificate:
     :param is_central: whether the server is to generate the key; ``public_key_info`` is empty then.
     :param key_algorithm: DER of the AlgorithmIdentifier that was asked for then; empty if any will do.
     :param enveloped_key: DER of the EnvelopedData with the key that the server generated.
+    :param is_challenged: whether the server is to challenge its key, and did not yet (RFC 9810 section 5.2.8.3.3).
     :param is_encrypted: whether the certificate is to come encrypted to its key, as the proof of possession (RFC 9810
         section 5.2.8.3.2).
     :param encrypted: DER of the EnvelopedData in which it came.
@@ -68,6 +69,7 @@ class SoughtCertificate:
     is_central: bool = False
     key_algorithm: bytes = b""
     enveloped_key: bytes = b""
+    is_challenged: bool = False
     is_encrypted: bool = False
     encrypted: bytes = b""
     is_decided: bool = False
@@ -77,6 +79,11 @@ class SoughtCertificate:
     def status_info(self) -> PKIStatusInfo | None:
         """What the server said of it last."""
         return decode(PKIStatusInfo, self.status) if self.status else None
+
+    @property
+    def needs_envelope(self) -> bool:
+        """Whether EnvelopedData is to come for it, which needs pvno 3 (RFC 9810 section 5.2.2)."""
+        return self.is_central or self.is_encrypted or self.is_challenged
 
     @property
     def is_due(self) -> bool:

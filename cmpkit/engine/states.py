@@ -62,6 +62,7 @@ CONTINUES = {
     TransactionState.ISSUED: frozenset({BodyType.CERT_CONF, BodyType.PKICONF, BodyType.ERROR}),
     # A pkiconf in place of certConf has no certHash, and so would prove nothing.
     TransactionState.ISSUED_ENCRYPTED: frozenset({BodyType.CERT_CONF, BodyType.ERROR}),
+    TransactionState.CHALLENGED: frozenset({BodyType.POPDECR, BodyType.ERROR}),
     TransactionState.DONE: frozenset({BodyType.ERROR}),
 }
 """Bodies that may continue a server's transaction in each state."""

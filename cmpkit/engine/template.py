@@ -39,7 +39,7 @@ from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
 
 __all__ = [
-    "encrypted_certificate_faults",
+    "enveloped_proof_faults",
     "key_generation_faults",
     "p10_faults",
     "read_p10",
@@ -182,14 +182,14 @@ def key_generation_faults(pvno: int) -> Iterator[CMPError]:
         )
 
 
-def encrypted_certificate_faults(pvno: int) -> Iterator[CMPError]:
-    """What a server refuses in a message that wants its certificate encrypted: it comes as EnvelopedData.
+def enveloped_proof_faults(pvno: int) -> Iterator[CMPError]:
+    """What a server refuses in a message whose key is proven by what is encrypted to it: that is EnvelopedData.
 
     :param pvno: of the message.
     """
     if pvno < PVNO.CMP2021:
         yield CMPError(
-            f"the certificate is to come encrypted, and the message has pvno {pvno}",
+            f"the proof needs EnvelopedData, and the message has pvno {pvno}",
             PKIFailureInfo.BAD_POP,
             rule="RFC 9810 section 5.2.2",
             hint="set pvno to 3",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,11 @@ from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Leniency
 
 __all__ = ["Evidence", "Outcome", "Proof", "check_proofs"]
+
+_LATER: Mapping[ProofMethod | None, str] = {
+    ProofMethod.ENCRYPTED_CERTIFICATE: "encrCert: the proof is the hash of the encrypted certificate, in certConf",
+    ProofMethod.CHALLENGE_RESPONSE: "challengeResp: the proof is the number that is encrypted in popdecc, in popdecr",
+}
 
 
 class Outcome(enum.Enum):
@@ -157,8 +162,9 @@ async def _possession(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
         if request.popo.tag == "ra_verified":
             yield _unknown(what, "raVerified: the sender vouches for the requester")
             continue
-        if not list(fault_of(proof_method, request)) and proof_method(request) is ProofMethod.ENCRYPTED_CERTIFICATE:
-            yield _unknown(what, "encrCert: the proof is the hash of the encrypted certificate, in certConf")
+        later = "" if list(fault_of(proof_method, request)) else _LATER.get(proof_method(request), "")
+        if later:
+            yield _unknown(what, later)
             continue
         check = verify_popo(
             request, sender=message.header.sender, plugins=evidence.plugins, ra_verified=True, secret=secret

@@ -31,6 +31,8 @@ class TransactionState(enum.Enum):
 
     PENDING = "pending"
     ISSUED = "issued"
+    CHALLENGED = "challenged"
+    """Nothing is issued before the challenges are answered (RFC 9810 section 5.2.8.3.3)."""
     ISSUED_ENCRYPTED = "issued-encrypted"
     """Like ``ISSUED``, and the certConf is the proof of possession (RFC 9810 section 5.2.8.3.2)."""
     DONE = "done"
@@ -48,6 +50,7 @@ class Transaction:
     :param sender_nonce: senderNonce of our last message: the next recipNonce.
     :param peer_nonces: every senderNonce that the peer used in it.
     :param request: what is pending: the digest of the request that opened it.
+    :param witnesses: by what the answers to challenges are known.
     :param certificates: ``(certReqId, issuer_key, serial_number)`` of what was issued.
     :param expires: when an unconfirmed certificate counts as rejected, a pending request as given up.
     """
@@ -61,6 +64,7 @@ class Transaction:
     sender_nonce: bytes = b""
     peer_nonces: tuple[bytes, ...] = ()
     request: bytes = b""
+    witnesses: tuple[bytes, ...] = ()
     certificates: tuple[tuple[int, str, int], ...] = ()
     extra_certs: tuple[bytes, ...] = ()
     expires: datetime | None = None
@@ -78,6 +82,7 @@ class Transaction:
             sender_nonce=sender_nonce,
             peer_nonces=self.peer_nonces,
             request=self.request,
+            witnesses=self.witnesses,
             certificates=self.certificates,
             extra_certs=self.extra_certs,
             expires=self.expires,

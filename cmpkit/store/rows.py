@@ -64,6 +64,7 @@ def transaction_to_row(transaction: Transaction) -> dict[str, Any]:
             "sender_nonce": _text(transaction.sender_nonce),
             "peer_nonces": [_text(nonce) for nonce in transaction.peer_nonces],
             "request": _text(transaction.request),
+            "witnesses": [_text(witness) for witness in transaction.witnesses],
             "certificates": [[number, issuer, f"{serial:x}"] for number, issuer, serial in transaction.certificates],
             "extra_certs": [_text(certificate) for certificate in transaction.extra_certs],
         },
@@ -93,6 +94,8 @@ def transaction_from_row(row: Sequence[Any]) -> Transaction:
         sender_nonce=b64decode(body["sender_nonce"]),
         peer_nonces=tuple(b64decode(nonce) for nonce in body["peer_nonces"]),
         request=b64decode(body["request"]),
+        # Transactions from before there were challenges have none.
+        witnesses=tuple(b64decode(witness) for witness in body.get("witnesses", ())),
         certificates=tuple((number, issuer, int(serial, 16)) for number, issuer, serial in body["certificates"]),
         extra_certs=tuple(b64decode(certificate) for certificate in body["extra_certs"]),
         expires=expires,

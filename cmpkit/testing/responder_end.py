@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
+    Challenge,
     InfoTypeAndValue,
     PKIBody,
     PKIHeader,
@@ -30,7 +31,17 @@ from cmpkit.asn1 import (
 )
 from cmpkit.crypto.names import parse_name
 from cmpkit.engine.header import check_request_header, response_header
-from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindCertificate, Inform, Issue, Need, Revoke
+from cmpkit.engine.needs import (
+    Authorize,
+    CheckProof,
+    Confirm,
+    FindCertificate,
+    Inform,
+    Issue,
+    MakeChallenge,
+    Need,
+    Revoke,
+)
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, expire, find_transaction, respond
 from cmpkit.enums import CRLReason
@@ -196,6 +207,7 @@ class ResponderEnd:
         usual: dict[type[Any], Callable[[Any], Any]] = {
             Authorize: lambda need: None,
             CheckProof: lambda need: None,
+            MakeChallenge: lambda need: Challenge(witness=b"", challenge=b""),
             Issue: self._issue,
             FindCertificate: self._find,
             Confirm: self._confirm,

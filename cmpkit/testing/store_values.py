@@ -49,6 +49,7 @@ class Values:
             "sender_nonce": self._octets(16),
             "peer_nonces": (self._octets(16), self._octets(16)),
             "request": self._octets(32),
+            "witnesses": (self._octets(32),),
             "certificates": ((0, self.issuer_key, 1 << 150), (1, self.issuer_key, 2)),
             "extra_certs": (b"one certificate", b"another"),
             "expires": NOW + timedelta(seconds=300),

@@ -301,7 +301,7 @@ async def test_a_certificate_for_another_key_is_rejected(world: World, enclose: 
 async def test_a_certificate_that_came_encrypted_unasked_is_not_believed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cmpkit.endpoints.client.proof_method", lambda message: ProofMethod.SIGNATURE)
+    monkeypatch.setattr("cmpkit.endpoints.requests.proof_method", lambda message: ProofMethod.SIGNATURE)
     world = world.with_(tolerances=frozenset({"openssl-encrypted-cert"}))
     async with world.client(await world.secret()) as client:
         with pytest.raises(TrustError, match="not asked for"):

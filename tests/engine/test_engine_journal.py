@@ -122,6 +122,7 @@ def test_nothing_in_it_could_be_a_key_or_a_secret() -> None:
         "is_central",
         "key_algorithm",
         "enveloped_key",
+        "is_challenged",
         "is_encrypted",
         "encrypted",
         "is_decided",
