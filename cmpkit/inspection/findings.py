@@ -36,7 +36,7 @@ from cmpkit.engine.responder import place_faults, unknown_transaction
 from cmpkit.engine.rev_details import rev_details_faults, revocation_faults
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, CRMF_REQUESTS, OPENS
 from cmpkit.engine.template import (
-    encrypted_certificate_faults,
+    enveloped_proof_faults,
     key_generation_faults,
     p10_faults,
     request_faults,
@@ -196,8 +196,8 @@ def _request_faults(message: PKIMessage) -> Iterator[CMPError]:
 
 def _encryption_faults(message: PKIMessage, request: CertReqMsg) -> Iterator[CMPError]:
     unreadable = list(fault_of(proof_method, request))
-    if not unreadable and proof_method(request) is ProofMethod.ENCRYPTED_CERTIFICATE:
-        yield from encrypted_certificate_faults(message.header.pvno)
+    if not unreadable and proof_method(request) in (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE):
+        yield from enveloped_proof_faults(message.header.pvno)
 
 
 def _response_ids(answer: PKIMessage | None) -> frozenset[int] | None:
