@@ -106,7 +106,7 @@ async def test_every_condition_that_fails_is_a_conflict_that_leaves_nothing(
 async def test_a_conflict_says_what_was_in_the_way(store: Store, make: Any, secret: bytes) -> None:
     unit = make.unit(spent=(secret,))
     await store.commit(unit)
-    with pytest.raises(ConflictError, match="no use of the secret b'dev-42' is left"):
+    with pytest.raises(ConflictError, match="no use of the secret b'dev-42' or of its regToken is left"):
         await store.commit(UnitOfWork(spent=(secret,)))
     with pytest.raises(ConflictError, match=f"version 7 of transaction {unit.transaction.transaction_id.hex()}"):
         await store.commit(UnitOfWork(transaction=replace(unit.transaction, version=7)))
