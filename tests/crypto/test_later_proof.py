@@ -110,7 +110,6 @@ async def test_keys_that_agree_and_keys_that_encrypt_are_told_apart(x25519: Priv
 @pytest.mark.parametrize(
     "private",
     [
-        Variant(SubsequentMessage.CHALLENGE_RESP, "subsequent_message"),
         Variant(BitString(b"octets", 0), "this_message"),
         Variant(BitString(b"octets", 0), "dh_mac"),
     ],
