@@ -347,6 +347,7 @@ class TestValues:
             sender_nonce=b"old",
             peer_nonces=(b"a",),
             request=b"ir",
+            witnesses=(b"witness",),
             certificates=((0, "issuer", 5),),
             extra_certs=(b"certificate",),
             expires=datetime(2026, 1, 1, tzinfo=UTC),
