@@ -100,6 +100,19 @@ class TrustOptions:
 
 _WHAT = "The certificate"
 
+_NewKeyPass = Annotated[str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)]
+_Popo = Annotated[
+    int | None,
+    typer.Option(
+        "--popo",
+        help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
+        "the key can.",
+        min=0,
+        max=3,
+        rich_help_panel=_WHAT,
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOptions:
@@ -137,20 +150,8 @@ class CertificateOptions:
     newkeyout: Annotated[
         Path | None, _option("--newkeyout", "Where to write the key that the server generates.", _WHAT, "FILE")
     ] = None
-    newkeypass: Annotated[
-        str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
-    ] = None
-    popo: Annotated[
-        int | None,
-        typer.Option(
-            "--popo",
-            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
-            "the key can.",
-            min=0,
-            max=3,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None
+    newkeypass: _NewKeyPass = None
+    popo: _Popo = None
     subject: Annotated[
         str | None,
         _option("--subject", "Its subject, as CN=y,O=x or /O=x/CN=y; absent: up to the server.", _WHAT, "DN"),
@@ -172,20 +173,8 @@ class UpdateOptions:
     newkey_type: Annotated[
         str | None, _option("--newkey-type", "Type of a key that is made; default: as the old one.", _WHAT, "TYPE")
     ] = None
-    newkeypass: Annotated[
-        str | None, _option("--newkeypass", "Where the password of the new key is.", _WHAT, _SOURCE)
-    ] = None
-    popo: Annotated[
-        int | None,
-        typer.Option(
-            "--popo",
-            help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
-            "the key can.",
-            min=0,
-            max=3,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None
+    newkeypass: _NewKeyPass = None
+    popo: _Popo = None
 
 
 _FILES = "Files to write"
