@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cmpkit import blocking as blocking
     from cmpkit.endpoints.client import Client
-    from cmpkit.endpoints.conversation import ClientOptions
     from cmpkit.endpoints.credentials import SigningCredentials
     from cmpkit.endpoints.enrolled import Enrolled
+    from cmpkit.endpoints.options import ClientOptions
     from cmpkit.enums import CRLReason, PKIFailureInfo, PKIStatus
     from cmpkit.errors import (
         CMPError,
@@ -50,9 +50,9 @@ __all__ = [
 
 _HOMES = {
     "cmpkit.endpoints.client": ("Client",),
-    "cmpkit.endpoints.conversation": ("ClientOptions",),
     "cmpkit.endpoints.credentials": ("SigningCredentials",),
     "cmpkit.endpoints.enrolled": ("Enrolled",),
+    "cmpkit.endpoints.options": ("ClientOptions",),
     "cmpkit.enums": ("CRLReason", "PKIFailureInfo", "PKIStatus"),
     "cmpkit.errors": (
         "CMPError",

@@ -18,9 +18,9 @@ from cmpkit.asn1 import Extension, InfoTypeAndValue
 from cmpkit.endpoints import client as asynchronous
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.client import Revocable
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials
 from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.requests import Wish
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.enums import BodyType, CRLReason, ProofMethod

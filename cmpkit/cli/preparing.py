@@ -19,8 +19,8 @@ from cmpkit.cli.sources import read_secret
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import certificate_public_key_info
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import mac_names
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.enums import ProofMethod

@@ -21,8 +21,8 @@ from cmpkit.doctor.service import (
 from cmpkit.doctor.settings import Settings, settings_for, shown_url
 from cmpkit.doctor.trust import examine_trust
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials, read_anchors
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import ConfigurationError, TransportError
@@ -196,6 +196,7 @@ class _Visit:
             anchors=self.anchors,
             pinned=self.options.pinned,
             expected_sender=self.options.expected_sender,
+            revocation=revocation_checker(self.options, self.plugins),
         )
 
     async def enrol(self, enrolment: Enrolment, credentials: Credentials) -> None:

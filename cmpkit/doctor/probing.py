@@ -20,8 +20,8 @@ from cmpkit.asn1 import (
     decode_message,
     distinguished_name,
 )
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials, secret_sender
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.engine.header import NONCE_SIZE, request_header
 from cmpkit.enums import PVNO, BodyType

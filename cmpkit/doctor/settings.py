@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from cmpkit.crypto.names import format_name
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.parts import Check
 
 __all__ = ["Settings", "settings_for", "shown_url", "slashed_name"]

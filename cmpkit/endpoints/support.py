@@ -28,7 +28,7 @@ from cmpkit.crypto.crls import crl_status, load_crl
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.crypto.x509 import outline
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import CMPError, TrustError
 from cmpkit.parts import RequestTemplate, RootKeyUpdate
 from cmpkit.plugins import Plugins

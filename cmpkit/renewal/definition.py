@@ -33,7 +33,7 @@ class Definition:
     :param secret: where that secret is: ``file:PATH`` or ``env:NAME``.
     :param subject: of the certificate that the secret gets.
     :param sans: its alternative names.
-    :param mac: the MAC under the secret, as for :class:`~cmpkit.endpoints.conversation.ClientOptions`.
+    :param mac: the MAC under the secret, as for :class:`~cmpkit.endpoints.options.ClientOptions`.
     :param key: URI of a private key that is in no file: it is kept, and certified again.
     :param keypass: where the password of the private keys is.
     :param newkey_type: of new keys; ``None``: as the last one.

@@ -16,8 +16,8 @@ from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_name
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import mac_names
 from cmpkit.endpoints.requests import subject_alternative_names
 from cmpkit.endpoints.tolerating import wanted_tolerances

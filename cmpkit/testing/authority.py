@@ -22,8 +22,8 @@ from cmpkit.ca.secrets import StoredSecrets
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 import anyio.lowlevel
 
 from cmpkit.asn1 import AlgorithmIdentifier
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import CMPError, ConfigurationError, TransportError
 from cmpkit.parts import ClientTransport, PrivateKey, RandomOctets
 from cmpkit.testing.recording import RecordedExchange, RecordedKey, Recording, load_recording

@@ -18,7 +18,8 @@ from cmpkit.config.tables import ServerTable
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
-from cmpkit.endpoints.client import Client, ClientOptions
+from cmpkit.endpoints.client import Client
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import ConfigurationError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import Grant, Handler, SecretRecord, SharedSecret

@@ -13,7 +13,7 @@ from tls_servers import Files, TLSServer, tls_server
 from webs import Respond, Response, closed_port, handler_for, silent_server, web_server
 
 from cmpkit.doctor import Diagnosis, diagnose
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Check, Layer, TransportOptions, Verdict
 from cmpkit.plugins import Plugins

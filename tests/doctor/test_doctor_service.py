@@ -33,7 +33,7 @@ from cmpkit.doctor.algorithms import describe_algorithm
 from cmpkit.doctor.enrolment import Talk, examine_enrolment
 from cmpkit.doctor.settings import settings_for, slashed_name
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import seal
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import ConfigurationError, StillWaiting, TransportError, TrustError

@@ -28,8 +28,8 @@ from cmpkit.crypto.keys import load_private_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of

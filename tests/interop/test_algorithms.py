@@ -18,7 +18,7 @@ from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.enums import BodyType
 from cmpkit.parts import Event
 from cmpkit.plugins import load_plugins

@@ -13,7 +13,7 @@ from cmpkit.crypto.key_packages import TOLERATE_BARE_KEY
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import TrustError
 from cmpkit.plugins import load_plugins
 from cmpkit.tolerances import Side, peers

@@ -14,7 +14,7 @@ from tls_servers import Files, tls_server
 from webs import closed_port, handler_for, web_server
 
 from cmpkit.doctor import Diagnosis, Enrolment, diagnose
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.parts import Layer, SharedSecret, TransportOptions, Verdict
 from cmpkit.plugins import Plugins, load_plugins
 

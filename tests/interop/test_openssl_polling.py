@@ -15,7 +15,7 @@ from cmpkit import oids
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.parts import Event
 from cmpkit.plugins import Plugins, load_plugins
 

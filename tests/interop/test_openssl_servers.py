@@ -13,9 +13,9 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.crypto.pop import build_p10
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import PeerRefusal, StillWaiting, TrustError
 from cmpkit.parts import Event, SharedSecret

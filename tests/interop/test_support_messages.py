@@ -19,7 +19,7 @@ from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, AttributeTypeAndValue, CertTemplate, decode, decode_list, parse_tlv
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.plugins import load_plugins
 
 from .conftest import OpenSSL

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cmpkit.asn1 import decode_message
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.client import Client
-from cmpkit.endpoints.conversation import ClientOptions
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.options import ClientOptions
 from cmpkit.errors import CMPError, ConfigurationError, TransportError
 from cmpkit.parts import SharedSecret
 from cmpkit.testing import InProcessCA, LossyRoad, Tape, load_recording, record, replay
