@@ -20,6 +20,7 @@ from cmpkit.cli.serverside import (
     Encoding,
     JSONOption,
     print_columns,
+    print_facts,
     print_json,
     server_packages,
     shown_time,
@@ -86,10 +87,7 @@ def show(ctx: typer.Context, which: Which, config: ConfigOption, json: JSONOptio
     if json:
         print_json(plain)
         return
-    width = max(map(len, plain))
-    for key, value in plain.items():
-        if value is not None:
-            print(f"{key.replace('_', ' ').ljust(width)}  {value}")
+    print_facts((key.replace("_", " "), value) for key, value in plain.items() if value is not None)
 
 
 @cert_app.command(cls=Command)
@@ -149,7 +147,9 @@ def revoke(
     if json:
         print_json({"serial_number": f"{record.serial_number:x}", "state": state.value, "reason": reason.wire_name})
     else:
-        print(f"{record.serial_number:x} ({record.subject}) is {state.value}")
+        from cmpkit.inspection.text import printable
+
+        print(f"{record.serial_number:x} ({printable(record.subject)}) is {state.value}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ import anyio
 import typer
 
 from cmpkit.cli.command import Command, plugins_of
-from cmpkit.cli.serverside import ConfigOption, JSONOption, print_columns, print_json, server_packages, shown_time
+from cmpkit.cli.serverside import (
+    ConfigOption,
+    JSONOption,
+    print_columns,
+    print_facts,
+    print_json,
+    server_packages,
+    shown_time,
+)
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import HeldState
@@ -54,14 +62,13 @@ def list_requests(
         print_json([_plain(request) for request in found])
         return
     from cmpkit.ca.approval import short_id
-    from cmpkit.inspection.text import printable
 
     rows = [
         [
             short_id(request),
-            printable(request.subject),
+            request.subject,
             request.profile,
-            printable(_identity(request)),
+            _identity(request),
             shown_time(request.at) or "",
             request.state.value,
         ]
@@ -78,13 +85,7 @@ def show(ctx: typer.Context, which: _Which, config: ConfigOption, json: JSONOpti
     if json:
         print_json(plain)
         return
-    from cmpkit.inspection.text import printable
-
-    shown = dict(_lines(plain))
-    width = max(map(len, shown))
-    for label, text in shown.items():
-        # Who asks chooses names: none may make the screen show something else.
-        print(f"{label.ljust(width)}  {printable(text)}")
+    print_facts(_lines(plain))
 
 
 @request_app.command(cls=Command)

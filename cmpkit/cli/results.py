@@ -30,14 +30,16 @@ class Result:
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
-    """Print it on standard output."""
+    """Print it on standard output; what others chose in it cannot make the screen show something else."""
+    from cmpkit.inspection.text import printable
+
     if as_json:
         print(json.dumps({"status": 0, **result.values}, indent=2))
         return
-    print(result.headline)
+    print(printable(result.headline))
     width = max((len(label) for label, _ in result.facts), default=0)
     for label, text in result.facts:
-        print(f"  {label.ljust(width)}  {text}")
+        print(f"  {label.ljust(width)}  {printable(text)}")
 
 
 def describe_certificate(der: bytes) -> dict[str, str]:

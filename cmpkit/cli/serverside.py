@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ __all__ = [
     "Encoding",
     "JSONOption",
     "print_columns",
+    "print_facts",
     "print_json",
     "server_packages",
     "shown_time",
@@ -63,10 +64,26 @@ def print_json(value: Any) -> None:
 
 
 def print_columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns that are as wide as they must be, whatever the terminal: lines may be cut and searched."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
+    """Print rows in columns that are as wide as they must be, whatever the terminal: lines may be cut and searched.
+
+    Names that others chose cannot make the screen show something else: control characters are escaped.
+    """
+    from cmpkit.inspection.text import printable
+
+    shown = [titles, *([printable(text) for text in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print a label and a text in each line, with what others chose escaped as in :func:`print_columns`."""
+    from cmpkit.inspection.text import printable
+
+    lines = list(facts)
+    width = max((len(label) for label, _ in lines), default=0)
+    for label, text in lines:
+        print(f"{label.ljust(width)}  {printable(text)}")
 
 
 def write_out(data: bytes, path: Path | None) -> None:

@@ -65,8 +65,10 @@ def verify(
     if json:
         print_json(checked)
         return
+    from cmpkit.inspection.text import printable
+
     for one in checked:
-        print(f"{one['subject']} ({one['serial_number']}): {one['standing']}")
+        print(f"{printable(one['subject'])} ({one['serial_number']}): {one['standing']}")
 
 
 @dataclass(frozen=True, slots=True)

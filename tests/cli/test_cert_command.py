@@ -210,3 +210,16 @@ def test_an_issuer_elsewhere_may_refuse_or_wait(
     operator.config.write_text(operator.config.read_text().replace('kind = "local"', 'kind = "slow"'))
     assert said in operator.run("cert", "revoke", f"{record.serial_number:x}", status=2).err
     assert operator.run("cert", "show", f"{record.serial_number:x}", "--json").json["state"] == "valid"
+
+
+def test_names_cannot_make_the_screen_show_something_else(operator: Operator) -> None:
+    record = issue(operator, "CN=evil\x1b[2K\u202edev")
+    number = f"{record.serial_number:x}"
+    shown = [
+        operator.run("cert", "list").out,
+        operator.run("cert", "show", number).out,
+        operator.run("cert", "revoke", number).out,
+    ]
+    for text in shown:
+        assert not {"\x1b", "\u202e"} & set(text)
+        assert "\\x1b[2K\\u202e" in text
