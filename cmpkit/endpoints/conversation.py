@@ -292,10 +292,7 @@ class Conversation:
     async def _judge(self, transaction: ClientTransaction, one: SoughtCertificate) -> Judgement:
         fault = key = None
         try:
-            path, key = await self.examine(transaction, one, granted_with_mods=one.granted_with_mods)
-            await self.check_standing(path[1:])
-        except TransportError:
-            raise
+            _, key = await self.examine(transaction, one, granted_with_mods=one.granted_with_mods)
         except CMPError as error:
             fault = error
         if key is not None and self.options.keep_key is not None:
@@ -322,15 +319,6 @@ class Conversation:
             tolerances=self.options.tolerances,
         )
         return await examiner.examine(one, granted_with_mods=granted_with_mods)
-
-    async def check_standing(self, path: Sequence[bytes]) -> None:
-        """Whether nothing on a path that was validated is revoked, if the options say who would know.
-
-        :raises TrustError: if something is, or that is not known.
-        :raises TransportError: if nobody can be asked; the operation can be gone on with.
-        """
-        if self.verifier.revocation is not None:
-            await self.verifier.revocation.check(path, now=self.options.clock())
 
     def saved_as(self, transaction: ClientTransaction) -> Path | None:
         """The file that keeps a transaction, or ``None`` if none is kept."""
