@@ -59,6 +59,7 @@ from cmpkit.parts.opening import (
     PolicyFactory,
     SecretSourceFactory,
 )
+from cmpkit.parts.recovery import ArchivedKey, Recovered, RecoveredKey, RecoveryPolicy, RecoveryRequest
 from cmpkit.parts.resources import Document, Question, Resource, ResourceClient, ResourceServer
 from cmpkit.parts.revocation import IssuedCRL, Revocation, StatusAddresses, StatusPublisher
 from cmpkit.parts.store import (
@@ -89,6 +90,7 @@ __all__ = [
     "AgreementKey",
     "AnnouncementTransport",
     "Answer",
+    "ArchivedKey",
     "AuditEntry",
     "Authenticated",
     "CertificateChange",
@@ -135,6 +137,10 @@ __all__ = [
     "ProtectionKind",
     "Question",
     "RandomOctets",
+    "Recovered",
+    "RecoveredKey",
+    "RecoveryPolicy",
+    "RecoveryRequest",
     "Registration",
     "Rejected",
     "RequestTemplate",

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from cryptography import x509
 
-from cmpkit.asn1 import AlgorithmIdentifier, EnvelopedData, Extension
+from cmpkit.asn1 import AlgorithmIdentifier, EncryptedValue, EnvelopedData, Extension
 from cmpkit.enums import BodyType, CRLReason, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts.identity import Authenticated, CertificateRecord, CertificateState
@@ -65,6 +65,8 @@ class CertificateRequest:
         protocolEncrKey; empty if none is named.
     :param proof: how the requester shows that it has the private key; ``None`` if there is none, or another way.
     :param registration: what it says besides to those who register; ``None`` for nothing.
+    :param archive: what it says of keeping the private key (RFC 4211 section 6.4): here it is, encrypted; whether one
+        that is generated here is to be kept; ``None`` for nothing.
     """
 
     body_type: BodyType
@@ -80,6 +82,7 @@ class CertificateRequest:
     encryption_key: bytes = b""
     proof: ProofMethod | None = None
     registration: Registration | None = None
+    archive: EnvelopedData | bool | None = None
 
     def under(self, profile: str) -> CertificateRequest:
         """The same request under a profile, which a policy chose."""
@@ -98,6 +101,7 @@ class CertificateRequest:
             encryption_key=self.encryption_key,
             proof=self.proof,
             registration=self.registration,
+            archive=self.archive,
         )
 
 
@@ -111,14 +115,16 @@ class Issued:
     :param private_key: its private key, encrypted for the requester, if that was generated here (RFC 9483 section
         4.1.6).
     :param encrypted: the certificate, encrypted to its own key, if only so it may be handed over: who can confirm it
-        has the private key (RFC 9810 section 5.2.8.3.2).
+        has the private key (RFC 9810 section 5.2.8.3.2). An EncryptedValue is for those who ask by pvno 2.
+    :param archived: DER of PrivateKeyInfo of its private key, if that is to be kept; empty if it is not.
     """
 
     certificate: CertificateRecord
     chain: tuple[bytes, ...] = ()
     modified: bool = False
     private_key: EnvelopedData | None = None
-    encrypted: EnvelopedData | None = None
+    encrypted: EnvelopedData | EncryptedValue | None = None
+    archived: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +254,9 @@ class Issuer(Protocol):
 class CertificateProfile(Protocol):
     """What a certificate gets, and what may be asked for.
 
-    One with the attribute ``approval = "manual"`` has its requests wait until a person agrees (``cmpkit request``).
+    One with the attribute ``approval = "manual"`` has its requests wait until a person agrees (``cmpkit request``). One
+    with ``archive = "requested"`` has private keys kept where the requester wants that, one with ``archive = "always"``
+    has every one kept.
     """
 
     name: str

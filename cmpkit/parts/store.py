@@ -12,6 +12,7 @@ from cmpkit.enums import BodyType
 from cmpkit.parts.approval import Decision, HeldRequest, HeldState
 from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, SecretRecord
 from cmpkit.parts.issuing import CertificateChange
+from cmpkit.parts.recovery import ArchivedKey
 from cmpkit.parts.revocation import IssuedCRL, Revocation
 
 __all__ = [
@@ -141,6 +142,7 @@ class UnitOfWork:
     :param spent: references of shared secrets of which a use is taken, and with it the regToken; one without a use
         left, or whose regToken was taken before, makes a conflict.
     :param confirmed: changes of certificates; one that is not in its expected state makes a conflict.
+    :param archived: private keys to be kept, encrypted, each with a certificate that is stored.
     :param held: requests that wait for a person, of the transaction.
     :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
     """
@@ -149,6 +151,7 @@ class UnitOfWork:
     answer: StoredAnswer | None = None
     certificates: tuple[CertificateRecord, ...] = ()
     changes: tuple[CertificateChange, ...] = ()
+    archived: tuple[ArchivedKey, ...] = ()
     spent: tuple[bytes, ...] = ()
     intents: tuple[Intent, ...] = ()
     finished_intents: tuple[str, ...] = ()
@@ -245,6 +248,13 @@ class Store(Protocol):
 
     async def revoke_secret(self, reference: bytes) -> bool:
         """Make a secret useless; whether there was one."""
+
+    async def archived_keys(self, *, subject: str, profile: str, limit: int = 1000) -> tuple[ArchivedKey, ...]:
+        """The archived private keys of certificates that were confirmed, newest first; revoked and expired ones, too.
+
+        :param subject: of the certificates: RFC 4514 text, exactly.
+        :param profile: under which they were issued.
+        """
 
     async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, ConflictError
 from cmpkit.parts import (
+    ArchivedKey,
     AuditEntry,
     CertificateRecord,
     CertificateState,
@@ -23,7 +24,7 @@ from cmpkit.parts import (
     Transaction,
     UnitOfWork,
 )
-from cmpkit.store import held_requests, queries, shared_secrets, units
+from cmpkit.store import archived_keys, held_requests, queries, shared_secrets, units
 from cmpkit.store.database import Database, open_database
 from cmpkit.store.schema import require_current_schema, upgrade_schema
 from cmpkit.store.sealing import Sealer
@@ -68,7 +69,7 @@ class SQLStore:
         :raises ConflictError: if a condition of the unit does not hold; nothing was stored then.
         :raises CMPError: systemUnavail if the database cannot be used now; nothing was stored then.
         """
-        await self._database.write(lambda connection: units.commit(connection, unit))
+        await self._database.write(lambda connection: units.commit(connection, unit, self._sealer))
 
     async def certificate(self, issuer_key: str, serial_number: int) -> CertificateRecord | None:
         """See :meth:`cmpkit.parts.Store.certificate`."""
@@ -150,6 +151,15 @@ class SQLStore:
         """See :meth:`cmpkit.parts.Store.revoke_secret`."""
         return await self._database.write(lambda connection: shared_secrets.revoke(connection, reference))
 
+    async def archived_keys(self, *, subject: str, profile: str, limit: int = 1000) -> tuple[ArchivedKey, ...]:
+        """See :meth:`cmpkit.parts.Store.archived_keys`.
+
+        :raises ConfigurationError: if the sealing key is not the one that they were stored with.
+        """
+        return await self._database.read(
+            lambda connection: archived_keys.listing(connection, subject, profile, limit, self._sealer)
+        )
+
     async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """See :meth:`cmpkit.parts.Store.audit_entries`."""
         return await self._database.read(lambda connection: queries.audit_entries(connection, limit))
@@ -162,7 +172,7 @@ class SQLStore:
         """See :meth:`cmpkit.parts.Store.check`.
 
         :raises ConfigurationError: if the database cannot be reached, its schema is of another version, or the sealing
-            key does not fit the secrets in it.
+            key does not fit the secrets and keys in it.
         """
         try:
             await self._database.read(self._check)
@@ -178,6 +188,7 @@ class SQLStore:
         reference = shared_secrets.any_reference(connection)
         if reference is not None:
             shared_secrets.find(connection, reference, self._sealer)
+        archived_keys.any_key(connection, self._sealer)
 
     async def aclose(self) -> None:
         """See :meth:`cmpkit.parts.Store.aclose`."""

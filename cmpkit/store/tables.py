@@ -11,6 +11,7 @@ from cmpkit.store.columns import Moment, Reason, SerialNumber, SubjectName
 
 __all__ = [
     "answers",
+    "archived_keys",
     "audit",
     "certificates",
     "crl_numbers",
@@ -84,6 +85,14 @@ certificates = sa.Table(
     sa.Column("status_version", sa.BigInteger),
     sa.UniqueConstraint("issuer_key", "serial_number"),
     sa.Index(None, "issuer_key", "status_version"),
+)
+
+archived_keys = sa.Table(
+    "archived_keys",
+    metadata,
+    sa.Column("issuer_key", sa.String(64), primary_key=True),
+    sa.Column("serial_number", SerialNumber, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
 
 secrets = sa.Table(

@@ -19,8 +19,9 @@ from cmpkit.parts import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.store import held_requests, tables
+from cmpkit.store import archived_keys, held_requests, tables
 from cmpkit.store.rows import USED, certificate_to_row, transaction_to_row, value_to_row
+from cmpkit.store.sealing import Sealer
 
 __all__ = ["add_crl", "commit", "next_crl_number", "prune"]
 
@@ -78,8 +79,11 @@ _FORGET_TRANSACTIONS = tables.transactions.delete().where(
 _OUT_OF_USE = (CertificateState.REVOKED, CertificateState.ON_HOLD)
 
 
-def commit(connection: sa.Connection, unit: UnitOfWork) -> None:
-    """See :meth:`cmpkit.parts.Store.commit`."""
+def commit(connection: sa.Connection, unit: UnitOfWork, sealer: Sealer) -> None:
+    """See :meth:`cmpkit.parts.Store.commit`.
+
+    :param sealer: encrypts the archived keys in it.
+    """
     if unit.transaction is not None:
         _put_transaction(connection, unit.transaction)
     if unit.answer is not None:
@@ -88,6 +92,8 @@ def commit(connection: sa.Connection, unit: UnitOfWork) -> None:
         connection.execute(_ADD_CERTIFICATE, [_new_certificate(connection, record) for record in unit.certificates])
     for change in unit.changes:
         _change_certificate(connection, change)
+    if unit.archived:
+        archived_keys.add(connection, unit.archived, sealer)
     for reference in unit.spent:
         _spend(connection, reference)
     if unit.intents:

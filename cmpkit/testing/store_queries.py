@@ -17,6 +17,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.testing.contract import refused, require, success, task_group
+from cmpkit.testing.store_archive import check_archived_keys
 from cmpkit.testing.store_held import check_held_requests
 from cmpkit.testing.store_values import NOW, Values
 
@@ -40,6 +41,7 @@ async def check_queries(store: Store, values: Values) -> None:
     await _check_crl_numbers(store)
     await _check_crls(store)
     await check_held_requests(store, values)
+    await check_archived_keys(store, values)
 
 
 async def _add(store: Store, record: CertificateRecord) -> CertificateRecord:

@@ -214,6 +214,16 @@ class DecidesAgain(Broken):
                 raise
 
 
+class ArchivesNothing(Broken):
+    async def archived_keys(self, **options: Any) -> Any:
+        return ()
+
+
+class ArchivesOldestFirst(Broken):
+    async def archived_keys(self, **options: Any) -> Any:
+        return (await self.store.archived_keys(**options))[::-1]
+
+
 class SameNumber(Broken):
     async def next_crl_number(self, issuer_key: str) -> int:
         return 1
@@ -301,6 +311,8 @@ class LoadsNone(Broken):
         (HoldsOldestFirst, "newest first"),
         (NeverLapses, "must have lapsed"),
         (DecidesAgain, "a decision about a request that is issued"),
+        (ArchivesNothing, r"archived_keys\(\) with a subject and a profile"),
+        (ArchivesOldestFirst, "newest first"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
         (FindsAnySecret, r"find_secret\(\) must be None where there is none"),
