@@ -15,7 +15,7 @@ from cryptography import x509
 
 from cmpkit.asn1 import Extension
 from cmpkit.ca.certificates import IssuerCertificate
-from cmpkit.crypto.x509 import build_crl, extension
+from cmpkit.crypto.x509 import build_crl, crl_entries, extension
 from cmpkit.enums import CRLReason
 from cmpkit.parts import IssuedCRL, PrivateKey, Revocation, Store
 
@@ -33,8 +33,45 @@ class _Made:
         return self.this_update <= now < self.this_update + self.validity / 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the last complete CRL lists.
+
+    :param entries: their DER, one after the other.
+    :param on_hold: the serial numbers of those that may leave it again; who is revoked never does.
+    """
+
+    status_version: int
+    entries: bytes
+    on_hold: frozenset[int]
+
+    @classmethod
+    def of(cls, revocations: Sequence[Revocation], status_version: int, now: datetime) -> _Listed:
+        """A list from its beginning."""
+        return cls(status_version, _entries(revocations, now), _on_hold(revocations))
+
+    def followed_by(self, changes: Sequence[Revocation], status_version: int, now: datetime) -> _Listed | None:
+        """The list after changes; ``None`` if entries are to leave it for that."""
+        if any(change.at is None or change.serial_number in self.on_hold for change in changes):
+            return None
+        return _Listed(status_version, self.entries + _entries(changes, now), self.on_hold | _on_hold(changes))
+
+
+def _entries(revocations: Sequence[Revocation], now: datetime) -> bytes:
+    return crl_entries(
+        (serial_number, now, CRLReason.REMOVE_FROM_CRL, None) if at is None else (serial_number, at, reason, since)
+        for serial_number, at, reason, since in revocations
+    )
+
+
+def _on_hold(revocations: Sequence[Revocation]) -> frozenset[int]:
+    return frozenset(one.serial_number for one in revocations if one.reason is CRLReason.CERTIFICATE_HOLD)
+
+
 class CRLMaker:
     """Signs the CRLs of one issuer.
+
+    Entries are put together once: a CRL after a revocation is the one before with an entry more, signed anew.
 
     Other processes may revoke, too: whether a CRL is still right is asked of the store each time, so that one which is
     fetched after a revocation was answered lists it.
@@ -65,6 +102,7 @@ class CRLMaker:
         self._lock = anyio.Lock()
         self._complete: _Made | None = None
         self._delta: _Made | None = None
+        self._listed: _Listed | None = None
 
     async def current(self, now: datetime) -> bytes:
         """DER of the current CRL."""
@@ -96,12 +134,26 @@ class CRLMaker:
         # The number before the list: whatever process takes a greater number reads its list later.
         number = await self._store.next_crl_number(issuer_key)
         version = await self._store.status_version(issuer_key)
-        revoked = await self._store.revoked(issuer_key)
-        der = await self._build(revoked, number, now, self._validity, self._extensions)
+        listed = await self._list(version, now)
+        # What was committed meanwhile is listed, and would be among the changes since the version once more.
+        self._listed = listed if version == await self._store.status_version(issuer_key) else None
+        der = await self._build(listed.entries, number, now, self._validity, self._extensions)
         issued = IssuedCRL(issuer_key, number, version, now, now + self._validity)
         if self._delta_validity is not None:
             await self._store.add_crl(issued)
         return _Made(der, version, now, self._validity), issued
+
+    async def _list(self, version: int, now: datetime) -> _Listed:
+        """What is to be listed, at least up to that version."""
+        issuer_key = self._certificate.key_id
+        if self._listed is not None:
+            changes = await self._store.status_changes(issuer_key, since=self._listed.status_version)
+            followed = self._listed.followed_by(changes, version, now)
+            if followed is not None:
+                return followed
+        revoked = await self._store.revoked(issuer_key)
+        # In a thread, because the entries of a large CA take tenths of a second.
+        return await anyio.to_thread.run_sync(_Listed.of, revoked, version, now)
 
     async def _make_delta(self, now: datetime, validity: timedelta) -> _Made:
         issuer_key = self._certificate.key_id
@@ -112,11 +164,13 @@ class CRLMaker:
         version = await self._store.status_version(issuer_key)
         changes = await self._store.status_changes(issuer_key, since=base.status_version)
         indicator = extension(x509.DeltaCRLIndicator(base.number), critical=True)
-        return _Made(await self._build(changes, number, now, validity, (indicator,)), version, now, validity)
+        return _Made(
+            await self._build(_entries(changes, now), number, now, validity, (indicator,)), version, now, validity
+        )
 
     async def _build(
         self,
-        entries: Sequence[Revocation],
+        entries: bytes,
         number: int,
         now: datetime,
         validity: timedelta,
@@ -128,12 +182,7 @@ class CRLMaker:
             this_update=now,
             next_update=now + validity,
             number=number,
-            entries=(
-                (serial_number, now, CRLReason.REMOVE_FROM_CRL, None)
-                if at is None
-                else (serial_number, at, reason, invalidity_date)
-                for serial_number, at, reason, invalidity_date in entries
-            ),
+            entries=entries,
             authority_key_identifier=self._certificate.key_identifier,
             extensions=extensions,
         )

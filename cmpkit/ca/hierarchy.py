@@ -156,7 +156,7 @@ async def make_root_crl(root: bytes, root_key: PrivateKey, *, now: datetime) -> 
         this_update=now,
         next_update=now + ISSUING_VALIDITY,
         number=1,
-        entries=(),
+        entries=b"",
         authority_key_identifier=key_identifier(root_key.public_key_info),
     )
 

@@ -127,15 +127,35 @@ class Gate:
 
     def __init__(self, store: Store) -> None:
         self._store, self.queries = store, 0
+        self.meanwhile: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def revoked(self, issuer_key: str) -> Any:
         self.queries += 1
+        for action in self.meanwhile:
+            await action()
+        self.meanwhile = []
         found = await self._store.revoked(issuer_key)
         await anyio.lowlevel.checkpoint()
         return found
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_crl_that_follows_another_lists_each_certificate_once(ca: Any, ask: Any, others: int) -> None:
+    """Also if somebody else revoked while the list was read."""
+    ca.store = gate = Gate(ca.store)
+    issuer = ca.reopened()
+    records = [await ca.issue() for _ in range(4)]
+    await ca.revoke(records[0])
+    gate.meanwhile = [lambda: ca.revoke(records[1])] * others
+    for count, record in ((1 + others, records[2]), (2 + others, records[3])):
+        crl = x509.load_der_x509_crl(await issuer.crl(now=ask.now))
+        assert len(crl) == len(reasons(crl)) == count
+        await ca.revoke(record)
+    assert len(x509.load_der_x509_crl(await issuer.crl(now=ask.now))) == 3 + others
+    assert gate.queries == 1 + others
 
 
 async def test_one_crl_is_made_for_many_who_ask_at_once(ca: Any, ask: Any) -> None:

@@ -18,7 +18,7 @@ from cmpkit.ca.ocsp import OCSPResponder, OCSPSigner
 from cmpkit.crypto.crl_checking import status_by_crls
 from cmpkit.crypto.ocsp import OCSPResponseStatus, StatusInfo, build_ocsp_response, cert_id, ocsp_error
 from cmpkit.crypto.ocsp_answers import build_ocsp_request, read_ocsp_response
-from cmpkit.crypto.x509 import build_crl, extension
+from cmpkit.crypto.x509 import build_crl, crl_entries, extension
 from cmpkit.endpoints.revocation import RevocationChecker, RevocationSources
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
@@ -161,7 +161,7 @@ async def crl_of(ca: Any, key: PrivateKey, issuer: bytes, **changes: Any) -> byt
         "authority_key_identifier": b"key",
     }
     values |= changes
-    values["entries"] = [(*entry, None)[:4] for entry in values["entries"]]
+    values["entries"] = crl_entries((*entry, None)[:4] for entry in values["entries"])
     return await build_crl(**values)
 
 

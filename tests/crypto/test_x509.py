@@ -25,6 +25,7 @@ from cmpkit.crypto.x509 import (
     build_crl,
     cert_hash,
     certificate_public_key_info,
+    crl_entries,
     extension,
     fingerprint,
     issuer_key_id,
@@ -126,7 +127,7 @@ async def crl(
         this_update=NOW,
         next_update=NOW + timedelta(days=7),
         number=12,
-        entries=[(*entry, invalidity_date) for entry in entries],
+        entries=crl_entries((*entry, invalidity_date) for entry in entries),
         authority_key_identifier=key_identifier(key.public_key_info),
     )
 
