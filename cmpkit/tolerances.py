@@ -89,6 +89,14 @@ TOLERANCES = {
             (*_OPENSSL, "rfc4210"),
         ),
         Tolerance(
+            "legacy-encryption",
+            "proofs in pvno 2, where RSA with PKCS#1 v1.5 encrypts: certificates as EncryptedValue, and challenges; a "
+            "server answers so, a client asks so",
+            "RFC 9810 section 5.2.2",
+            _BOTH,
+            ("openssl-3.0", "rfc4210"),
+        ),
+        Tolerance(
             "missing-pkiconf",
             "that no pkiconf, or none that is protected, answers a certConf: the certificate is used",
             "RFC 9483 section 4.1.1",

@@ -1,7 +1,7 @@
 """Challenges: numbers that only the holder of a private key can read (RFC 9810 section 5.2.8.3.3).
 
-The number travels as EnvelopedData (pvno 3). Its witness is the digest of the DER of the INTEGER, which the RFC leaves
-open; a client takes the digest of its contents, too.
+The number travels as EnvelopedData (pvno 3), or encrypted by RSA itself (pvno 2). Its witness is the digest of the DER
+of the INTEGER, which the RFC leaves open; a client takes the digest of its contents, too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cmpkit.asn1 import (
     encode_general_name,
 )
 from cmpkit.crypto.digests import HASH_NAMES, digest
+from cmpkit.crypto.encrypted_values import decrypt_by_rsa, encrypt_by_rsa
 from cmpkit.crypto.enveloping import KeyRecipient, envelop, open_envelope
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -44,6 +45,7 @@ async def make_challenge(
     sender: GeneralName,
     *,
     plugins: Plugins,
+    by_rsa: bool = False,
     random: RandomOctets = secrets.token_bytes,
 ) -> Challenge:
     """A number of 128 random bits, encrypted to a key.
@@ -51,21 +53,16 @@ async def make_challenge(
     :param public_key_info: DER of the key.
     :param cert_req_id: of the request; it stands where the number of a certificate does.
     :param sender: of the message that the challenge is for.
+    :param by_rsa: whether it is for a message of pvno 2: encrypted by the RSA key itself.
     :raises CMPError: badAlg if nothing can be encrypted to the key.
     """
     number = int.from_bytes(random(_NUMBER_SIZE))
+    owf, witness, rand = AlgorithmIdentifier(oids.SHA256), _witness(number), encode(Rand(int_=number, sender=sender))
+    if by_rsa:
+        return Challenge(owf=owf, witness=witness, challenge=encrypt_by_rsa(rand, public_key_info, plugins))
     unnamed = IssuerAndSerialNumber(issuer=x509.Name([]), serial_number=cert_req_id)
-    return Challenge(
-        owf=AlgorithmIdentifier(oids.SHA256),
-        witness=_witness(number),
-        challenge=b"",
-        encrypted_rand=await envelop(
-            encode(Rand(int_=number, sender=sender)),
-            KeyRecipient(public_key_info, unnamed),
-            plugins=plugins,
-            random=random,
-        ),
-    )
+    enveloped = await envelop(rand, KeyRecipient(public_key_info, unnamed), plugins=plugins, random=random)
+    return Challenge(owf=owf, witness=witness, challenge=b"", encrypted_rand=enveloped)
 
 
 def _witness(number: int) -> bytes:
@@ -91,7 +88,8 @@ async def read_challenges(
 
     :param keys: the key of each challenge.
     :param sender: of the message that brought them.
-    :param tolerances: see :func:`cmpkit.crypto.enveloping.open_envelope`.
+    :param tolerances: see :func:`cmpkit.crypto.enveloping.open_envelope`; ``legacy-encryption`` allows the form of
+        pvno 2.
     :raises CMPError: badAlg for algorithms that are not accepted; badDataFormat if there is not one challenge for each
         key, or one cannot be read, or does not fit its witness or the sender.
     """
@@ -103,14 +101,20 @@ async def read_challenges(
             hash_name = HASH_NAMES.get(challenge.owf.algorithm, "")
         if not hash_name or hash_name in _WEAK:
             raise CMPError("the hash of a challenge is not accepted", PKIFailureInfo.BAD_ALG, rule=_RULE)
-        if challenge.encrypted_rand is None:
-            raise _unfit("the challenge is not in EnvelopedData")
-        rand = await open_envelope(challenge.encrypted_rand, key, read=_read_rand, tolerances=tolerances)
+        rand = await _open(challenge, key, tolerances)
         same_sender = encode(encode_general_name(rand.sender)) == encode(encode_general_name(sender))
         if not same_sender or not _fits(rand.int_, hash_name, challenge.witness):
             raise _unfit("the challenge does not fit its witness or its sender")
         numbers.append(rand.int_)
     return tuple(numbers)
+
+
+async def _open(challenge: Challenge, key: PrivateKey, tolerances: frozenset[str]) -> Rand:
+    if challenge.encrypted_rand is None:
+        return await decrypt_by_rsa(challenge.challenge, key, read=_read_rand, tolerances=tolerances)
+    if challenge.challenge:
+        raise _unfit("the challenge is there twice")
+    return await open_envelope(challenge.encrypted_rand, key, read=_read_rand, tolerances=tolerances)
 
 
 def _read_rand(octets: bytes) -> Rand:

@@ -16,6 +16,8 @@ from cmpkit import oids
 from cmpkit.asn1 import (
     TLV,
     CertReqMsg,
+    EncryptedKey,
+    EncryptedValue,
     EnvelopedData,
     IssuerAndSerialNumber,
     POPOPrivKey,
@@ -24,6 +26,7 @@ from cmpkit.asn1 import (
     make_element,
     read_element,
 )
+from cmpkit.crypto.encrypted_values import open_value
 from cmpkit.crypto.enveloping import KeyRecipient, envelop, open_envelope
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo, ProofMethod, SubsequentMessage
@@ -128,15 +131,18 @@ async def envelop_certificate(
 
 
 async def open_certificate(
-    enveloped: EnvelopedData, key: PrivateKey, *, tolerances: frozenset[str] = frozenset()
+    encrypted: EncryptedKey, key: PrivateKey, *, tolerances: frozenset[str] = frozenset()
 ) -> bytes:
     """DER of the certificate that was encrypted to a key (R-085); whose key the sender names is not looked at.
 
-    :param tolerances: see :func:`cmpkit.crypto.enveloping.open_envelope`.
+    :param tolerances: see :func:`cmpkit.crypto.enveloping.open_envelope`; ``legacy-encryption`` allows EncryptedValue.
     :raises CMPError: badAlg for algorithms that are not accepted; badDataFormat if it cannot be decrypted, or is no
         certificate.
     """
-    return await open_envelope(enveloped, key, read=_read_certificate, tolerances=tolerances)
+    content = encrypted.value
+    if isinstance(content, EncryptedValue):
+        return await open_value(content, key, read=_read_certificate, tolerances=tolerances)
+    return await open_envelope(content, key, read=_read_certificate, tolerances=tolerances)
 
 
 def _read_certificate(octets: bytes) -> bytes:

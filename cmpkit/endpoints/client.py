@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import CertId, Extension, InfoTypeAndValue, PKIBody, encode
+from cmpkit.crypto.encrypted_values import TOLERATE_LEGACY_ENCRYPTION
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.controls import old_certificate
@@ -314,6 +315,7 @@ class Client(SupportMessages):
             body.type,
             sought=sought,
             implicit_confirm=self.options.implicit_confirm,
+            legacy_encryption=TOLERATE_LEGACY_ENCRYPTION in self.options.tolerances,
             context=context,
             random=self.options.random,
         )

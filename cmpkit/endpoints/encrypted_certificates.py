@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from cmpkit.asn1 import EnvelopedData, decode
+from cmpkit.asn1 import EncryptedKey, read_element, to_tlv
 from cmpkit.crypto.later_proof import open_certificate
 from cmpkit.engine.client import Decide, Judgement
 from cmpkit.engine.sought import SoughtCertificate
@@ -48,6 +48,7 @@ async def _open(one: SoughtCertificate, keys: Mapping[bytes, PrivateKey], tolera
             hint="resume the operation with that key",
         )
     try:
-        return await open_certificate(decode(EnvelopedData, one.encrypted), key, tolerances=tolerances)
+        encrypted = read_element(to_tlv(one.encrypted), EncryptedKey)
+        return await open_certificate(encrypted, key, tolerances=tolerances)
     except CMPError as error:
         raise TrustError(error.detail, error.fail_info, rule=error.rule or _RULE, hint=error.hint) from error

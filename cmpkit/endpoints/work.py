@@ -9,11 +9,20 @@ from datetime import datetime
 from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import CertReqMsg, Challenge, InfoTypeAndValue, encode_list, read_name
+from cmpkit.asn1 import (
+    CertReqMsg,
+    Challenge,
+    EncryptedValue,
+    EnvelopedData,
+    InfoTypeAndValue,
+    encode_list,
+    read_name,
+)
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.facts import describe_request
 from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.crypto.challenges import make_challenge
+from cmpkit.crypto.encrypted_values import encrypt_value
 from cmpkit.crypto.later_proof import envelop_certificate
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.pop import verify_p10, verify_popo
@@ -103,7 +112,7 @@ class Workshop:
         template_key, number = need.request.request.cert_template.public_key, need.request.request.cert_req_id
         assert template_key is not None
         assert need.sender is not None
-        return await make_challenge(template_key.der, number, need.sender, plugins=self.plugins)
+        return await make_challenge(template_key.der, number, need.sender, plugins=self.plugins, by_rsa=need.by_rsa)
 
     async def _issue(
         self, need: Issue, auth: Authenticated, transaction_id: bytes, now: datetime
@@ -133,10 +142,13 @@ class Workshop:
         result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
         if need.request.proof is not ProofMethod.ENCRYPTED_CERTIFICATE or not isinstance(result, Issued):
             return result
-        number = need.request.cert_req_id
-        return replace(
-            result, encrypted=await envelop_certificate(result.certificate.der, number, plugins=self.plugins)
-        )
+        return replace(result, encrypted=await self._encrypted(result.certificate.der, need))
+
+    async def _encrypted(self, certificate: bytes, need: Issue) -> EnvelopedData | EncryptedValue:
+        """A certificate, encrypted to its own key."""
+        if need.by_rsa:
+            return encrypt_value(certificate, need.request.public_key_info, plugins=self.plugins)
+        return await envelop_certificate(certificate, need.request.cert_req_id, plugins=self.plugins)
 
     def _generation(self) -> KeyGeneration:
         if self.key_generation is None:

@@ -14,10 +14,10 @@ from cmpkit.crypto.later_proof import proof_method
 from cmpkit.engine.needs import CheckProof, MakeChallenge
 from cmpkit.engine.polling import refuse_late
 from cmpkit.engine.replies import Reply
-from cmpkit.engine.template import enveloped_proof_faults
+from cmpkit.engine.template import is_by_rsa
 from cmpkit.engine.work import Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
-from cmpkit.errors import CMPError, raise_first
+from cmpkit.errors import CMPError
 from cmpkit.parts import TransactionState
 
 __all__ = ["challenge", "challenged", "take_answers"]
@@ -38,11 +38,12 @@ def challenge(work: Work, asked: Sequence[CertReqMsg]) -> Steps:
 
     :raises CMPError: if one of them cannot be challenged.
     """
-    raise_first(enveloped_proof_faults(work.message.header.pvno), work.leniency)
+    pvno = work.message.header.pvno
     challenges: list[Challenge] = []
     for one in asked:
+        by_rsa = is_by_rsa(one, pvno, work.leniency)
         yield CheckProof(one, work.message.header.sender, work.leniency)
-        made: Challenge = yield MakeChallenge(one)
+        made: Challenge = yield MakeChallenge(one, by_rsa)
         challenges.append(made)
     state = work.opened(
         TransactionState.CHALLENGED,

@@ -19,7 +19,7 @@ from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
 from cmpkit.engine.states import OPENS
 from cmpkit.engine.template import (
-    enveloped_proof_faults,
+    is_by_rsa,
     key_generation_faults,
     read_p10,
     read_request,
@@ -141,12 +141,11 @@ def _put(
     if not request.public_key_info:
         raise_first(key_generation_faults(opening.header.pvno), work.leniency)
     encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
-    if encrypted:
-        raise_first(enveloped_proof_faults(opening.header.pvno), work.leniency)
+    by_rsa = encrypted and isinstance(asked, CertReqMsg) and is_by_rsa(asked, opening.header.pvno, work.leniency)
     check_registration(request.registration, work.auth.grant)
     if not proven:
         yield CheckProof(asked, opening.header.sender, work.leniency)
-    result: Issued | Pending | Rejected = yield Issue(request, key, again=opening is not work.message)
+    result: Issued | Pending | Rejected = yield Issue(request, key, again=opening is not work.message, by_rsa=by_rsa)
     if isinstance(result, Rejected):
         raise result.error
     if encrypted and isinstance(result, Issued) and result.encrypted is None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue
 from cmpkit.enums import BodyType
-from cmpkit.parts import CertificateRecord, CertificateRequest, RevocationRequest
+from cmpkit.parts import CertificateRecord, CertificateRequest, RecoveryRequest, RevocationRequest
 from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Issue",
     "MakeChallenge",
     "Need",
+    "Recover",
     "Revoke",
 ]
 
@@ -53,21 +54,25 @@ class Issue:
 
     :param key: the idempotency key: the same request gets the same certificate, however often it is asked.
     :param again: whether it was answered by ``Pending`` before.
+    :param by_rsa: whether a certificate that comes encrypted is to be in the form of pvno 2, EncryptedValue.
     """
 
     request: CertificateRequest
     key: str
     again: bool = False
+    by_rsa: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MakeChallenge:
     """A number that only the holder of the private key can read. Answered by a ``Challenge``.
 
+    :param by_rsa: whether it is to be in the form of pvno 2, encrypted by RSA itself.
     :param sender: of the message that will bring it, which only who drives the engine knows.
     """
 
     request: CertReqMsg
+    by_rsa: bool = False
     sender: GeneralName | None = None
 
 
@@ -100,6 +105,13 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Recover:
+    """Archived keys, once the policy agreed. Answered by ``Recovered``."""
+
+    request: RecoveryRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Inform:
     """The answers to what a genm asks. Answered by a tuple of InfoTypeAndValue, unsupportedOIDs included.
 
@@ -111,5 +123,5 @@ class Inform:
     profile: str | None = None
 
 
-Need: TypeAlias = Authorize | CheckProof | MakeChallenge | Issue | FindCertificate | Confirm | Revoke | Inform
+Need: TypeAlias = Authorize | CheckProof | MakeChallenge | Issue | FindCertificate | Confirm | Revoke | Recover | Inform
 """Any of them."""

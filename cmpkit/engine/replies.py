@@ -14,6 +14,7 @@ from cmpkit.asn1 import (
     CertRepMessage,
     CertResponse,
     EncryptedKey,
+    EncryptedValue,
     ErrorMsgContent,
     InfoTypeAndValue,
     PKIBody,
@@ -101,7 +102,8 @@ def certificate_response(
 def _cert_or_enc_cert(result: Issued) -> Variant[TLV, Literal["certificate"]] | Variant[TLV, Literal["encrypted_cert"]]:
     if result.encrypted is None:
         return Variant(to_tlv(result.certificate.der), "certificate")
-    return Variant(make_element(Variant(result.encrypted, "enveloped_data"), EncryptedKey), "encrypted_cert")
+    form = "encrypted_value" if isinstance(result.encrypted, EncryptedValue) else "enveloped_data"
+    return Variant(make_element(Variant(result.encrypted, form), EncryptedKey), "encrypted_cert")
 
 
 def _granted(cert_req_id: int, result: Issued) -> CertResponse:

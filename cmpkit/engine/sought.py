@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cmpkit import oids
 from cmpkit.asn1 import (
     CertifiedKeyPair,
     CertRepMessage,
     CertResponse,
-    EncryptedKey,
     PKIStatusInfo,
     decode,
     encode,
-    read_element,
+    read_public_key_info,
 )
 from cmpkit.engine.answers import broken_answer
 from cmpkit.enums import PKIFailureInfo, PKIStatus
@@ -56,7 +56,7 @@ class SoughtCertificate:
     :param is_challenged: whether the server is to challenge its key, and did not yet (RFC 9810 section 5.2.8.3.3).
     :param is_encrypted: whether the certificate is to come encrypted to its key, as the proof of possession (RFC 9810
         section 5.2.8.3.2).
-    :param encrypted: DER of the EnvelopedData in which it came.
+    :param encrypted: DER of the EncryptedKey in which it came.
     :param is_decided: whether certConf about it was answered, or is dispensed with.
     :param rejection: why the certificate was refused by us, empty if it was not.
     """
@@ -80,10 +80,14 @@ class SoughtCertificate:
         """What the server said of it last."""
         return decode(PKIStatusInfo, self.status) if self.status else None
 
-    @property
-    def needs_envelope(self) -> bool:
-        """Whether EnvelopedData is to come for it, which needs pvno 3 (RFC 9810 section 5.2.2)."""
-        return self.is_central or self.is_encrypted or self.is_challenged
+    def needs_envelope(self, *, legacy: bool) -> bool:
+        """Whether EnvelopedData is to come for it, which needs pvno 3 (RFC 9810 section 5.2.2).
+
+        :param legacy: whether what is encrypted to an RSA key may come in the forms of pvno 2.
+        """
+        if self.is_encrypted or self.is_challenged:
+            return not legacy or read_public_key_info(self.public_key_info).algorithm.algorithm != oids.RSA_ENCRYPTION
+        return self.is_central
 
     @property
     def is_due(self) -> bool:
@@ -130,7 +134,7 @@ class SoughtCertificate:
             cert_req_id=response.cert_req_id,
             status=encode(response.status),
             certificate=encode(pair.cert_or_enc_cert.value) if pair is not None and not encrypted else b"",
-            encrypted=_encrypted_certificate(pair) if pair is not None and encrypted else b"",
+            encrypted=encode(pair.cert_or_enc_cert.value) if pair is not None and encrypted else b"",
             enveloped_key=_enveloped_key(pair) if pair is not None and self.is_central else b"",
         )
 
@@ -146,13 +150,6 @@ def answered_by(
         return (sought[0].answered(content.response[0]),)
     responses = {response.cert_req_id: response for response in content.response}
     return tuple(one.answered(responses[one.cert_req_id]) if one.cert_req_id in responses else one for one in sought)
-
-
-def _encrypted_certificate(pair: CertifiedKeyPair) -> bytes:
-    key = read_element(pair.cert_or_enc_cert.value, EncryptedKey)
-    if key.tag != "enveloped_data":
-        raise broken_answer("the certificate is encrypted, but not as EnvelopedData", "RFC 9810 section 5.2.2")
-    return encode(key.value)
 
 
 def _enveloped_key(pair: CertifiedKeyPair) -> bytes:

@@ -37,9 +37,11 @@ from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
+from cmpkit.tolerances import Leniency
 
 __all__ = [
     "enveloped_proof_faults",
+    "is_by_rsa",
     "key_generation_faults",
     "p10_faults",
     "read_p10",
@@ -182,6 +184,21 @@ def key_generation_faults(pvno: int) -> Iterator[CMPError]:
         )
 
 
+def is_by_rsa(message: CertReqMsg, pvno: int, leniency: Leniency) -> bool:
+    """Whether what proves a key is to be encrypted by RSA itself, as in pvno 2; otherwise it is EnvelopedData.
+
+    :param pvno: of the message.
+    :raises CMPError: badPOP if pvno allows neither.
+    """
+    if pvno >= PVNO.CMP2021:
+        return False
+    key = message.request.cert_template.public_key
+    if key is not None and key.algorithm.algorithm == oids.RSA_ENCRYPTION and leniency.allows("legacy-encryption"):
+        return True
+    raise_first(enveloped_proof_faults(pvno), leniency)
+    return False
+
+
 def enveloped_proof_faults(pvno: int) -> Iterator[CMPError]:
     """What a server refuses in a message whose key is proven by what is encrypted to it: that is EnvelopedData.
 
@@ -192,7 +209,7 @@ def enveloped_proof_faults(pvno: int) -> Iterator[CMPError]:
             f"the proof needs EnvelopedData, and the message has pvno {pvno}",
             PKIFailureInfo.BAD_POP,
             rule="RFC 9810 section 5.2.2",
-            hint="set pvno to 3",
+            hint="set pvno to 3, or for an RSA key allow legacy-encryption",
             tolerance="openssl-encrypted-cert",
         )
 

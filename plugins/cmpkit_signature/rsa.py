@@ -161,7 +161,12 @@ class RSAKeys:
     def encrypt(self, public_key_info: bytes, algorithm: AlgorithmIdentifier, secret: bytes) -> bytes:
         """A short secret, encrypted; see :class:`cmpkit.parts.KeyTransport`."""
         key = _public_key(public_key_info)
-        return key.key.encrypt(secret, _encryption(algorithm, key))
+        try:
+            return key.key.encrypt(secret, _encryption(algorithm, key))
+        except ValueError:
+            raise bad_alg(
+                f"an RSA key of {key.key.key_size} bits is too short to encrypt {len(secret)} octets"
+            ) from None
 
 
 @lru_cache(maxsize=256)

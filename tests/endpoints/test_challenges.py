@@ -210,12 +210,12 @@ class TestClient:
 
     async def test_for_another_key(self, world: World, serve: Any) -> None:
         other = generate_key("x25519", world.plugins).public_key_info
-        serve(lambda _, number, sender, plugins: make_challenge(other, number, sender, plugins=plugins))
+        serve(lambda _, number, sender, plugins, by_rsa: make_challenge(other, number, sender, plugins=plugins))
         await self.refuses(world, "cannot be decrypted")
 
     async def test_of_another_sender(self, world: World, serve: Any) -> None:
         mallory = directory_name(parse_name("CN=mallory"))
-        serve(lambda key, number, _, plugins: make_challenge(key, number, mallory, plugins=plugins))
+        serve(lambda key, number, _, plugins, by_rsa: make_challenge(key, number, mallory, plugins=plugins))
         await self.refuses(world, "its witness or its sender")
 
     @pytest.mark.parametrize(
@@ -224,13 +224,13 @@ class TestClient:
             ({"witness": bytes(32)}, "its witness or its sender"),
             ({"owf": None}, "the hash of a challenge"),
             ({"owf": AlgorithmIdentifier(SHA1)}, "the hash of a challenge"),
-            ({"encrypted_rand": None}, "not in EnvelopedData"),
+            ({"encrypted_rand": None}, "RSA without EnvelopedData is used"),
         ],
     )
     async def test_that_is_not_as_it_should_be(
         self, world: World, serve: Any, change: dict[str, Any], match: str
     ) -> None:
-        async def other(key: bytes, number: int, sender: Any, plugins: Any) -> Challenge:
+        async def other(key: bytes, number: int, sender: Any, plugins: Any, by_rsa: bool) -> Challenge:
             made = await make_challenge(key, number, sender, plugins=plugins)
             names = ("owf", "witness", "challenge", "encrypted_rand")
             return Challenge(**{**{name: getattr(made, name) for name in names}, **change})

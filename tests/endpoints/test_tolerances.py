@@ -163,6 +163,7 @@ AT_A_SERVER: dict[str, Callable[[Device], Awaitable[bytes]]] = {
 ELSEWHERE = {
     "envelope-rsa-pkcs1": "tests/crypto/test_enveloping.py",
     "envelope-sha1": "tests/crypto/test_enveloping.py",
+    "legacy-encryption": "tests/endpoints/test_proofs_of_version_2.py",
     "openssl-central-keygen": "tests/endpoints/test_central_keys.py",
     "openssl-encrypted-cert": "tests/endpoints/test_encrypted_certificates.py",
 }
@@ -458,7 +459,7 @@ class TestClient:
 
 
 def test_a_peer_names_what_it_needs_on_each_side() -> None:
-    assert peers(Side.SERVER)["openssl-3.0"] == {"hmac-sha1"}
+    assert peers(Side.SERVER)["openssl-3.0"] == {"hmac-sha1", "legacy-encryption"}
     assert peers(Side.CLIENT)["ejbca"] == {
         *("mixed-protection", "reordered-sender", "uncorrelated-errors", "unprotected-errors"),
     }

@@ -1,8 +1,12 @@
-"""What `openssl cmp -popo` asks for: from 3.5 on, OpenSSL proves a key by reading its certificate."""
+"""What `openssl cmp -popo` asks for: its signature, nothing, or to read its certificate.
+
+From 3.5 on that may come as EnvelopedData. EncryptedValue, to an RSA key, is read by every version.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,16 +16,26 @@ from .conftest import OpenSSL
 from .openssl_device import Device
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    directory = make_server_directory(tmp_path_factory.mktemp("server") / "ca")
+def tolerating(directory: Path, name: str) -> AbstractContextManager[Served]:
+    make_server_directory(directory)
     config = directory / "cmpkit.toml"
     text = config.read_text().replace(
         'key_usage = ["digitalSignature"]',
         'key_usage = ["digitalSignature", "keyAgreement", "keyEncipherment"]\nproofs = ["signature", "encrCert"]',
     )
-    config.write_text(text.replace("# tolerances = [", 'tolerances = ["openssl-encrypted-cert"] # ['))
-    with served(directory) as running:
+    config.write_text(text.replace("# tolerances = [", f'tolerances = ["{name}"] # ['))
+    return served(directory)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with tolerating(tmp_path_factory.mktemp("server") / "ca", "openssl-encrypted-cert") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with tolerating(tmp_path_factory.mktemp("old") / "ca", "legacy-encryption") as running:
         yield running
 
 
@@ -46,6 +60,19 @@ def test_openssl_proves_its_key(
     assert device.verify("new")
     # The certConf is the proof: implicit confirmation is granted for signatures only.
     assert ("sending CERTCONF" in said) == (popo == 2)
+
+
+def test_every_openssl_reads_an_encrypted_value(openssl: OpenSSL, old_server: Served, tmp_path: Path) -> None:
+    device = Device(openssl, old_server, tmp_path, f"old-{openssl.version}", "rsa2048")
+    assert "sending CERTCONF" in enroll(device, 2)
+    assert device.verify("new")
+
+
+def test_a_proof_may_be_left_out_by_nobody(openssl: OpenSSL, server: Served, tmp_path: Path) -> None:
+    """From 3.5 on, OpenSSL sends no key either then, to have one generated."""
+    device = Device(openssl, server, tmp_path, f"none-{openssl.version}", "p256")
+    said = enroll(device, -1, check=False)
+    assert ("badPOP" in said) or ("POPO is disabled, which implies -centralkeygen" in said)
 
 
 def test_the_word_of_a_device_is_no_proof(any_openssl: OpenSSL, server: Served, tmp_path: Path) -> None:

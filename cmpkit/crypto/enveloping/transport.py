@@ -22,7 +22,7 @@ from cmpkit.errors import CMPError
 from cmpkit.parts import KeyTransport, RandomOctets, TransportKey
 from cmpkit.plugins import Plugins
 
-__all__ = ["KeyTransportRecipients"]
+__all__ = ["KeyTransportRecipients", "decrypt_content_key"]
 
 _BY_CERTIFICATE, _BY_KEY = 0, 2
 MAX_ENCRYPTED_KEY = 2048
@@ -67,25 +67,35 @@ class KeyTransportRecipients:
     async def unwrap(
         self, info: KeyTransRecipientInfo, key: OpeningKey, *, key_size: int, tolerances: frozenset[str]
     ) -> bytes:
-        """The content key, or a random one where there is none: the content then tells nobody why it cannot be read.
-
-        That is what keeps PKCS#1 v1.5 from answering an attacker's questions (RFC 3218 section 2.3.2).
-        """
+        """The content key, or a random one where there is none: see :func:`decrypt_content_key`."""
         if info.version not in (_BY_CERTIFICATE, _BY_KEY):
             raise bad_structure(f"a KeyTransRecipientInfo of version {info.version}")
         _check_algorithm(info.key_encryption_algorithm, tolerances)
-        if len(info.encrypted_key) > MAX_ENCRYPTED_KEY:
-            raise bad_structure(f"an encrypted key of {len(info.encrypted_key)} octets")
-        if not isinstance(key, TransportKey):
-            raise undecipherable()
-        instead = secrets.token_bytes(key_size)
-        try:
-            content_key = await key.decrypt(info.key_encryption_algorithm, info.encrypted_key)
-        except CMPError as error:
-            if is_elsewhere(error):
-                raise
-            return instead
-        return content_key if len(content_key) == key_size else instead
+        return await decrypt_content_key(info.encrypted_key, info.key_encryption_algorithm, key, key_size=key_size)
+
+
+async def decrypt_content_key(
+    encrypted: bytes, algorithm: AlgorithmIdentifier, key: OpeningKey, *, key_size: int
+) -> bytes:
+    """A content key, or a random one where there is none: the content then tells nobody why it cannot be read.
+
+    That is what keeps PKCS#1 v1.5 from answering an attacker's questions (RFC 3218 section 2.3.2).
+
+    :param key_size: octets that it must have.
+    :raises CMPError: badDataFormat if it is too long, or the key decrypts nothing.
+    """
+    if len(encrypted) > MAX_ENCRYPTED_KEY:
+        raise bad_structure(f"an encrypted key of {len(encrypted)} octets")
+    if not isinstance(key, TransportKey):
+        raise undecipherable()
+    instead = secrets.token_bytes(key_size)
+    try:
+        content_key = await key.decrypt(algorithm, encrypted)
+    except CMPError as error:
+        if is_elsewhere(error):
+            raise
+        return instead
+    return content_key if len(content_key) == key_size else instead
 
 
 def _check_algorithm(algorithm: AlgorithmIdentifier, tolerances: frozenset[str]) -> None:
