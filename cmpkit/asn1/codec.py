@@ -256,7 +256,7 @@ def encode_list(values: Iterable[Any]) -> bytes:
 
     :raises CMPError: systemFailure if a field holds what its type does not allow.
     """
-    return der_wrap(0x30, b"".join(value if isinstance(value, bytes) else encode(value) for value in values))
+    return der_wrap(0x30, b"".join([value if isinstance(value, bytes) else encode(value) for value in values]))
 
 
 def to_tlv(value: Any) -> TLV:

@@ -218,7 +218,7 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
         content.public_key_info,
     ]
     if content.extensions:
-        fields.append(der_wrap(_EXTENSIONS, encode_list(item.der for item in content.extensions)))
+        fields.append(der_wrap(_EXTENSIONS, encode_list([item.der for item in content.extensions])))
     tbs = encode_list(fields)
     signature = await issuer_key.sign(tbs)
     return encode_list((tbs, algorithm_der, der_wrap(_BIT_STRING, b"\x00" + signature)))
