@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -24,7 +24,7 @@ from cmpkit.cli.options import (
     TransferOptions,
     TrustOptions,
 )
-from cmpkit.cli.sources import absolute_source
+from cmpkit.cli.sources import absolute_address, absolute_source
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ __all__ = ["Job", "Wanted", "default_state", "job_of", "key_uri"]
 
 _JOB = "job"
 _REQUEST = "request"
-_SOURCES = {"secret", "keypass", "newkeypass"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +156,14 @@ def job_of(transaction: ClientTransaction) -> Job:
     return job
 
 
+_PORTABLE: Mapping[str, Callable[[str], str | None]] = {
+    **dict.fromkeys(("secret", "keypass", "newkeypass"), absolute_source),
+    "crl": absolute_address,
+    "key": key_uri,
+}
+"""How options become what they mean in another process, in another directory."""
+
+
 def _dump(value: Any, name: str = "") -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {member.name: _dump(getattr(value, member.name), member.name) for member in fields(value)}
@@ -164,10 +171,8 @@ def _dump(value: Any, name: str = "") -> Any:
         return str(value.absolute())
     if isinstance(value, list):
         return [_dump(item, name) for item in value]
-    if isinstance(value, str) and name in _SOURCES:
-        return absolute_source(value)
-    if isinstance(value, str) and name == "key":
-        return key_uri(value)
+    if isinstance(value, str) and name in _PORTABLE:
+        return _PORTABLE[name](value)
     return value
 
 

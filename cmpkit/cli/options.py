@@ -18,6 +18,7 @@ __all__ = [
     "RequestOptions",
     "ServerURL",
     "ShowingOptions",
+    "StatusOptions",
     "TransferOptions",
     "TrustOptions",
     "UpdateOptions",
@@ -65,11 +66,28 @@ class CredentialOptions:
     )
 
 
+_STATUS = "Who says what is revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOptions:
+    """How to know whether certificates are revoked."""
+
+    crl: Annotated[list[str] | None, _option("--crl", "A CRL or delta CRL; may be repeated.", _STATUS, "FILE|URL")] = (
+        None
+    )
+    ocsp: Annotated[str | None, _option("--ocsp", "An OCSP responder.", _STATUS, "URL")] = None
+    crl_download: Annotated[
+        bool,
+        _option("--crl-download", "Fetch CRLs from where the certificates say that they are.", _STATUS),
+    ] = False
+
+
 _WHOM = "Whom to believe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustOptions:
+class TrustOptions(StatusOptions):
     """Which answers and certificates are believed."""
 
     trusted: Annotated[

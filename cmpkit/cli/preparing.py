@@ -22,6 +22,7 @@ from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import mac_names
+from cmpkit.endpoints.revocation import revocation_sources
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.enums import ProofMethod
 from cmpkit.errors import ConfigurationError
@@ -163,6 +164,9 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
         expected_sender=_name(trust.expect_sender),
         mac=_mac(job, plugins),
         tolerances=_tolerances(trust, plugins),
+        revocation=await revocation_sources(
+            trust.crl or (), trust.ocsp, crl_download=trust.crl_download, directory=Path()
+        ),
         adopt_ca_pubs=job.request.adopt_ca_pubs,
         state=job.state,
         transport=TransportOptions(

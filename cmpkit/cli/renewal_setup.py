@@ -13,7 +13,7 @@ import typer
 from cmpkit.cli.command import plugins_of, with_option_groups
 from cmpkit.cli.jobs import default_state, key_uri
 from cmpkit.cli.options import CredentialOptions, ServerURL, TransferOptions, TrustOptions
-from cmpkit.cli.sources import absolute_source
+from cmpkit.cli.sources import absolute_address, absolute_source
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def _absolute(name: str, value: Any) -> Any:
         if source is None:
             raise ValueError("file:PATH or env:NAME is needed: it is read again each time")
         return source
+    if name == "crl":
+        return tuple(map(absolute_address, value or ()))
     if isinstance(value, list) or name in ("trusted", "untrusted", "extracerts", "tolerate"):
         return tuple(_absolute("", item) for item in value or ())
     return value

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from cmpkit.errors import ConfigurationError
 
-__all__ = ["absolute_source", "read_secret"]
+__all__ = ["absolute_address", "absolute_source", "read_secret"]
 
 _MAX_OCTETS = 1 << 16
 
@@ -56,3 +56,8 @@ def absolute_source(source: str) -> str | None:
     if kind == "file":
         return f"file:{os.path.abspath(rest)}"
     return source if kind == "env" else None
+
+
+def absolute_address(text: str) -> str:
+    """A URL, or the path of a file as another process may use it, from another directory."""
+    return text if "://" in text else os.path.abspath(text)

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from cmpkit.cli.command import plugins_of
+from cmpkit.cli.command import plugins_of, with_option_groups
+from cmpkit.cli.options import StatusOptions
 from cmpkit.cli.serverside import JSONOption, print_json
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.parts import TransportOptions
 
 if TYPE_CHECKING:
-    from cmpkit.endpoints.revocation import RevocationSources
     from cmpkit.plugins import Plugins
 
 __all__ = ["verify"]
 
-_SOURCES = "Who says what is revoked"
 _TIMEOUT = 60.0
 
 
+@with_option_groups
 def verify(
     ctx: typer.Context,
     certificate: Annotated[
@@ -39,28 +39,15 @@ def verify(
         list[Path] | None,
         typer.Option("--untrusted", metavar="FILE", help="Intermediate CA certificates that the path may go through."),
     ] = None,
-    crl: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--crl", metavar="FILE|URL", help="A CRL or delta CRL; may be repeated.", rich_help_panel=_SOURCES
-        ),
-    ] = None,
-    ocsp: Annotated[
-        str | None, typer.Option("--ocsp", metavar="URL", help="An OCSP responder.", rich_help_panel=_SOURCES)
-    ] = None,
+    status: StatusOptions,
     proxy: Annotated[str | None, typer.Option("--proxy", metavar="URL", help="URL of a proxy.")] = None,
     json: JSONOption = False,
 ) -> None:
     """Check that a certificate leads to a trust anchor and that, as CRLs or OCSP say, nothing on the way is revoked.
 
-    Nothing is fetched but from the addresses that are given here.
+    Nothing is fetched but from the addresses that are given here, unless --crl-download allows it.
     """
-    if not crl and ocsp is None:
-        raise ConfigurationError(
-            "nothing says what is revoked",
-            hint="give a CRL of each CA of the path (--crl), or an OCSP responder (--ocsp)",
-        )
-    wanted = _Wanted(certificate, tuple(trusted), tuple(untrusted or ()), tuple(crl or ()), ocsp, proxy)
+    wanted = _Wanted(certificate, tuple(trusted), tuple(untrusted or ()), status, proxy)
     checked = anyio.run(_check, wanted, plugins_of(ctx))
     if json:
         print_json(checked)
@@ -76,8 +63,7 @@ class _Wanted:
     certificate: Path
     trusted: tuple[Path, ...]
     untrusted: tuple[Path, ...]
-    crls: tuple[str, ...]
-    ocsp: str | None
+    status: StatusOptions
     proxy: str | None
 
 
@@ -86,8 +72,15 @@ async def _check(wanted: _Wanted, plugins: Plugins) -> list[dict[str, str]]:
     from cmpkit.cli.preparing import read_all
     from cmpkit.cli.results import describe_certificate
     from cmpkit.crypto.paths import validate_path
-    from cmpkit.endpoints.revocation import RevocationChecker
+    from cmpkit.endpoints.revocation import RevocationChecker, revocation_sources
 
+    asked = wanted.status
+    sources = await revocation_sources(asked.crl or (), asked.ocsp, crl_download=asked.crl_download, directory=Path())
+    if sources is None:
+        raise ConfigurationError(
+            "nothing says what is revoked",
+            hint="give a CRL of each CA of the path (--crl), or an OCSP responder (--ocsp)",
+        )
     now = datetime.now(UTC)
     leaf, *more = await read_certificates(str(wanted.certificate), Path())
     candidates, anchors = (*more, *await read_all(wanted.untrusted)), await read_all(wanted.trusted)
@@ -95,19 +88,10 @@ async def _check(wanted: _Wanted, plugins: Plugins) -> list[dict[str, str]]:
         path = validate_path(leaf, candidates=candidates, anchors=anchors, now=now, plugins=plugins)
     except CMPError as error:
         raise TrustError(error.detail, error.fail_info, rule=error.rule, hint=error.hint) from error
-    checker = RevocationChecker(await _sources(wanted), plugins, TransportOptions(timeout=_TIMEOUT, proxy=wanted.proxy))
+    checker = RevocationChecker(sources, plugins, TransportOptions(timeout=_TIMEOUT, proxy=wanted.proxy))
     statuses = await checker.check(path, now=now)
     described = (describe_certificate(der) for der in path)
     return [
         {"subject": str(one["subject"]), "serial_number": str(one["serial_number"]), "standing": status.standing}
         for one, status in zip(described, statuses, strict=False)
     ]
-
-
-async def _sources(wanted: _Wanted) -> RevocationSources:
-    from cmpkit.ca.sources import read_file
-    from cmpkit.endpoints.revocation import RevocationSources
-
-    urls = tuple(source for source in wanted.crls if "://" in source)
-    files = [await read_file(source, Path()) for source in wanted.crls if "://" not in source]
-    return RevocationSources(tuple(files), urls, wanted.ocsp)

@@ -10,10 +10,9 @@ from typing import Final
 from cryptography import x509
 
 from cmpkit import oids
-from cmpkit.asn1 import CertificateList, decode, encode
-from cmpkit.crypto.names import names_match
+from cmpkit.crypto.crls import check_crl_signature
+from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.ocsp import StatusInfo
-from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError
 from cmpkit.plugins import Plugins
@@ -31,12 +30,13 @@ class _List:
     crl: x509.CertificateRevocationList
     number: int
     base: int | None
+    title: str
 
 
 def status_by_crls(
     certificate: bytes, issuer: bytes, crls: Sequence[bytes], *, now: datetime, plugins: Plugins
-) -> StatusInfo | None:
-    """How a certificate stands, or ``None`` if none of the CRLs has a say: one does that is current and complete.
+) -> StatusInfo:
+    """How a certificate stands; unknown if none of the CRLs has a say: one does that is current and complete.
 
     A CRL that is only about some certificates (a critical issuingDistributionPoint) has none.
 
@@ -45,47 +45,67 @@ def status_by_crls(
     :param crls: DER, of whatever issuers.
     """
     own = x509.load_der_x509_certificate(certificate)
-    lists = [found for der in crls if (found := _current(der, own.issuer, issuer, now, plugins)) is not None]
+    lists: list[_List] = []
+    complaints: list[str] = []
+    for der in crls:
+        try:
+            found = _of_issuer(der, own.issuer)
+            if found is not None:
+                _check(found, der, issuer, now, plugins)
+                lists.append(found)
+        except CMPError as error:
+            complaints.append(error.detail)
     complete = max((one for one in lists if one.base is None), key=lambda one: one.number, default=None)
     if complete is None:
-        return None
+        complaints += [f"{one.title} completes none that is here" for one in lists]
+        return StatusInfo("unknown", source="; ".join(complaints) or "no CRL of its issuer is given")
     deltas = [one for one in lists if one.base is not None and one.base <= complete.number < one.number]
     newest = max(deltas, key=lambda one: one.number, default=complete)
     for one in (newest, complete):
         entry = one.crl.get_revoked_certificate_by_serial_number(own.serial_number)
         if entry is not None:
-            return _status(entry)
-    return StatusInfo("good")
+            return _status(entry, one.title)
+    return StatusInfo("good", source=newest.title)
 
 
-def _current(der: bytes, name: x509.Name, issuer: bytes, now: datetime, plugins: Plugins) -> _List | None:
-    """The CRL, if that issuer signed it and it holds now."""
+def _of_issuer(der: bytes, issuer: x509.Name) -> _List | None:
+    """The CRL, if it is of an issuer of that name.
+
+    :raises CMPError: if it cannot be read.
+    """
     try:
         crl = x509.load_der_x509_crl(der)
-        until = crl.next_update_utc
-        holds = until is not None and crl.last_update_utc - CLOCK_SKEW <= now < until
-        if not holds or not names_match(crl.issuer, name) or not _is_signed_by(der, issuer, plugins):
-            return None
-        if any(item.critical and item.oid not in _KNOWN_CRITICAL for item in crl.extensions):
+        if not names_match(crl.issuer, issuer):
             return None
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         indicators = [item.value for item in crl.extensions if isinstance(item.value, x509.DeltaCRLIndicator)]
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, CMPError):
-        return None
-    return _List(crl, number, indicators[0].crl_number if indicators else None)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+        raise CMPError(f"a CRL of {format_name(issuer)} cannot be used: {error}") from error
+    base = indicators[0].crl_number if indicators else None
+    title = f"the {'CRL' if base is None else 'delta CRL'} {number} of {format_name(issuer)}"
+    return _List(crl, number, base, title)
 
 
-def _is_signed_by(der: bytes, issuer: bytes, plugins: Plugins) -> bool:
-    wire = decode(CertificateList, der)
-    algorithm = wire.signature_algorithm
-    return plugins.key_algorithm(algorithm.algorithm).verify(
-        certificate_public_key_info(issuer), algorithm, encode(wire.tbs_cert_list), wire.signature_value.as_bytes()
-    )
+def _check(found: _List, der: bytes, issuer: bytes, now: datetime, plugins: Plugins) -> None:
+    """Whether a CRL has a say: it holds now, the issuer signed it, and it is about all of its certificates.
+
+    :raises CMPError: if it has none.
+    """
+    begins, ends = found.crl.last_update_utc, found.crl.next_update_utc
+    if ends is None or not begins - CLOCK_SKEW <= now < ends:
+        until = "it does not say when" if ends is None else f"{ends:%Y-%m-%d %H:%M:%S} UTC"
+        raise CMPError(f"{found.title} holds from {begins:%Y-%m-%d %H:%M:%S} to {until}")
+    try:
+        check_crl_signature(der, issuer, plugins)
+    except CMPError as error:
+        raise CMPError(f"{found.title}: {error.detail}", error.fail_info, rule=error.rule) from error
+    if any(item.critical and item.oid not in _KNOWN_CRITICAL for item in found.crl.extensions):
+        raise CMPError(f"{found.title} is about some certificates only")
 
 
-def _status(entry: x509.RevokedCertificate) -> StatusInfo:
+def _status(entry: x509.RevokedCertificate, source: str) -> StatusInfo:
     reasons = [item.value.reason for item in entry.extensions if isinstance(item.value, x509.CRLReason)]
     reason = _REASONS[reasons[0].value] if reasons else None
     if reason is CRLReason.REMOVE_FROM_CRL:
-        return StatusInfo("good")
-    return StatusInfo("revoked", entry.revocation_date_utc, reason)
+        return StatusInfo("good", source=source)
+    return StatusInfo("revoked", entry.revocation_date_utc, reason, source)

@@ -18,6 +18,7 @@ from cmpkit.asn1 import (
     GeneralizedTime,
     GeneralName,
     GeneralNames,
+    IA5String,
     Implicit,
     TBSCertList,
     Time,
@@ -38,7 +39,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.plugins import Plugins
 
-__all__ = ["check_crl_signature", "crl_status", "load_crl", "source_names"]
+__all__ = ["check_crl_signature", "crl_addresses", "crl_status", "load_crl", "source_names"]
 
 _FIRST_GENERALIZED_YEAR = 2050
 
@@ -136,13 +137,29 @@ def source_names(source: CRLSource) -> list[GeneralName]:
     return names
 
 
+def crl_addresses(certificate: bytes) -> tuple[str, ...]:
+    """Where a certificate says that the CRL of its issuer about it is (cRLDistributionPoints), as URLs of HTTP.
+
+    :param certificate: DER.
+    :raises CMPError: badDataFormat if it cannot be read.
+    """
+    points = [point for point in _points(certificate) if point.reasons is None and point.crl_issuer is None]
+    named = [point.distribution_point for point in points if point.distribution_point is not None]
+    values = [name.value for point in named for name in point.full_name or []]
+    urls = [value.as_str() for value in values if isinstance(value, IA5String)]
+    return tuple(url for url in urls if url.startswith(("http://", "https://")))
+
+
+def _points(certificate: bytes) -> list[_DistributionPoint]:
+    value = outline(certificate).extension(oids.CRL_DISTRIBUTION_POINTS)
+    return [] if value is None else decode_list(_DistributionPoint, value)
+
+
 def _source_of_certificate(certificate: bytes) -> CRLSource:
     try:
-        found = outline(certificate)
-        value = found.extension(oids.CRL_DISTRIBUTION_POINTS)
-        points = [] if value is None else decode_list(_DistributionPoint, value)
+        points = _points(certificate)
         named = (point.distribution_point for point in points if point.distribution_point is not None)
-        return _source(next(named, None), read_name(found.issuer_der))
+        return _source(next(named, None), read_name(outline(certificate).issuer_der))
     except CMPError as error:
         raise ConfigurationError(f"the certificate whose CRL is wanted cannot be read: {error.detail}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
@@ -79,11 +79,13 @@ class StatusInfo:
     """How one certificate stands.
 
     :param revoked_at: since when it is revoked or on hold.
+    :param source: for people: who says so; of what is unknown, why nobody does.
     """
 
     standing: Standing
     revoked_at: datetime | None = None
     reason: CRLReason | None = None
+    source: str = field(default="", compare=False)
 
 
 class IssuerHashes:

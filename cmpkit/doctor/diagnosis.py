@@ -22,7 +22,7 @@ from cmpkit.doctor.settings import Settings, settings_for, shown_url
 from cmpkit.doctor.trust import examine_trust
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials, read_anchors
-from cmpkit.endpoints.options import ClientOptions
+from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import ConfigurationError, TransportError

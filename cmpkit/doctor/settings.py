@@ -10,6 +10,7 @@ from cryptography import x509
 
 from cmpkit.crypto.names import format_name
 from cmpkit.endpoints.options import ClientOptions
+from cmpkit.endpoints.revocation import RevocationSources
 from cmpkit.parts import Check
 
 __all__ = ["Settings", "settings_for", "shown_url", "slashed_name"]
@@ -57,6 +58,8 @@ def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str,
         yield ("--expect-sender", format_name(sender)), ("-expect_sender", slashed_name(sender))
     if options.pinned is not None:
         yield ("--srvcert", "FILE"), ("-srvcert", "FILE")
+    if options.revocation is not None:
+        yield from ((words, ()) for words in _status_sources(options.revocation))
     if "unprotected-errors" in options.tolerances:
         yield ("--unprotected-errors",), ("-unprotected_errors",)
     if options.transport.proxy is not None:
@@ -66,6 +69,17 @@ def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str,
         value = getattr(options.transport, name)
         if value is not None:
             yield (f"--{name.replace('_', '-')}", value), (f"-{name}", value)
+
+
+def _status_sources(sources: RevocationSources) -> Iterator[tuple[str, ...]]:
+    if sources.crls:
+        yield "--crl", "FILE"
+    for url in sources.crl_urls:
+        yield "--crl", shown_url(url)
+    if sources.ocsp_url is not None:
+        yield "--ocsp", shown_url(sources.ocsp_url)
+    if sources.crl_download:
+        yield ("--crl-download",)
 
 
 def _openssl_road(url: str) -> tuple[str, ...]:

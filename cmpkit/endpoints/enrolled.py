@@ -53,7 +53,7 @@ async def certificate_results(
 ) -> tuple[Enrolled | CMPError, ...]:
     """What came of each certificate that was sought, in their order: it, or why there is none.
 
-    :raises TrustError: if one that was accepted is not acceptable any more.
+    :raises TrustError: if one that was accepted is not acceptable any more, or is revoked.
     """
     return tuple([await _result(one, transaction, conversation) for one in transaction.sought])
 
@@ -69,6 +69,8 @@ async def _result(
         text = f"the certificate was rejected: {one.rejection}"
         return TrustError(text, PKIFailureInfo.BAD_CERT_TEMPLATE, rule="RFC 9483 section 3.6.1", hint=hint)
     path, generated = await conversation.examine(transaction, one, granted_with_mods=True)
+    # Before it was confirmed its own status says little: a CA may not know of it until then.
+    await conversation.check_standing(path[:2])
     saved = conversation.saved_as(transaction)
     key = generated or conversation.keys.get(one.public_key_info)
     return Enrolled(one.certificate, path[1:], key, transaction.ca_pubs, saved)

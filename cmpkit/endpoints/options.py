@@ -38,7 +38,8 @@ class ClientOptions:
         (:func:`cmpkit.endpoints.protector.mac_names`); ``None`` takes HMAC-SHA256 in PasswordBasedMac.
     :param tolerances: names of what answers may do beyond the default (:mod:`cmpkit.tolerances`): ``hmac-sha1``.
     :param revocation: who says what is revoked: no answer is then believed whose signer, or a CA above it, is revoked,
-        or of which that is not known; ``None`` does not look.
+        or of which that is not known, and no new certificate is taken from such a CA, or that is revoked itself;
+        ``None`` does not look.
     :param adopt_ca_pubs: trust the caPubs of an answer that is protected by the shared secret (RFC 9483 section 4.1.1).
     :param state: the folder where transactions are kept until they are over, and those that brought a certificate until
         :meth:`Client.forget <cmpkit.endpoints.client.Client.forget>` is called; ``None`` keeps none.

@@ -68,6 +68,9 @@ class Definition:
     srvcert: Path | None = None
     expect_sender: str | None = None
     unprotected_errors: bool = False
+    crl: tuple[str, ...] = ()
+    ocsp: str | None = None
+    crl_download: bool = False
     tolerate: tuple[str, ...] = ()
     peer: str | None = None
     recipient: str | None = None

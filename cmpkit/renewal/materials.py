@@ -20,6 +20,7 @@ from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_nam
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import mac_names
 from cmpkit.endpoints.requests import subject_alternative_names
+from cmpkit.endpoints.revocation import revocation_sources
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Observer, PrivateKey, SharedSecret, TransportOptions
@@ -195,6 +196,9 @@ class Materials:
             pinned=None if wanted.srvcert is None else (await self._certificates([wanted.srvcert]))[0],
             expected_sender=None if wanted.expect_sender is None else as_name(wanted.expect_sender),
             tolerances=self._tolerances(),
+            revocation=await revocation_sources(
+                wanted.crl, wanted.ocsp, crl_download=wanted.crl_download, directory=self.place.folder
+            ),
             mac=wanted.mac,
             state=self.place.transactions,
             transport=TransportOptions(

@@ -21,7 +21,7 @@ from cmpkit.crypto.ocsp_answers import build_ocsp_request, read_ocsp_response
 from cmpkit.crypto.x509 import build_crl, crl_entries, extension
 from cmpkit.endpoints.revocation import RevocationChecker, RevocationSources
 from cmpkit.enums import CRLReason
-from cmpkit.errors import CMPError, ConfigurationError, TrustError
+from cmpkit.errors import CMPError, ConfigurationError, TransportError, TrustError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import PrivateKey, Question, StatusAddresses, TransportOptions
 from cmpkit.plugins import Plugins
@@ -34,7 +34,7 @@ GOOD = StatusInfo("good")
 class Web:
     """A road on which there is what a test puts there."""
 
-    schemes = ("web", "silent")
+    schemes: tuple[str, ...] = ("web", "silent")
 
     def __init__(self) -> None:
         self.documents: dict[str, bytes] = {}
@@ -121,6 +121,7 @@ async def test_a_certificate_on_a_crl_is_revoked(ca: Any, checker: Any, reason: 
     crl = await ca.issuer.crl(now=ca.ask.now)
     with pytest.raises(TrustError, match="'CN=dev-42' is revoked since 2026-11-23 12:00:00 UTC") as caught:
         await check(checker(crls=(crl, root_crl)), ca, record)
+    assert caught.value.detail.endswith(", says the CRL 1 of CN=Example CA,O=Example")
     assert (reason.wire_name in caught.value.detail) == (reason is not CRLReason.UNSPECIFIED)
 
 
@@ -141,12 +142,17 @@ async def test_a_delta_completes_an_older_crl(ca: Any, plugins: Plugins) -> None
     await ca.revoke(revoked)
     await ca.revoke(held, CRLReason.REMOVE_FROM_CRL)
     delta = await issuer.delta_crl(now=ca.ask.now)
-    for crls, states in (((old,), ("good", "revoked")), ((delta, old), ("revoked", "good")), ((delta,), (None, None))):
+    for crls, states in (
+        ((old,), ("good", "revoked")),
+        ((delta, old), ("revoked", "good")),
+        ((delta,), ("unknown",) * 2),
+    ):
         found = [
             status_by_crls(record.der, ca.certificate.der, crls, now=ca.ask.now, plugins=plugins)
             for record in (revoked, held)
         ]
-        assert tuple(status and status.standing for status in found) == states
+        assert tuple(status.standing for status in found) == states
+        assert all("of CN=Example CA,O=Example" in status.source for status in found)
 
 
 async def crl_of(ca: Any, key: PrivateKey, issuer: bytes, **changes: Any) -> bytes:
@@ -179,21 +185,87 @@ async def test_a_crl_that_has_no_say_is_as_good_as_none(
         only_contains_attribute_certs=False,
     )
     useless = {
-        "of another issuer": root_crl,
-        "signed by another key": await crl_of(ca, other_key, own),
-        "of yesterday": await crl_of(ca, ca.key, own, next_update=ca.ask.second),
-        "of tomorrow": await crl_of(ca, ca.key, own, this_update=ca.ask.now + HOUR),
-        "about some only": await crl_of(ca, ca.key, own, extensions=[extension(partial, critical=True)]),
+        "no CRL of its issuer is given": root_crl,
+        "the CRL 1 of CN=Example CA,O=Example: the signature": await crl_of(ca, other_key, own),
+        "to 2026-11-23 12:00:00 UTC": await crl_of(ca, ca.key, own, next_update=ca.ask.second),
+        "holds from 2026-11-23 13:00:00 to": await crl_of(ca, ca.key, own, this_update=ca.ask.now + HOUR),
+        "is about some certificates only": await crl_of(
+            ca, ca.key, own, extensions=[extension(partial, critical=True)]
+        ),
     }
-    for what, crl in useless.items():
-        with pytest.raises(TrustError, match="is revoked is not known: no current CRL") as caught:
+    for why, crl in useless.items():
+        with pytest.raises(TrustError, match="'CN=dev-42' is revoked is not known: ") as caught:
             await check(checker(crls=(crl, root_crl)), ca, record)
-        assert "--crl" in caught.value.hint, what
+        assert why in caught.value.detail
+        assert "--crl" in caught.value.hint
 
 
 async def test_what_is_no_crl_is_told(ca: Any, checker: Any) -> None:
     with pytest.raises(ConfigurationError, match="no CRL"):
         await check(checker(crls=(b"something else",)), ca, await ca.issue())
+
+
+async def test_a_fetched_crl_whose_time_is_over_is_fetched_anew(
+    ca: Any, checker: Any, web: Web, root_crl: bytes
+) -> None:
+    record, made = await ca.issue(), checker(crl_urls=("web://ca",), crls=(root_crl,))
+    web.documents = {"web://ca": await crl_of(ca, ca.key, ca.certificate.der, next_update=ca.ask.now + HOUR)}
+    await check(made, ca, record)
+    web.documents = {"web://ca": await crl_of(ca, ca.key, ca.certificate.der, number=2)}
+    for now in (ca.ask.now + HOUR / 2, ca.ask.now + HOUR, ca.ask.now + 2 * HOUR):
+        assert await made.check(path_of(ca, record), now=now) == (GOOD, GOOD)
+    assert web.asked == ["web://ca", "web://ca"]
+
+
+class TestDownload:
+    """A CRL may be where the certificate says, if the operator lets it be fetched from there."""
+
+    URLS = ("ldap://127.0.0.1/cn=ca", "http://gone.example/ca.crl", "http://here.example/ca.crl")
+
+    @pytest.fixture
+    def web(self) -> Web:
+        class HTTP(Web):
+            schemes = ("http",)
+
+            async def fetch(self, url: str, options: TransportOptions, question: Question | None = None) -> bytes:
+                try:
+                    return await super().fetch(url, options, question)
+                except KeyError:
+                    raise TransportError(f"{url} is gone") from None
+
+        return HTTP()
+
+    @pytest.fixture
+    async def record(self, ca: Any) -> Any:
+        ca.issuer = ca.reopened(crl_urls=self.URLS)
+        return await ca.issue()
+
+    async def test_no_address_of_a_certificate_is_asked_unless_that_is_allowed(
+        self, ca: Any, checker: Any, web: Web, record: Any, root_crl: bytes
+    ) -> None:
+        with pytest.raises(TrustError, match="no CRL of its issuer is given"):
+            await check(checker(crls=(root_crl,)), ca, record)
+        assert web.asked == []
+
+    async def test_the_first_that_can_be_fetched_has_the_say(
+        self, ca: Any, checker: Any, web: Web, record: Any, root_crl: bytes
+    ) -> None:
+        web.documents = {self.URLS[2]: await ca.issuer.crl(now=ca.ask.now)}
+        assert await check(checker(crls=(root_crl,), crl_download=True), ca, record) == (GOOD, GOOD)
+        assert web.asked == list(self.URLS[1:])
+        await ca.revoke(record)
+        web.documents = {self.URLS[2]: await ca.issuer.crl(now=ca.ask.now)}
+        with pytest.raises(TrustError, match=r"'CN=dev-42' is revoked since .*, says the CRL 2 of CN=Example CA"):
+            await check(checker(crls=(root_crl,), crl_download=True), ca, record)
+
+    async def test_what_is_nowhere_or_no_crl_is_told(
+        self, ca: Any, checker: Any, web: Web, record: Any, root_crl: bytes
+    ) -> None:
+        web.documents = {self.URLS[2]: b"<html>"}
+        with pytest.raises(
+            TrustError, match=r"http://gone\.example/ca\.crl is gone; http://here\.example/ca\.crl: no CRL"
+        ):
+            await check(checker(crls=(root_crl,), crl_download=True), ca, record)
 
 
 # OCSP
@@ -220,11 +292,11 @@ async def test_where_the_responder_has_no_say_crls_are_looked_at(ca: Any, checke
 async def test_what_the_responder_does_not_know_is_not_good(ca: Any, checker: Any, web: Web) -> None:
     answering(ca, web)
     issued = await ca.issuer.issue(ca.ask.request(), ca.ask.by_secret(), idempotency_key="x", now=ca.ask.now)
-    with pytest.raises(TrustError, match="is not known: the OCSP responder does not know it"):
+    with pytest.raises(TrustError, match="is not known: the OCSP responder web://ocsp does not know it"):
         await check(checker(ocsp_url="web://ocsp"), ca, issued.certificate)
 
 
-async def test_nothing_can_be_fetched_on_a_road_for_messages_only(ca: Any, plugins: Plugins) -> None:
+def test_nothing_can_be_fetched_on_a_road_for_messages_only() -> None:
     class Roads:
         @staticmethod
         @hookimpl
@@ -233,9 +305,9 @@ async def test_nothing_can_be_fetched_on_a_road_for_messages_only(ca: Any, plugi
 
     own = Plugins()
     own.add(Roads, "roads")
-    checker = RevocationChecker(RevocationSources(crl_urls=("mail://ca",)), own)
-    with pytest.raises(ConfigurationError, match="nothing can be fetched there"):
-        await check(checker, ca, await ca.issue())
+    for sources in (RevocationSources(crl_urls=("mail://ca",)), RevocationSources(ocsp_url="mail://ca")):
+        with pytest.raises(ConfigurationError, match="nothing can be fetched there"):
+            RevocationChecker(sources, own)
 
 
 class Answers:

@@ -167,8 +167,8 @@ async def test_a_client_believes_no_signer_that_is_revoked(write: Write, plugins
         return Client(f"{base}/cmp", credentials=credentials, trust=trust, plugins=plugins, options=options)
 
     async with serving(configuration, plugins) as (base,):
-        # A shared secret needs no certificates: there is nothing that could be revoked.
-        async with client(secret) as asking:
+        # A shared secret needs no certificates: only the new one and those above it could be revoked.
+        async with client(secret, ocsp_url=f"{base}/ocsp") as asking:
             enrolled = await asking.enroll(subject="CN=dev-42")
         async with client(enrolled.credentials, ocsp_url=f"{base}/ocsp") as asking:
             enrolled = await asking.update()
