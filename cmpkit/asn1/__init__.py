@@ -89,6 +89,13 @@ from cmpkit.asn1.encrypted_key import (
     EncryptedKey,
     EncryptedValue,
 )
+from cmpkit.asn1.extensions import (
+    KEY_USAGES,
+    AccessDescription,
+    AuthorityKeyIdentifier,
+    BasicConstraints,
+    DistributionPoint,
+)
 from cmpkit.asn1.fields import (
     Field,
     Member,
@@ -200,13 +207,17 @@ from cmpkit.asn1.x509 import (
 )
 
 __all__ = [
+    "KEY_USAGES",
     "MAX_MESSAGE_SIZE",
     "TLV",
+    "AccessDescription",
     "AlgorithmIdentifier",
     "AnotherName",
     "AsymmetricKeyPackage",
     "Attribute",
     "AttributeTypeAndValue",
+    "AuthorityKeyIdentifier",
+    "BasicConstraints",
     "BitString",
     "CAKeyUpdAnnContent",
     "CAKeyUpdContent",
@@ -232,6 +243,7 @@ __all__ = [
     "ContentInfo",
     "DHBMParameter",
     "Default",
+    "DistributionPoint",
     "DistributionPointName",
     "EDIPartyName",
     "EncKeyWithID",

@@ -28,6 +28,7 @@ __all__ = ["Field", "Member", "fields_of", "members_of", "wire_name"]
 _IRREGULAR = {
     "ca_key_upd_ann_v2": "cAKeyUpdAnnV2",
     "ca_key_upd_ann_v3": "cAKeyUpdAnnV3",
+    "crl_issuer": "cRLIssuer",
     "dh_mac": "dhMAC",
     "agree_mac": "agreeMAC",
     "dns_name": "dNSName",

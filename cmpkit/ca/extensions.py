@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    KEY_USAGES,
     TLV,
+    BasicConstraints,
     BitString,
-    Default,
     Extension,
     IA5String,
     decode,
@@ -21,7 +22,6 @@ from cmpkit.asn1 import (
     decode_list,
     encode,
     encode_list,
-    sequence,
     to_tlv,
 )
 from cmpkit.crypto.x509 import extension
@@ -30,7 +30,6 @@ from cmpkit.errors import CMPError
 
 __all__ = [
     "ISSUER_EXTENSIONS",
-    "KEY_USAGES",
     "AskedExtensions",
     "alternative_names_extension",
     "key_usage_extension",
@@ -53,32 +52,13 @@ ISSUER_EXTENSIONS = frozenset(
 )
 """The extensions that the issuer adds."""
 
-KEY_USAGES = (
-    "digitalSignature",
-    "nonRepudiation",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "keyCertSign",
-    "cRLSign",
-    "encipherOnly",
-    "decipherOnly",
-)
-"""The bits of KeyUsage, bit 0 first (RFC 5280 section 4.2.1.3)."""
-
-
-@sequence
-class _BasicConstraints:
-    ca: Annotated[bool, Default(False)] = False
-    path_len_constraint: int | None = None
-
 
 @dataclass(frozen=True, slots=True)
 class AskedExtensions:
     """What a request asks for; ``None`` where it does not say.
 
     :param names: DER of each GeneralName of the subjectAltName.
-    :param key_usage: names out of :data:`KEY_USAGES`.
+    :param key_usage: names out of :data:`cmpkit.asn1.KEY_USAGES`.
     :param purposes: the extended key usages, in their order.
     :param ca: whether it asks to be a CA.
     """
@@ -106,7 +86,7 @@ def read_extensions(extensions: Sequence[Extension]) -> AskedExtensions:
         names=read_alternative_names(extensions),
         key_usage=None if usage is None else _read_key_usage(usage),
         purposes=None if purposes is None else _read_list(ObjectIdentifier, purposes),
-        ca=constraints is not None and _read(_BasicConstraints, constraints).ca,
+        ca=constraints is not None and _read(BasicConstraints, constraints).c_a,
     )
 
 
@@ -185,7 +165,7 @@ def alternative_names_extension(names: Sequence[bytes]) -> Extension:
 def key_usage_extension(usages: Collection[str]) -> Extension:
     """keyUsage, critical.
 
-    :param usages: names out of :data:`KEY_USAGES`.
+    :param usages: names out of :data:`cmpkit.asn1.KEY_USAGES`.
     :raises ValueError: for encipherOnly or decipherOnly without keyAgreement.
     """
     return extension(x509.KeyUsage(*(name in usages for name in KEY_USAGES)), critical=True)

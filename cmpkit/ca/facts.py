@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from cmpkit import oids
-from cmpkit.asn1 import Extension, IA5String, decode_general_name, distinguished_name, to_tlv
-from cmpkit.ca.extensions import ISSUER_EXTENSIONS, KEY_USAGES, AskedExtensions, name_keys, read_extensions
+from cmpkit.asn1 import KEY_USAGES, Extension, IA5String, decode_general_name, distinguished_name, to_tlv
+from cmpkit.ca.extensions import ISSUER_EXTENSIONS, AskedExtensions, name_keys, read_extensions
 from cmpkit.ca.purposes import purpose_name
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.enums import ProofMethod

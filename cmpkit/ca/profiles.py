@@ -13,10 +13,9 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 from pydantic import Field, StrictBool, field_validator, model_validator
 
-from cmpkit.asn1 import TLV, Extension, decode_list, encode
+from cmpkit.asn1 import KEY_USAGES, TLV, Extension, decode_list, encode
 from cmpkit.ca.extensions import (
     ISSUER_EXTENSIONS,
-    KEY_USAGES,
     AskedExtensions,
     alternative_names_extension,
     key_usage_extension,

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder
 
 from cmpkit import oids
-from cmpkit.asn1 import TLV, BitString, Default, Implicit, decode, parse_tlv, sequence
+from cmpkit.asn1 import AuthorityKeyIdentifier, BasicConstraints, BitString, decode, parse_tlv
 from cmpkit.asn1.codec import has_odd_name
 from cmpkit.caching import keep_last
 from cmpkit.crypto.names import format_name
@@ -42,19 +42,6 @@ _DIGITAL_SIGNATURE = 0x80
 _Trust: TypeAlias = "dict[bytes, list[_Anchor]]"
 _Trusted: TypeAlias = tuple[Plugins, tuple[bytes, ...]]
 """What trust rests on: the key algorithms, and DER of the trust anchors."""
-
-
-@sequence
-class _AuthorityKeyIdentifier:
-    key_identifier: Annotated[bytes | None, Implicit(0)] = None
-    authority_cert_issuer: Annotated[list[TLV] | None, Implicit(1)] = None
-    authority_cert_serial_number: Annotated[int | None, Implicit(2)] = None
-
-
-@sequence
-class _BasicConstraints:
-    ca: Annotated[bool, Default(False)] = False
-    path_len_constraint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +226,7 @@ def _may_have_issued(issuer: _Node, child: _Node) -> bool:
         identifier = issuer.outline.extension(oids.SUBJECT_KEY_IDENTIFIER)
         if wanted is None or identifier is None:
             return True
-        wanted_identifier = decode(_AuthorityKeyIdentifier, wanted).key_identifier
+        wanted_identifier = decode(AuthorityKeyIdentifier, wanted).key_identifier
         return wanted_identifier is None or wanted_identifier == decode(bytes, identifier)
     except CMPError:
         return False
@@ -324,7 +311,7 @@ def _check_validity(node: _Node, now: datetime) -> None:
 
 def _check_ca(node: _Node) -> None:
     constraints = node.outline.extension(oids.BASIC_CONSTRAINTS)
-    if constraints is None or not decode(_BasicConstraints, constraints).ca:
+    if constraints is None or not decode(BasicConstraints, constraints).c_a:
         raise _not_trusted(f"the certificate {node.outline.title} is not that of a CA")
 
 

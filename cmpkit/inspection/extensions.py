@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    KEY_USAGES,
+    AccessDescription,
+    AuthorityKeyIdentifier,
+    BasicConstraints,
     BitString,
-    Default,
-    DistributionPointName,
+    DistributionPoint,
     Extension,
     GeneralizedTime,
     GeneralName,
-    Implicit,
     decode,
     encode,
     read_element,
-    sequence,
     to_tlv,
 )
 from cmpkit.enums import CRLReason
@@ -26,68 +27,22 @@ from cmpkit.enums import CRLReason
 __all__ = ["BITS", "read_extension"]
 
 
-@sequence
-class BasicConstraints:
-    """Whether the subject is a CA."""
-
-    c_a: Annotated[bool, Default(False)] = False
-    path_len_constraint: int | None = None
-
-
-@sequence
-class AuthorityKeyIdentifier:
-    """The key that signed."""
-
-    key_identifier: Annotated[bytes | None, Implicit(0)] = None
-    authority_cert_issuer: Annotated[list[GeneralName] | None, Implicit(1)] = None
-    authority_cert_serial_number: Annotated[int | None, Implicit(2)] = None
-
-
-@sequence
-class AccessDescription:
-    """Where more is to be had."""
-
-    access_method: ObjectIdentifier
-    access_location: GeneralName
-
-
-@sequence
-class DistributionPoint:
-    """Where certificate lists are."""
-
-    distribution_point: Annotated[DistributionPointName | None, Implicit(0)] = None
-    reasons: Annotated[BitString | None, Implicit(1)] = None
-    crl_issuer: Annotated[list[GeneralName] | None, Implicit(2)] = None
-
-
-_KINDS: dict[str, Any] = {
-    oids.SUBJECT_KEY_IDENTIFIER.dotted_string: bytes,
-    oids.KEY_USAGE.dotted_string: BitString,
-    oids.SUBJECT_ALTERNATIVE_NAME.dotted_string: list[GeneralName],
-    "2.5.29.18": list[GeneralName],
-    oids.BASIC_CONSTRAINTS.dotted_string: BasicConstraints,
-    oids.CRL_NUMBER.dotted_string: int,
-    "2.5.29.24": GeneralizedTime,
-    oids.CRL_DISTRIBUTION_POINTS.dotted_string: list[DistributionPoint],
-    oids.AUTHORITY_KEY_IDENTIFIER.dotted_string: AuthorityKeyIdentifier,
-    oids.EXTENDED_KEY_USAGE.dotted_string: list[ObjectIdentifier],
-    "2.5.29.46": list[DistributionPoint],
-    "1.3.6.1.5.5.7.1.1": list[AccessDescription],
-    "1.3.6.1.5.5.7.1.11": list[AccessDescription],
+_KINDS: dict[ObjectIdentifier, Any] = {
+    oids.SUBJECT_KEY_IDENTIFIER: bytes,
+    oids.KEY_USAGE: BitString,
+    oids.SUBJECT_ALTERNATIVE_NAME: list[GeneralName],
+    oids.ISSUER_ALTERNATIVE_NAME: list[GeneralName],
+    oids.BASIC_CONSTRAINTS: BasicConstraints,
+    oids.CRL_NUMBER: int,
+    oids.INVALIDITY_DATE: GeneralizedTime,
+    oids.CRL_DISTRIBUTION_POINTS: list[DistributionPoint],
+    oids.AUTHORITY_KEY_IDENTIFIER: AuthorityKeyIdentifier,
+    oids.EXTENDED_KEY_USAGE: list[ObjectIdentifier],
+    oids.FRESHEST_CRL: list[DistributionPoint],
+    oids.AUTHORITY_INFO_ACCESS: list[AccessDescription],
+    oids.SUBJECT_INFO_ACCESS: list[AccessDescription],
 }
-BITS = {
-    "keyUsage": (
-        "digitalSignature",
-        "nonRepudiation",
-        "keyEncipherment",
-        "dataEncipherment",
-        "keyAgreement",
-        "keyCertSign",
-        "cRLSign",
-        "encipherOnly",
-        "decipherOnly",
-    ),
-}
+BITS = {"keyUsage": KEY_USAGES}
 """The names of the bits of those extensions that are BIT STRINGs, bit 0 first."""
 
 
@@ -101,5 +56,5 @@ def read_extension(extension: Extension) -> Any:
         # ENUMERATED (tag 10) is an INTEGER but for its tag.
         number = decode(int, b"\x02" + encode(element)[1:])
         return CRLReason(number) if number in set(CRLReason) else number
-    kind = _KINDS.get(extension.extn_id.dotted_string)
+    kind = _KINDS.get(extension.extn_id)
     return element if kind is None else read_element(element, kind)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import AlgorithmIdentifier, BitString, SubjectPublicKeyInfo, decode, encode
-from cmpkit.ca.extensions import KEY_USAGES
+from cmpkit.asn1 import KEY_USAGES, AlgorithmIdentifier, BitString, SubjectPublicKeyInfo, decode, encode
 from cmpkit.crypto.keys import private_key_from
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError

@@ -278,6 +278,10 @@ SPECS: dict[type[Any], Any] = {
     asn1.SignedData: rfc5652.SignedData(),
     asn1.SignerInfo: rfc5652.SignerInfo(),
     asn1.Validity: rfc5280.Validity(),
+    asn1.AccessDescription: rfc5280.AccessDescription(),
+    asn1.AuthorityKeyIdentifier: rfc5280.AuthorityKeyIdentifier(),
+    asn1.BasicConstraints: rfc5280.BasicConstraints(),
+    asn1.DistributionPoint: rfc5280.DistributionPoint(),
 }
 CHOICES: dict[str, Any] = {
     "CAKeyUpdContent": CA_KEY_UPD,

@@ -8,6 +8,7 @@ import algorithm_strategies
 import base_strategies
 import cms_strategies
 import crmf_strategies
+import extension_strategies
 import pytest
 import specs
 import strategies
@@ -22,9 +23,12 @@ from cmpkit.asn1.elements import is_choice
 
 EXAMPLES = settings(max_examples=12)
 STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
+    asn1.AccessDescription: extension_strategies.access_descriptions,
     asn1.AlgorithmIdentifier: x509_strategies.algorithm_identifiers,
     asn1.Attribute: x509_strategies.attributes,
     asn1.AttributeTypeAndValue: crmf_strategies.attributes_and_values,
+    asn1.AuthorityKeyIdentifier: extension_strategies.authority_key_identifiers,
+    asn1.BasicConstraints: extension_strategies.basic_constraints,
     asn1.CAKeyUpdAnnContent: strategies.ca_key_upd_ann_contents,
     asn1.CMSAttribute: cms_strategies.cms_attributes,
     asn1.CMSORIforKEMOtherInfo: cms_strategies.kem_other_infos_of_recipients,
@@ -45,6 +49,7 @@ STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     asn1.Challenge: crmf_strategies.challenges,
     asn1.ContentInfo: cms_strategies.content_infos,
     asn1.DHBMParameter: algorithm_strategies.dhbm_parameters,
+    asn1.DistributionPoint: extension_strategies.distribution_points,
     asn1.EncKeyWithID: cms_strategies.enc_keys_with_id,
     asn1.EncapsulatedContentInfo: cms_strategies.encapsulated_content_infos,
     asn1.EncryptedContentInfo: cms_strategies.encrypted_content_infos,

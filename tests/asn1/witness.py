@@ -46,6 +46,7 @@ _DEFAULTS = {(asn1.PBKDF2Params, "prf")}
 _IRREGULAR = {
     "cAKeyUpdAnnV2": "ca_key_upd_ann_v2",
     "cAKeyUpdAnnV3": "ca_key_upd_ann_v3",
+    "cRLIssuer": "crl_issuer",
     "dNSName": "dns_name",
     "iPAddress": "ip_address",
     "int": "int_",
