@@ -17,10 +17,12 @@ from cmpkit.parts.identity import (
     SecretSource,
 )
 from cmpkit.parts.info import (
+    EncryptionCredentials,
     Event,
     InfoContext,
     InfoType,
     Observer,
+    Told,
 )
 from cmpkit.parts.issuing import (
     CertificateChange,
@@ -38,6 +40,7 @@ from cmpkit.parts.issuing import (
     Revoked,
     RootKeyUpdate,
 )
+from cmpkit.parts.keeping import KeptValue, PassphrasePolicy
 from cmpkit.parts.keys import (
     AgreementKey,
     KeyAgreement,
@@ -81,8 +84,10 @@ from cmpkit.parts.transports import (
     ClientTransportFactory,
     Disposition,
     Handler,
+    ForwardingTransport,
     Peer,
     ServerTransport,
+    Road,
     TransportOptions,
 )
 
@@ -108,8 +113,10 @@ __all__ = [
     "Event",
     "Examination",
     "Grant",
+    "EncryptionCredentials",
     "Handler",
     "Held",
+    "ForwardingTransport",
     "HeldRequest",
     "HeldState",
     "InfoContext",
@@ -122,6 +129,7 @@ __all__ = [
     "KeyAgreement",
     "KeyAlgorithm",
     "KeyGeneratingProfile",
+    "KeptValue",
     "KeyProvider",
     "KeyTransport",
     "Layer",
@@ -131,6 +139,7 @@ __all__ = [
     "Peer",
     "Pending",
     "Policy",
+    "PassphrasePolicy",
     "PolicyFactory",
     "PrivateKey",
     "Protection",
@@ -153,6 +162,7 @@ __all__ = [
     "RoadExaminer",
     "RootKeyUpdate",
     "SecretProtection",
+    "Road",
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",
@@ -167,6 +177,7 @@ __all__ = [
     "Transaction",
     "TransactionState",
     "Transform",
+    "Told",
     "TransportKey",
     "TransportOptions",
     "UnitOfWork",

@@ -11,14 +11,31 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import TLV, InfoTypeAndValue
 from cmpkit.parts.identity import Authenticated
-from cmpkit.parts.issuing import Issuer, Policy
+from cmpkit.parts.issuing import Issuer, Pending, Policy
+from cmpkit.parts.keeping import KeptValue
+from cmpkit.parts.keys import PrivateKey
+from cmpkit.parts.store import Store
 
 __all__ = [
+    "EncryptionCredentials",
     "Event",
     "InfoContext",
     "InfoType",
     "Observer",
+    "Told",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionCredentials:
+    """What requesters encrypt to, and what opens it (caProtEncCert, RFC 9810 section 5.3.19.1).
+
+    :param certificate: DER.
+    :param key: its private key.
+    """
+
+    certificate: bytes
+    key: PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,10 @@ class InfoContext:
 
     :param profile: the certificate profile that the question is about (certProfile, or the label of the address).
     :param policy: says what the sender may have; ``None`` where nobody does.
+    :param store: to look things up; what is to change is said by :class:`Told`. ``None`` where there is none.
+    :param encryption: what requesters encrypt to; ``None`` if there is no such key.
+    :param key: names the message: the same one has the same key, however often it is put.
+    :param again: whether it was answered by *pending* before.
     """
 
     issuer: Issuer
@@ -34,6 +55,23 @@ class InfoContext:
     now: datetime
     profile: str | None = None
     policy: Policy | None = None
+    store: Store | None = None
+    encryption: EncryptionCredentials | None = None
+    key: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer that leaves something behind: it is stored before the answer leaves, or both are not.
+
+    :param answer: as an :class:`InfoType` gives it.
+    :param keep: what is to be kept. Where the answer is another part's *pending*, it is stored later: the question is
+        put again then.
+    """
+
+    answer: InfoTypeAndValue | Pending
+    keep: tuple[KeptValue, ...] = ()
 
 
 class InfoType(Protocol):
@@ -42,8 +80,11 @@ class InfoType(Protocol):
     oid: ObjectIdentifier
     name: str
 
-    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue | Told | Pending:
         """What the genp says to it; an absent value means "nothing to give".
+
+        *Pending* lets the client ask again later (RFC 9810 section 5.3.22): the question is put once more then, to
+        another process, perhaps.
 
         :raises CMPError: if the request cannot be answered.
         """

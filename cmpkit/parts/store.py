@@ -12,6 +12,7 @@ from cmpkit.enums import BodyType
 from cmpkit.parts.approval import Decision, HeldRequest, HeldState
 from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, SecretRecord
 from cmpkit.parts.issuing import CertificateChange
+from cmpkit.parts.keeping import KeptValue
 from cmpkit.parts.recovery import ArchivedKey
 from cmpkit.parts.revocation import IssuedCRL, Revocation
 
@@ -145,6 +146,7 @@ class UnitOfWork:
     :param archived: private keys to be kept, encrypted, each with a certificate that is stored.
     :param held: requests that wait for a person, of the transaction.
     :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
+    :param kept: values to be kept, encrypted; one whose key another owner has makes a conflict.
     """
 
     transaction: Transaction | None = None
@@ -157,6 +159,7 @@ class UnitOfWork:
     finished_intents: tuple[str, ...] = ()
     held: tuple[HeldRequest, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    kept: tuple[KeptValue, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
 
 
@@ -220,6 +223,9 @@ class Store(Protocol):
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """Transactions whose ``expires`` has passed and which are not done."""
 
+    async def open_transactions(self) -> Mapping[str, int]:
+        """How many transactions are not done, by credential; their number bounds the work."""
+
     async def held_requests(
         self, *, now: datetime, key: str = "", states: Sequence[HeldState] = (), limit: int = 1000
     ) -> tuple[HeldRequest, ...]:
@@ -255,6 +261,9 @@ class Store(Protocol):
         :param subject: of the certificates: RFC 4514 text, exactly.
         :param profile: under which they were issued.
         """
+
+    async def kept_value(self, kind: str, key: bytes) -> KeptValue | None:
+        """The value of that kind with that key, or ``None``."""
 
     async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 
@@ -19,7 +19,9 @@ from cmpkit.parts import (
     TransactionState,
 )
 from cmpkit.store import tables
+from cmpkit.store.columns import moment
 from cmpkit.store.rows import certificate_from_row, revocations_from_rows, transaction_from_row
+from cmpkit.store.sealing import Sealer
 
 __all__ = [
     "audit_entries",
@@ -29,6 +31,7 @@ __all__ = [
     "last_expiry",
     "load",
     "oldest_crl",
+    "open_transactions",
     "overdue",
     "revoked",
     "status_changes",
@@ -97,6 +100,12 @@ _OVERDUE = (
     .where(_T.expires < sa.bindparam("now"), _T.state != TransactionState.DONE)
     .order_by(_T.expires)
 )
+# What is open expires, and nothing else does: this reads an index over few.
+_OPEN = (
+    sa.select(_T.credential, sa.func.count())
+    .where(_T.expires > moment(0), _T.state != TransactionState.DONE)
+    .group_by(_T.credential)
+)
 _AUDIT = (
     sa.select(*(tables.audit.c[field.name] for field in fields(AuditEntry)))
     .order_by(tables.audit.c.ordinal.desc())
@@ -105,13 +114,13 @@ _AUDIT = (
 
 
 def load(
-    connection: sa.Connection, transaction_id: bytes, digest: bytes
+    connection: sa.Connection, transaction_id: bytes, digest: bytes, sealer: Sealer
 ) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
     """See :meth:`cmpkit.parts.Store.load`."""
     transactions, answers = [], []
     for row in connection.execute(_LOAD, {"transaction": transaction_id, "digest": digest}):
         if row.der is None:
-            transactions.append(transaction_from_row(row))
+            transactions.append(transaction_from_row(row, sealer))
         else:
             answers.append(StoredAnswer(digest, row.credential, row.transaction_id, row.der, row.until))
     return tuple(transactions), tuple(answers)
@@ -173,9 +182,14 @@ def last_expiry(connection: sa.Connection, issuer_key: str, besides: str) -> dat
     return found
 
 
-def overdue(connection: sa.Connection, now: datetime) -> tuple[Transaction, ...]:
+def overdue(connection: sa.Connection, now: datetime, sealer: Sealer) -> tuple[Transaction, ...]:
     """See :meth:`cmpkit.parts.Store.overdue`."""
-    return tuple(map(transaction_from_row, connection.execute(_OVERDUE, {"now": now})))
+    return tuple(transaction_from_row(row, sealer) for row in connection.execute(_OVERDUE, {"now": now}))
+
+
+def open_transactions(connection: sa.Connection) -> Mapping[str, int]:
+    """See :meth:`cmpkit.parts.Store.open_transactions`."""
+    return {row[0]: row[1] for row in connection.execute(_OPEN)}
 
 
 def audit_entries(connection: sa.Connection, limit: int) -> tuple[AuditEntry, ...]:

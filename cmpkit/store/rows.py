@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, Grant, Revocation, Transaction
 from cmpkit.store.columns import moment
+from cmpkit.store.sealing import Sealer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,7 +31,7 @@ __all__ = [
 
 USED = b""
 """In place of a regToken that was used up."""
-_BODY_FORMAT = 1
+_BODY_FORMAT, _UNSEALED = 2, 1
 _LARGEST_SERIAL_NUMBER = (1 << 160) - 1
 _LARGEST_USES = (1 << 63) - 1
 
@@ -49,8 +50,12 @@ def value_to_row(value: DataclassInstance) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
-def transaction_to_row(transaction: Transaction) -> dict[str, Any]:
-    """The columns, with the version that the stored value gets."""
+def transaction_to_row(transaction: Transaction, sealer: Sealer) -> dict[str, Any]:
+    """The columns, with the version that the stored value gets.
+
+    :param sealer: encrypts the request that is pending: it may hold a regToken, or an authenticator.
+    """
+    request = transaction.request and sealer.seal(_request_reference(transaction), transaction.request)
     return {
         "transaction_id": transaction.transaction_id,
         "credential": transaction.credential,
@@ -63,7 +68,7 @@ def transaction_to_row(transaction: Transaction) -> dict[str, Any]:
             "implicit_confirm": transaction.implicit_confirm,
             "sender_nonce": _text(transaction.sender_nonce),
             "peer_nonces": [_text(nonce) for nonce in transaction.peer_nonces],
-            "request": _text(transaction.request),
+            "request": _text(request),
             "witnesses": [_text(witness) for witness in transaction.witnesses],
             "certificates": [[number, issuer, f"{serial:x}"] for number, issuer, serial in transaction.certificates],
             "extra_certs": [_text(certificate) for certificate in transaction.extra_certs],
@@ -71,20 +76,24 @@ def transaction_to_row(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def transaction_from_row(row: Sequence[Any]) -> Transaction:
+def _request_reference(transaction: Transaction) -> bytes:
+    return b"\0request\0" + transaction.credential.encode() + b"\0" + transaction.transaction_id
+
+
+def transaction_from_row(row: Sequence[Any], sealer: Sealer) -> Transaction:
     """The transaction.
 
     :param row: its first columns are those of the table, in their order.
-    :raises ConfigurationError: if a newer version of cmpkit stored it.
+    :raises ConfigurationError: if a newer version of cmpkit stored it, or under another sealing key.
     """
     transaction_id, credential, version, state, body, expires = row[:6]
-    if body["format"] != _BODY_FORMAT:
+    if body["format"] not in (_BODY_FORMAT, _UNSEALED):
         raise ConfigurationError(
             f"a transaction in the store has format {body['format']}, not {_BODY_FORMAT}",
             PKIFailureInfo.SYSTEM_UNAVAIL,
             hint="a newer version of cmpkit stored it: upgrade cmpkit",
         )
-    return Transaction(
+    stored = Transaction(
         transaction_id=transaction_id,
         credential=credential,
         opened_by=BodyType[body["opened_by"]],
@@ -100,6 +109,9 @@ def transaction_from_row(row: Sequence[Any]) -> Transaction:
         extra_certs=tuple(b64decode(certificate) for certificate in body["extra_certs"]),
         expires=expires,
     )
+    if not stored.request or body["format"] == _UNSEALED:
+        return stored
+    return replace(stored, request=sealer.unseal(_request_reference(stored), stored.request))
 
 
 def certificate_to_row(record: CertificateRecord) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -18,13 +18,14 @@ from cmpkit.parts import (
     HeldRequest,
     HeldState,
     IssuedCRL,
+    KeptValue,
     Revocation,
     SecretRecord,
     StoredAnswer,
     Transaction,
     UnitOfWork,
 )
-from cmpkit.store import archived_keys, held_requests, queries, shared_secrets, units
+from cmpkit.store import archived_keys, held_requests, kept_values, queries, shared_secrets, units
 from cmpkit.store.database import Database, open_database
 from cmpkit.store.schema import require_current_schema, upgrade_schema
 from cmpkit.store.sealing import Sealer
@@ -61,7 +62,9 @@ class SQLStore:
         self, transaction_id: bytes, digest: bytes
     ) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
         """See :meth:`cmpkit.parts.Store.load`."""
-        return await self._database.read(lambda connection: queries.load(connection, transaction_id, digest))
+        return await self._database.read(
+            lambda connection: queries.load(connection, transaction_id, digest, self._sealer)
+        )
 
     async def commit(self, unit: UnitOfWork) -> None:
         """See :meth:`cmpkit.parts.Store.commit`: one transaction of the database, finished once it has begun.
@@ -111,7 +114,11 @@ class SQLStore:
 
     async def overdue(self, now: datetime) -> tuple[Transaction, ...]:
         """See :meth:`cmpkit.parts.Store.overdue`; the one that waits longest comes first."""
-        return await self._database.read(lambda connection: queries.overdue(connection, now))
+        return await self._database.read(lambda connection: queries.overdue(connection, now, self._sealer))
+
+    async def open_transactions(self) -> Mapping[str, int]:
+        """See :meth:`cmpkit.parts.Store.open_transactions`."""
+        return await self._database.read(queries.open_transactions)
 
     async def held_requests(
         self, *, now: datetime, key: str = "", states: Sequence[HeldState] = (), limit: int = 1000
@@ -159,6 +166,13 @@ class SQLStore:
         return await self._database.read(
             lambda connection: archived_keys.listing(connection, subject, profile, limit, self._sealer)
         )
+
+    async def kept_value(self, kind: str, key: bytes) -> KeptValue | None:
+        """See :meth:`cmpkit.parts.Store.kept_value`.
+
+        :raises ConfigurationError: if the sealing key is not the one that it was stored with.
+        """
+        return await self._database.read(lambda connection: kept_values.find(connection, kind, key, self._sealer))
 
     async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """See :meth:`cmpkit.parts.Store.audit_entries`."""

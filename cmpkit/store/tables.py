@@ -18,6 +18,7 @@ __all__ = [
     "crls",
     "held_requests",
     "intents",
+    "kept_values",
     "metadata",
     "secrets",
     "transactions",
@@ -117,6 +118,16 @@ intents = sa.Table(
     sa.Column("credential", sa.Text, nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
+)
+
+kept_values = sa.Table(
+    "kept_values",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("kind", "key"),
 )
 
 held_requests = sa.Table(

@@ -19,7 +19,7 @@ from cmpkit.parts import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.store import archived_keys, held_requests, tables
+from cmpkit.store import archived_keys, held_requests, kept_values, tables
 from cmpkit.store.rows import USED, certificate_to_row, transaction_to_row, value_to_row
 from cmpkit.store.sealing import Sealer
 
@@ -82,10 +82,10 @@ _OUT_OF_USE = (CertificateState.REVOKED, CertificateState.ON_HOLD)
 def commit(connection: sa.Connection, unit: UnitOfWork, sealer: Sealer) -> None:
     """See :meth:`cmpkit.parts.Store.commit`.
 
-    :param sealer: encrypts the archived keys in it.
+    :param sealer: encrypts what is secret of it.
     """
     if unit.transaction is not None:
-        _put_transaction(connection, unit.transaction)
+        _put_transaction(connection, unit.transaction, sealer)
     if unit.answer is not None:
         connection.execute(_ADD_ANSWER, value_to_row(unit.answer))
     if unit.certificates:
@@ -106,12 +106,14 @@ def commit(connection: sa.Connection, unit: UnitOfWork, sealer: Sealer) -> None:
         held_requests.add(connection, unit.held)
     for decision in unit.decisions:
         held_requests.decide(connection, decision)
+    for value in unit.kept:
+        kept_values.put(connection, value, sealer)
     if unit.audit:
         connection.execute(_ADD_AUDIT, [_audit_row(entry) for entry in unit.audit])
 
 
-def _put_transaction(connection: sa.Connection, transaction: Transaction) -> None:
-    row = transaction_to_row(transaction)
+def _put_transaction(connection: sa.Connection, transaction: Transaction, sealer: Sealer) -> None:
+    row = transaction_to_row(transaction, sealer)
     if transaction.version == 0:
         connection.execute(_ADD_TRANSACTION, row)
         return

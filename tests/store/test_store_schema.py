@@ -92,8 +92,8 @@ async def test_a_transaction_in_a_newer_format_is_refused(store: Store, store_pa
     unit = make.unit()
     await store.commit(unit)
     with closing(sqlite3.connect(store_path)) as connection, connection:
-        connection.execute("UPDATE transactions SET body = json_set(body, '$.format', 2)")
-    with pytest.raises(ConfigurationError, match="format 2, not 1") as caught:
+        connection.execute("UPDATE transactions SET body = json_set(body, '$.format', 3)")
+    with pytest.raises(ConfigurationError, match="format 3, not 2") as caught:
         await store.load(unit.transaction.transaction_id, unit.answer.digest)
     assert "upgrade cmpkit" in caught.value.hint
 

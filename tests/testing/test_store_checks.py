@@ -224,6 +224,16 @@ class ArchivesOldestFirst(Broken):
         return (await self.store.archived_keys(**options))[::-1]
 
 
+class KeepsNothing(Broken):
+    async def kept_value(self, kind: str, key: bytes) -> Any:
+        return None
+
+
+class CountsNothing(Broken):
+    async def open_transactions(self) -> Any:
+        return {}
+
+
 class SameNumber(Broken):
     async def next_crl_number(self, issuer_key: str) -> int:
         return 1
@@ -313,6 +323,8 @@ class LoadsNone(Broken):
         (DecidesAgain, "a decision about a request that is issued"),
         (ArchivesNothing, r"archived_keys\(\) with a subject and a profile"),
         (ArchivesOldestFirst, "newest first"),
+        (KeepsNothing, r"kept_value\(\) must give what was kept"),
+        (CountsNothing, r"open_transactions\(\) must count what is open"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
         (FindsAnySecret, r"find_secret\(\) must be None where there is none"),
