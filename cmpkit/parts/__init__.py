@@ -86,7 +86,6 @@ from cmpkit.parts.transports import (
     Handler,
     Peer,
     ServerTransport,
-    Road,
     TransportOptions,
 )
 
@@ -160,7 +159,6 @@ __all__ = [
     "RoadExaminer",
     "RootKeyUpdate",
     "SecretProtection",
-    "Road",
     "SecretRecord",
     "SecretSource",
     "SecretSourceFactory",
