@@ -125,11 +125,13 @@ class Client:
         key: PrivateKey | CentralKey | None = None,
         *,
         subject: x509.Name | str | None = None,
+        extensions: Sequence[Extension] | None = None,
         proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of one (kur)."""
-        return self._call(self._client.update, old, key, subject=subject, proof=proof, context=context)
+        wanted = {"subject": subject, "extensions": extensions, "proof": proof}
+        return self._call(self._client.update, old, key, **wanted, context=context)
 
     def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:
         """A certificate for a PKCS#10 request (p10cr)."""

@@ -42,6 +42,7 @@ class Wanted:
 
     subject: str | None = None
     sans: str | None = None
+    san_nodefault: bool = False
     newkey: Path | None = None
     newkey_type: str | None = None
     newkeypass: str | None = None

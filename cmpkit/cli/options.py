@@ -188,6 +188,16 @@ class UpdateOptions:
         Path | None,
         _option("--newkey", "Its private key, made if the file is absent; without it the key stays.", _WHAT, "FILE"),
     ] = None
+    subject: Annotated[str | None, _option("--subject", "Its subject, if it is not to stay as it is.", _WHAT, "DN")] = (
+        None
+    )
+    sans: Annotated[
+        str | None,
+        _option("--sans", "Its alternative names by comma, in place of those of the old one.", _WHAT, "NAMES"),
+    ] = None
+    san_nodefault: Annotated[
+        bool, _option("--san-nodefault", "Do not ask for the alternative names of the old one.", _WHAT)
+    ] = False
     newkey_type: Annotated[
         str | None, _option("--newkey-type", "Type of a key that is made; default: as the old one.", _WHAT, "TYPE")
     ] = None

@@ -63,6 +63,15 @@ async def _key(job: Job, plugins: Plugins, credentials: Credentials) -> Certifie
 
 async def _begin(client: Client, work: Work) -> Enrolled:
     from cmpkit.cli.preparing import proof
+    from cmpkit.endpoints.requests import subject_alternative_names
 
     assert work.key is not None
-    return await client.update(key=work.key.private, proof=proof(work.job), context=work.job.context)
+    wanted, key = work.job.wanted, work.key.private
+    names = subject_alternative_names(wanted.sans)
+    return await client.update(
+        key=key,
+        subject=wanted.subject,
+        extensions=names if names or wanted.san_nodefault else None,
+        proof=proof(work.job),
+        context=work.job.context,
+    )

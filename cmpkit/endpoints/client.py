@@ -29,6 +29,7 @@ from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_
 from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.requests import (
     Wish,
+    alternative_names_of,
     certificate_id,
     certificate_request,
     p10_request,
@@ -138,6 +139,7 @@ class Client(SupportMessages):
         key: PrivateKey | CentralKey | None = None,
         *,
         subject: x509.Name | str | None = None,
+        extensions: Sequence[Extension] | None = None,
         proof: ProofMethod | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
@@ -146,12 +148,18 @@ class Client(SupportMessages):
         :param old: the certificate to renew; ``None`` takes the client's own credentials.
         :param key: the new key, or that the server is to generate one; ``None`` makes one of the same type. The old key
             is allowed where policy agrees.
+        :param subject: the subject to ask for, ``None`` for that of ``old``.
+        :param extensions: extensions to ask for; ``None`` asks for the subjectAltName of ``old``, if it has one. An
+            update must leave both as they are unless policy agrees (RFC 9483 section 4.1.3).
         :param proof: see :class:`~cmpkit.endpoints.requests.Wish`.
         """
         credentials = self._own_certificate(old)
         key = key or generate_key(credentials.key.key_type, self.plugins)
         wanted = as_name(subject) if subject is not None else credentials.subject
-        wish = Wish(key=key, subject=wanted, controls=(old_certificate(credentials.certificate),), proof=proof)
+        if extensions is None:
+            extensions = alternative_names_of(credentials.certificate)
+        controls = (old_certificate(credentials.certificate),)
+        wish = Wish(key=key, subject=wanted, extensions=tuple(extensions), controls=controls, proof=proof)
         return _only(await self._obtain(BodyType.KUR, (wish,), credentials, context))
 
     async def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:

@@ -35,7 +35,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.crypto.later_proof import later_popo, proof_method
 from cmpkit.crypto.pop import sign_popo
-from cmpkit.crypto.x509 import as_time, extension
+from cmpkit.crypto.x509 import as_time, extension, outline
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
@@ -44,6 +44,7 @@ from cmpkit.parts import PrivateKey
 
 __all__ = [
     "Wish",
+    "alternative_names_of",
     "certificate_id",
     "certificate_request",
     "p10_request",
@@ -202,6 +203,15 @@ def certificate_id(certificate: bytes) -> CertId:
     """
     loaded = x509.load_der_x509_certificate(certificate)
     return CertId(issuer=directory_name(loaded.issuer), serial_number=loaded.serial_number)
+
+
+def alternative_names_of(certificate: bytes) -> tuple[Extension, ...]:
+    """The subjectAltName of a certificate, for an update, which keeps it (RFC 9483 section 4.1.3).
+
+    :param certificate: DER.
+    """
+    extensions = outline(certificate).extensions or ()
+    return tuple(item for item in extensions if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME)
 
 
 def subject_alternative_names(text: str | None) -> tuple[Extension, ...]:

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device import Device
+from operating import Operator
 
 from cmpkit.asn1 import decode_message
 from cmpkit.crypto.x509 import load_certificates, to_pem
@@ -177,6 +178,34 @@ def test_update_with_a_new_key_of_the_same_type(enrolled: Device) -> None:
 def test_update_keeps_the_key_if_no_new_one_is_named(enrolled: Device) -> None:
     enrolled.command("update", *enrolled.by_certificate(), "--certout", enrolled.path("new.pem"))
     assert key_of(load(enrolled.path("new.pem"))) == public_key(enrolled.path("dev-42.key"))
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ((), ["a.example"]),
+        (("--san-nodefault",), []),
+        (("--sans", "b.example"), ["b.example"]),
+        (("--sans", "b.example", "--subject", "CN=other"), ["b.example"]),
+    ],
+)
+def test_update_asks_for_the_names_of_the_old_certificate_unless_told_otherwise(
+    device: Device, operator: Operator, options: tuple[str, ...], names: list[str]
+) -> None:
+    text = operator.config.read_text()
+    operator.config.write_text(text.replace("[profiles.device]", "[profiles.device]\nallow_requested_names = true"))
+    device.enroll("--sans", "a.example")
+    out = ("--certout", device.path("new.pem"))
+    # Names may stay as they are (RFC 9483 section 4.1.3); the server refuses others.
+    device.command("update", *device.by_certificate(), *out, *options, status=6 if "--sans" in options else 0)
+    template = next(
+        request.body.content[0].request.cert_template
+        for request in device.road.requests
+        if request.body.type is BodyType.KUR
+    )
+    asked = b"".join(item.extn_value for item in template.extensions or ())
+    assert [name for name in ("a.example", "b.example") if name.encode() in asked] == names
+    assert template.subject.name.rfc4514_string() == ("CN=other" if "--subject" in options else "CN=dev-42")
 
 
 def test_update_needs_the_certificate_that_it_renews(device: Device) -> None:
