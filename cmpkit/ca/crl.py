@@ -15,7 +15,8 @@ from cryptography import x509
 
 from cmpkit.asn1 import Extension
 from cmpkit.ca.certificates import IssuerCertificate
-from cmpkit.crypto.x509 import build_crl, crl_entries, extension
+from cmpkit.crypto.crl_building import build_crl, crl_entries
+from cmpkit.crypto.x509 import extension
 from cmpkit.enums import CRLReason
 from cmpkit.parts import IssuedCRL, PrivateKey, Revocation, Store
 

@@ -102,6 +102,7 @@ extended_key_usage = ["clientAuth"]
 validity = "365d"
 approval = "none"                      # or "manual": a person has to agree, see: cmpkit request
 # proofs = ["signature"]               # and for keys that do not sign: "encrCert", "challengeResp"
+# publish = false                      # whether repositories are told of its certificates, see [[announce]]
 # key_generation = "central"           # keys are generated here for those who ask; absent: by requesters alone
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """

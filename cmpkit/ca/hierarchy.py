@@ -13,12 +13,12 @@ from cmpkit.asn1 import Extension
 from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
 from cmpkit.ca.extensions import key_usage_extension, purposes_extension
 from cmpkit.ca.issuer import certificate_record
+from cmpkit.crypto.crl_building import build_crl
 from cmpkit.crypto.names import common_name
 from cmpkit.crypto.pop import build_p10
 from cmpkit.crypto.x509 import (
     CertificateContent,
     build_certificate,
-    build_crl,
     extension,
     key_identifier,
     outline,

@@ -58,6 +58,7 @@ def certificate_record(
     request_key: str,
     state: CertificateState,
     enrolled_by: str = "",
+    publish: bool = False,
 ) -> CertificateRecord:
     """What the store keeps of a certificate that was built."""
     return CertificateRecord(
@@ -72,6 +73,7 @@ def certificate_record(
         request_key=request_key,
         state=state,
         enrolled_by=enrolled_by,
+        publish=publish,
     )
 
 
@@ -152,6 +154,7 @@ class LocalIssuer:
             request_key=idempotency_key,
             state=_ISSUED,
             enrolled_by=auth.credential.id if auth.record is None else auth.record.enrolled_by,
+            publish=self._is_published(request),
         )
         return Issued(record, chain=self._chain, modified=modified)
 
@@ -183,9 +186,17 @@ class LocalIssuer:
         )
         shortened = request.not_after is not None and content.not_after < not_after
         replaced = any(item not in given for item in request.extensions if item.extn_id in ISSUER_EXTENSIONS)
-        # Certificates are not published here: who asks for that gets something else.
-        unpublished = request.registration is not None and bool(request.registration.publish)
+        # Who asks for publication where there is none gets something else.
+        wished = request.registration is not None and bool(request.registration.publish)
+        unpublished = wished and not self._is_published(request)
         return content, modified or shortened or replaced or unpublished
+
+    def _is_published(self, request: CertificateRequest) -> bool:
+        """Whether the profile has its certificates published, and the requester has nothing against it (RFC 4211
+        section 6.3).
+        """
+        wish = None if request.registration is None else request.registration.publish
+        return wish is not False and getattr(self._profiles.get(request.profile or ""), "publish", False) is True
 
     async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
         """Valid if it was accepted, else revoked: it went out, the requester may have it (RFC 9483 section 4.1.1)."""
@@ -198,6 +209,7 @@ class LocalIssuer:
             # "no longer needed, no cause to suspect the key" (X.509 section 9.5.3.1); unspecified should not be given
             # (RFC 5280 section 5.3.1).
             reason=None if accepted else CRLReason.CESSATION_OF_OPERATION,
+            publish=accepted and certificate.publish,
         )
 
     async def revoke(self, request: RevocationRequest, auth: Authenticated, *, now: datetime) -> Revoked | Rejected:

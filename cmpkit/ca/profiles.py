@@ -63,6 +63,8 @@ class ProfileSettings(Settings):
     :param allow_requested_names: whether other subjectAltNames may be asked for.
     :param validity: how long a certificate is valid, at most.
     :param approval: ``manual``: a person has to agree before a certificate is issued; ``none``: nobody has to.
+    :param publish: whether repositories are told of its certificates (``[[announce]]``), unless a requester wishes that
+        they are not (pkiPublicationInfo, RFC 4211 section 6.3).
     :param key_generation: ``central``: keys are generated here for those who ask for that (RFC 9483 section 4.1.6), the
         first of ``key_types``, or P-256, unless another of them is asked for; ``requester``: nobody's are.
     :param proofs: by what requesters may show that they have the key (RFC 9810 section 5.2.8): ``signature``; or
@@ -80,6 +82,7 @@ class ProfileSettings(Settings):
     extended_key_usage: tuple[str, ...] = ()
     validity: Duration = timedelta(days=365)
     approval: Literal["none", "manual"] = "none"
+    publish: StrictBool = False
     key_generation: Literal["requester", "central"] = "requester"
     proofs: tuple[Literal["signature", "encrCert", "challengeResp"], ...] = Field(default=("signature",), min_length=1)
     special: StrictBool = False
@@ -145,6 +148,7 @@ class ConfiguredProfile:
     def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
         self.name = name
         self.approval = settings.approval
+        self.publish = settings.publish
         self.key_generation = settings.key_generation
         self._settings = settings
         self._plugins = plugins

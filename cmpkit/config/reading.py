@@ -164,7 +164,7 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
     tables = _read(path)
     _check_tables(tables, mistakes)
     reader = _Reader(tables, plugins, mistakes)
-    return Draft(
+    draft = Draft(
         path,
         reader.store(),
         reader.part("issuer", "issuer"),
@@ -179,6 +179,8 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
         reader.announce(),
         reader.table("repository", RepositoryTable),
     )
+    _check_publication(draft, mistakes)
+    return draft
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -302,6 +304,15 @@ class _Reader:
         if name in self._tables:
             self._mistakes.add(f"[[{name}]]: must be tables, each under a line [[{name}]]")
         return ()
+
+
+def _check_publication(draft: Draft, mistakes: Mistakes) -> None:
+    """Whether somebody is told of certificates that are to be published."""
+    if any("cann" in table.what for table in draft.announce):
+        return
+    for name, profile in draft.profiles.items():
+        if getattr(profile, "publish", False) is True:
+            mistakes.add(f"[profiles.{name}] publish: nobody is told, no [[announce]] has cann in its what")
 
 
 def _check_serves(listen: ListenTable, plugins: Plugins) -> None:

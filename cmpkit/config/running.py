@@ -117,7 +117,7 @@ def build_announcer(
         for table in configuration.announce
     ]
     issuers = ((parts.issuer, parts.authority), *parts.former)
-    return Announcer(plugins, parts.signer, issuers, subscribers, clock)
+    return Announcer(plugins, parts.signer, parts.store, issuers, subscribers, clock, former=parts.former_signers)
 
 
 def build_server(

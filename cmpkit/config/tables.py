@@ -106,14 +106,18 @@ class PublicationTable(Settings):
 
 
 class AnnounceTable(Settings):
-    """A table ``[[announce]]``: a repository that is told of what changes (RFC 9810 sections 5.3.13 and 5.3.16).
+    """A table ``[[announce]]``: a repository that is told of what changes (RFC 9810 sections 5.3.13 to 5.3.16).
 
     :param url: its address.
-    :param what: of what: ``crlann``, each new CRL; ``ckuann``, the new key of the root.
+    :param what: of what: ``crlann``, each new CRL; ``ckuann``, the new key of the root; ``cann``, each certificate of a
+        profile with ``publish``; ``rann``, each revocation.
     """
 
     url: StrictStr
-    what: Annotated[tuple[Literal["crlann", "ckuann"], ...], Field(min_length=1)] = ("crlann", "ckuann")
+    what: Annotated[tuple[Literal["crlann", "ckuann", "cann", "rann"], ...], Field(min_length=1)] = (
+        "crlann",
+        "ckuann",
+    )
 
 
 class RepositoryTable(Settings):

@@ -1,7 +1,6 @@
-"""Certificates and certificate lists: read, built from wire types, and told apart (RFC 5280).
+"""Certificates: read, built from wire types, and told apart (RFC 5280).
 
-They are built from wire types because cryptography's builders know only its own kinds of keys, and take quadratic time
-for long certificate lists.
+They are built from wire types because cryptography's builders know only its own kinds of keys.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import hashlib
 import re
 import secrets
 import ssl
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -45,7 +43,7 @@ from cmpkit.asn1.codec import der_wrap
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.crypto.digests import HASH_NAMES, digest
 from cmpkit.crypto.names import format_name
-from cmpkit.enums import CRLReason, PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey, RandomOctets
 from cmpkit.plugins import Plugins
@@ -55,10 +53,8 @@ __all__ = [
     "CertificateOutline",
     "as_time",
     "build_certificate",
-    "build_crl",
     "cert_hash",
     "certificate_public_key_info",
-    "crl_entries",
     "extension",
     "fingerprint",
     "issuer_key_id",
@@ -72,12 +68,6 @@ __all__ = [
 _VERSION_3 = bytes.fromhex("a003020102")
 _EXTENSIONS = 0xA3
 _BIT_STRING = 0x03
-_CRL_VERSION_2 = bytes.fromhex("020101")
-_CRL_EXTENSIONS = 0xA0
-_SEQUENCE = 0x30
-_INTEGER = 0x02
-_DIGITS = tuple(f"{number:02}".encode() for number in range(60))
-_TIME_OF_DAY = len("000000Z")
 _FIRST_GENERALIZED_YEAR = 2050
 _SERIAL_OCTETS = 20
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -234,89 +224,6 @@ def as_time(moment: datetime) -> Time:
     """UTCTime through 2049, GeneralizedTime after, in whole seconds (RFC 5280 section 4.1.2.5)."""
     moment = moment.astimezone(UTC).replace(microsecond=0)
     return UTCTime(moment) if moment.year < _FIRST_GENERALIZED_YEAR else GeneralizedTime(moment)
-
-
-async def build_crl(
-    *,
-    issuer: bytes,
-    issuer_key: PrivateKey,
-    this_update: datetime,
-    next_update: datetime,
-    number: int,
-    entries: bytes,
-    authority_key_identifier: bytes,
-    extensions: Sequence[Extension] = (),
-) -> bytes:
-    """DER of a version 2 certificate list, signed with the issuer's key (RFC 5280 section 5).
-
-    :param issuer: DER of the issuer's subject, octet for octet as in its certificate.
-    :param number: the CRL number.
-    :param entries: what :func:`crl_entries` gives.
-    :param authority_key_identifier: the issuer's key identifier.
-    :param extensions: more of them, for the list as a whole.
-    :raises CMPError: if a field holds what its type does not allow.
-    """
-    algorithm_der = encode(issuer_key.signature_algorithm)
-    own = (
-        extension(x509.AuthorityKeyIdentifier(authority_key_identifier, None, None)),
-        extension(x509.CRLNumber(number)),
-    )
-    tbs = encode_list(
-        (
-            _CRL_VERSION_2,
-            algorithm_der,
-            issuer,
-            _time_der(this_update),
-            _time_der(next_update),
-            der_wrap(_SEQUENCE, entries) if entries else b"",
-            der_wrap(_CRL_EXTENSIONS, encode_list((*own, *extensions))),
-        )
-    )
-    signature = await issuer_key.sign(tbs)
-    return encode_list((tbs, algorithm_der, der_wrap(_BIT_STRING, b"\x00" + signature)))
-
-
-def crl_entries(entries: Iterable[tuple[int, datetime, CRLReason | None, datetime | None]]) -> bytes:
-    """DER of the entries of a certificate list, one after the other, for :func:`build_crl`.
-
-    Put together from octets: there may be hundreds of thousands.
-
-    :param entries: serial number, date, reason and invalidity date of each revoked certificate; a reason that is
-        unspecified is left out (RFC 5280 section 5.3.1).
-    """
-    reasons = {reason: _entry_extensions(reason, None) for reason in (None, *CRLReason)}
-    days: dict[int, bytes] = {}
-    found: list[bytes] = []
-    for serial_number, date, reason, since in entries:
-        size = serial_number.bit_length() // 8 + 1
-        moment = date if date.tzinfo is UTC else date.astimezone(UTC)
-        day = days.get(number := moment.toordinal())
-        if day is None:
-            day = days[number] = _time_der(moment)[:-_TIME_OF_DAY]
-        extensions = reasons[reason] if since is None else _entry_extensions(reason, since)
-        content = b"".join(
-            (
-                der_wrap(_INTEGER, serial_number.to_bytes(size, "big", signed=True)),
-                day,
-                _DIGITS[moment.hour],
-                _DIGITS[moment.minute],
-                _DIGITS[moment.second],
-                b"Z",
-                extensions,
-            )
-        )
-        found.append(der_wrap(_SEQUENCE, content))
-    return b"".join(found)
-
-
-def _entry_extensions(reason: CRLReason | None, invalidity_date: datetime | None) -> bytes:
-    found: list[Extension] = []
-    if reason is not None and reason is not CRLReason.UNSPECIFIED:
-        flag = next(flag for flag in x509.ReasonFlags if flag.value == reason.wire_name)
-        found.append(extension(x509.CRLReason(flag)))
-    if invalidity_date is not None:
-        found.append(extension(x509.InvalidityDate(invalidity_date.astimezone(UTC).replace(microsecond=0))))
-    return encode_list(found) if found else b""
 
 
 def extension(ext: x509.ExtensionType, *, critical: bool = False) -> Extension:

@@ -1,11 +1,15 @@
-"""What a CA announces to repositories: its CRLs and its new root (RFC 9810 sections 5.3.13 and 5.3.16)."""
+"""What a CA announces to repositories (RFC 9810 sections 5.3.13 to 5.3.16).
+
+Its CRLs and its new root are states, of which the present one is sent. Certificates and revocations are sequences: the
+store numbers them, and knows up to which number each repository was told.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,25 +17,34 @@ import anyio
 from cryptography import x509
 
 from cmpkit.asn1 import (
+    CertId,
     CertificateList,
     CertificateWire,
+    GeneralizedTime,
     PKIBody,
     PKIMessage,
+    RevAnnContent,
     RootCaKeyUpdateContent,
     Variant,
     decode,
+    directory_name,
+    read_name,
 )
+from cmpkit.crypto.crl_building import crl_entry_extensions
+from cmpkit.crypto.x509 import certificate_public_key_info, issuer_key_id, outline
 from cmpkit.endpoints.credentials import SigningCredentials, is_self_signed
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.engine.header import NONCE_SIZE, request_header
-from cmpkit.enums import PVNO, BodyType
+from cmpkit.enums import PVNO, BodyType, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import (
     AnnouncementTransport,
+    CertificateRecord,
     Disposition,
     Issuer,
     RandomOctets,
     RootKeyUpdate,
+    Store,
     TransportOptions,
 )
 from cmpkit.plugins import Plugins
@@ -48,7 +61,7 @@ class Subscriber:
     """A repository that is told.
 
     :param url: its address.
-    :param what: of what: ``CRLANN`` and ``CKUANN``.
+    :param what: of what: ``CRLANN``, ``CKUANN``, ``CANN`` and ``RANN``.
     """
 
     url: str
@@ -59,46 +72,58 @@ class Subscriber:
 class _News:
     """Something that repositories should have.
 
-    :param topic: what it is the latest of.
+    :param topic: what it is the latest of, or the next of.
     :param digest: tells it from what was announced of that topic before.
     :param certificates: DER of what it may take to believe it.
+    :param number: its number in a sequence; 0 for a state.
+    :param signer: who has to sign it, if not everything is signed by the same.
     """
 
     topic: str
     digest: bytes
     body: PKIBody
     certificates: tuple[bytes, ...] = ()
+    number: int = 0
+    signer: SigningCredentials | None = None
 
 
 @dataclass
 class _Standing:
-    """What a subscriber has, and when it is tried again after a failure."""
+    """What a subscriber has, and when it is tried again after a failure.
+
+    :param told: up to which numbers of sequences it was told.
+    """
 
     has: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Announcer:
-    """Sees to it that every subscriber has the current CRLs and the new root.
+    """Sees to it that every subscriber has the current CRLs and the new root, and knows of certificates.
 
-    What there is to announce is asked of the issuers each time, so nothing can be lost, whatever ends the process: what
-    is not known to have arrived is sent, after a restart everything once, and repositories take twice what they have.
+    What there is to announce is asked of the issuers and the store each time, so nothing can be lost, whatever ends the
+    process: what is not known to have arrived is sent, after a restart every state once, and repositories take twice
+    what they have.
 
     :param signer: signs the announcements.
-    :param issuers: with the certificates of each; those of former keys have CRLs, too.
+    :param issuers: with the certificates of each; those of former keys have CRLs and revocations, too.
     :param clock: gives the time, in UTC.
+    :param former: signers under former keys: who knows that key only believes a revocation only from them.
     """
 
     plugins: Plugins
     signer: SigningCredentials
+    store: Store
     issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
     subscribers: Sequence[Subscriber]
     clock: Callable[[], datetime]
     interval: timedelta = timedelta(seconds=30)
     options: TransportOptions = field(default_factory=TransportOptions)
     random: RandomOctets = secrets.token_bytes
+    former: tuple[SigningCredentials, ...] = ()
     _standings: dict[Subscriber, _Standing] = field(default_factory=dict, repr=False)
 
     async def keep_announcing(self) -> None:
@@ -136,28 +161,65 @@ class Announcer:
         body = PKIBody(BodyType.CKUANN, Variant(_content(update), "ca_key_upd_ann_v3"))
         return [_News("new root", hashlib.sha256(update.new_with_new).digest(), body)]
 
+    async def _sequences(self, subscriber: Subscriber, standing: _Standing, now: datetime) -> list[_News]:
+        """The next certificates and revocations that a subscriber is to be told of."""
+        found: list[_News] = []
+        queries = {BodyType.CANN: self.store.publications, BodyType.RANN: self.store.revocations}
+        for kind in (kind for kind in queries if kind in subscriber.what):
+            for _, certificates in self.issuers:
+                key = issuer_key_id(certificate_public_key_info(certificates[0]))
+                topic = f"{kind.wire_name} {key}"
+                if topic not in standing.told:
+                    standing.told[topic] = await self.store.announced(subscriber.url, topic)
+                records = await queries[kind](key, since=standing.told[topic], now=now)
+                above = tuple(der for der in certificates if not is_self_signed(der))
+                signer = self._signer_below(certificates[0])
+                found += [_News(topic, b"", _BODIES[kind](record), above, number, signer) for number, record in records]
+        return found
+
+    def _signer_below(self, authority: bytes) -> SigningCredentials:
+        """Who signs for the key of a CA: only it, and those above it, announce its revocations."""
+        subject = outline(authority).subject_der
+        signers = (self.signer, *self.former)
+        return next((one for one in signers if outline(one.certificate).issuer_der == subject), self.signer)
+
     async def _tell(self, subscriber: Subscriber, news: Sequence[_News], now: datetime) -> None:
         standing = self._standings.setdefault(subscriber, _Standing())
-        due = [item for item in _wanted(subscriber, news) if standing.has.get(item.topic) != item.digest]
-        if not due or (standing.not_before is not None and now < standing.not_before):
+        if standing.not_before is not None and now < standing.not_before:
             return
         try:
-            await self._deliver(subscriber, due, standing, now)
+            while due := [
+                *(item for item in _wanted(subscriber, news) if standing.has.get(item.topic) != item.digest),
+                *await self._sequences(subscriber, standing, now),
+            ]:
+                if not await self._deliver(subscriber, due, standing, now):
+                    break
         except CMPError as error:
             self._note_failure(subscriber, standing, str(error), now)
         else:
             standing.failures, standing.not_before = 0, None
 
-    async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing, now: datetime) -> None:
+    async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing, now: datetime) -> bool:
+        """Send what is due; whether all of it was stored."""
         road = open_road(subscriber.url, self.options, self.plugins)
+        told: dict[str, int] = {}
+        stuck: set[str] = set()
         try:
-            for item in due:
+            for item in (item for item in due if item.topic not in stuck):
                 message = await self._message(item, now)
-                if await road.announce(message.raw) is Disposition.STORED:
+                if await road.announce(message.raw) is not Disposition.STORED:
+                    stuck.add(item.topic)
+                elif item.number:
+                    told[item.topic] = item.number
+                else:
                     standing.has[item.topic] = item.digest
         finally:
             with anyio.CancelScope(shield=True):
                 await road.aclose()
+                for topic, number in told.items():
+                    await self.store.note_announced(subscriber.url, topic, number)
+                standing.told |= told
+        return not stuck
 
     def _note_failure(self, subscriber: Subscriber, standing: _Standing, fault: str, now: datetime) -> None:
         pause = min(self.interval * 2 ** min(standing.failures, _LARGEST_POWER), _LONGEST_PAUSE)
@@ -165,20 +227,21 @@ class Announcer:
         _log.warning("%s was not told, again in %d s: %s", subscriber.url, pause.total_seconds(), fault)
 
     async def _message(self, item: _News, now: datetime) -> PKIMessage:
-        protection, algorithm, key = protection_for(self.signer, self.plugins)
+        signer = item.signer or self.signer
+        protection, algorithm, key = protection_for(signer, self.plugins)
         new_syntax = item.body.type is BodyType.CKUANN  # RFC 9810 section 5.3.13
         header = request_header(
             pvno=PVNO.CMP2021 if new_syntax else PVNO.CMP2000,
-            sender=self.signer.subject,
+            sender=signer.subject,
             recipient=x509.Name([]),
-            sender_kid=self.signer.key_identifier,
+            sender_kid=signer.key_identifier,
             protection_alg=algorithm,
             transaction_id=self.random(NONCE_SIZE),
             recip_nonce=None,
             now=now,
             random=self.random,
         )
-        return await seal(header, item.body, protection, key, (*self.signer.extra_certs, *item.certificates))
+        return await seal(header, item.body, protection, key, (*signer.extra_certs, *item.certificates))
 
 
 def open_road(url: str, options: TransportOptions, plugins: Plugins) -> AnnouncementTransport:
@@ -202,3 +265,28 @@ def _content(update: RootKeyUpdate) -> RootCaKeyUpdateContent:
     return RootCaKeyUpdateContent(
         new_with_new=decode(CertificateWire, update.new_with_new), new_with_old=new_with_old, old_with_new=old_with_new
     )
+
+
+def _certificate(record: CertificateRecord) -> PKIBody:
+    return PKIBody(BodyType.CANN, decode(CertificateWire, record.der))
+
+
+def _revocation(record: CertificateRecord) -> PKIBody:
+    """That a certificate was revoked, with its entry on the CRL (RFC 9810 section 5.3.15)."""
+    assert record.revoked_at is not None
+    at, since = record.revoked_at.replace(microsecond=0), (record.invalidity_date or record.revoked_at)
+    issuer = read_name(outline(record.der).issuer_der)
+    content = RevAnnContent(
+        status=PKIStatus.REVOCATION_NOTIFICATION,
+        cert_id=CertId(issuer=directory_name(issuer), serial_number=record.serial_number),
+        will_be_revoked_at=GeneralizedTime(at),
+        bad_since_date=GeneralizedTime(since.replace(microsecond=0)),
+        crl_details=crl_entry_extensions(record.reason, record.invalidity_date) or None,
+    )
+    return PKIBody(BodyType.RANN, content)
+
+
+_BODIES: Mapping[BodyType, Callable[[CertificateRecord], PKIBody]] = {
+    BodyType.CANN: _certificate,
+    BodyType.RANN: _revocation,
+}

@@ -90,6 +90,7 @@ class CertificateRecord:
     :param invalidity_date: since when it is suspect, if who revoked it said so (RFC 5280 section 5.3.2).
     :param enrolled_by: :attr:`Credential.id` of who asked for the first in the line of certificates, each of which was
         asked for with the one before; empty if that is not known.
+    :param publish: whether repositories are to be told of it once it is valid (RFC 9810 section 5.3.14).
     """
 
     issuer_key: str
@@ -106,6 +107,7 @@ class CertificateRecord:
     reason: CRLReason | None = None
     invalidity_date: datetime | None = None
     enrolled_by: str = ""
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)

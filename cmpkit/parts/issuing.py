@@ -161,7 +161,10 @@ class RevocationRequest:
 
 @dataclass(frozen=True, slots=True)
 class CertificateChange:
-    """A new state of a certificate in the store, on condition that it is in one of ``expected``."""
+    """A new state of a certificate in the store, on condition that it is in one of ``expected``.
+
+    :param publish: whether repositories are to be told of it from now on.
+    """
 
     issuer_key: str
     serial_number: int
@@ -170,6 +173,7 @@ class CertificateChange:
     at: datetime
     reason: CRLReason | None = None
     invalidity_date: datetime | None = None
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,7 @@ class Issuer(Protocol):
 class CertificateProfile(Protocol):
     """What a certificate gets, and what may be asked for.
 
+    One with the attribute ``publish = True`` has repositories told of its certificates (RFC 9810 section 5.3.14).
     One with the attribute ``approval = "manual"`` has its requests wait until a person agrees (``cmpkit request``). One
     with ``archive = "requested"`` has private keys kept where the requester wants that, one with ``archive = "always"``
     has every one kept.

@@ -214,6 +214,33 @@ class Store(Protocol):
     async def oldest_crl(self, issuer_key: str, *, at: datetime) -> IssuedCRL | None:
         """The one with the smallest number of those complete CRLs that are still valid then (nextUpdate after it)."""
 
+    async def publications(
+        self, issuer_key: str, *, since: int, now: datetime, limit: int = 100
+    ) -> tuple[tuple[int, CertificateRecord], ...]:
+        """Certificates of this issuer that are to be published and became valid, each with a number.
+
+        Numbers grow in the order in which that was committed; the smallest come first. Those that are not valid any
+        more are left out.
+
+        :param since: only those with greater numbers.
+        """
+
+    async def revocations(
+        self, issuer_key: str, *, since: int, now: datetime, limit: int = 100
+    ) -> tuple[tuple[int, CertificateRecord], ...]:
+        """Certificates of this issuer that are revoked or on hold, each with the :meth:`status_version` of that.
+
+        The smallest come first. Those that have expired are left out.
+
+        :param since: only those with greater numbers.
+        """
+
+    async def announced(self, subscriber: str, topic: str) -> int:
+        """Up to which number a repository was told of something; 0 if it never was."""
+
+    async def note_announced(self, subscriber: str, topic: str, number: int) -> None:
+        """Remember up to which number a repository was told of something."""
+
     async def last_expiry(self, issuer_key: str, *, besides: str = "") -> datetime | None:
         """When the last certificate of this issuer ends, revoked ones included; ``None`` if there is none.
 

@@ -24,6 +24,7 @@ from cmpkit.store.rows import certificate_from_row, revocations_from_rows, trans
 from cmpkit.store.sealing import Sealer
 
 __all__ = [
+    "CERTIFICATE_COLUMNS",
     "audit_entries",
     "certificate",
     "certificate_by_fingerprint",
@@ -55,7 +56,9 @@ _LOAD = sa.union_all(
         _A.digest == sa.bindparam("digest")
     ),
 )
-_CERTIFICATE = sa.select(*(_C[field.name] for field in fields(CertificateRecord)))
+CERTIFICATE_COLUMNS = tuple(_C[field.name] for field in fields(CertificateRecord))
+"""As :func:`cmpkit.store.rows.certificate_from_row` wants them."""
+_CERTIFICATE = sa.select(*CERTIFICATE_COLUMNS)
 _CERTIFICATE_BY_SERIAL = _CERTIFICATE.where(
     _C.issuer_key == sa.bindparam("issuer_key"), _C.serial_number == sa.bindparam("serial_number")
 )

@@ -25,7 +25,7 @@ from cmpkit.parts import (
     Transaction,
     UnitOfWork,
 )
-from cmpkit.store import archived_keys, held_requests, kept_values, queries, shared_secrets, units
+from cmpkit.store import announcements, archived_keys, held_requests, kept_values, queries, shared_secrets, units
 from cmpkit.store.database import Database, open_database
 from cmpkit.store.schema import require_current_schema, upgrade_schema
 from cmpkit.store.sealing import Sealer
@@ -107,6 +107,32 @@ class SQLStore:
     async def oldest_crl(self, issuer_key: str, *, at: datetime) -> IssuedCRL | None:
         """See :meth:`cmpkit.parts.Store.oldest_crl`."""
         return await self._database.read(lambda connection: queries.oldest_crl(connection, issuer_key, at))
+
+    async def publications(
+        self, issuer_key: str, *, since: int, now: datetime, limit: int = 100
+    ) -> tuple[tuple[int, CertificateRecord], ...]:
+        """See :meth:`cmpkit.parts.Store.publications`."""
+        return await self._database.read(
+            lambda connection: announcements.publications(connection, issuer_key, since, now, limit)
+        )
+
+    async def revocations(
+        self, issuer_key: str, *, since: int, now: datetime, limit: int = 100
+    ) -> tuple[tuple[int, CertificateRecord], ...]:
+        """See :meth:`cmpkit.parts.Store.revocations`."""
+        return await self._database.read(
+            lambda connection: announcements.revocations(connection, issuer_key, since, now, limit)
+        )
+
+    async def announced(self, subscriber: str, topic: str) -> int:
+        """See :meth:`cmpkit.parts.Store.announced`."""
+        return await self._database.read(lambda connection: announcements.announced(connection, subscriber, topic))
+
+    async def note_announced(self, subscriber: str, topic: str, number: int) -> None:
+        """See :meth:`cmpkit.parts.Store.note_announced`."""
+        await self._database.write(
+            lambda connection: announcements.note_announced(connection, subscriber, topic, number)
+        )
 
     async def last_expiry(self, issuer_key: str, *, besides: str = "") -> datetime | None:
         """See :meth:`cmpkit.parts.Store.last_expiry`."""

@@ -10,6 +10,7 @@ from cmpkit.parts import CertificateState, TransactionState
 from cmpkit.store.columns import Moment, Reason, SerialNumber, SubjectName
 
 __all__ = [
+    "announced",
     "answers",
     "archived_keys",
     "audit",
@@ -82,10 +83,14 @@ certificates = sa.Table(
     sa.Column("reason", Reason),
     sa.Column("invalidity_date", Moment),
     sa.Column("enrolled_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("publish", sa.Boolean, nullable=False, server_default=sa.false()),
     # The status_version of the issuer as of which it is revoked, on hold, or released from a hold.
     sa.Column("status_version", sa.BigInteger),
+    # As the how many-th of the issuer it became public.
+    sa.Column("publication", sa.BigInteger),
     sa.UniqueConstraint("issuer_key", "serial_number"),
     sa.Index(None, "issuer_key", "status_version"),
+    sa.Index("ix_certificates_issuer_key_publication", "issuer_key", "publication"),
 )
 
 archived_keys = sa.Table(
@@ -167,6 +172,15 @@ crl_numbers = sa.Table(
     sa.Column("number", sa.BigInteger, nullable=False),
     # Counted under the lock of this row, so that it grows in the order in which units are committed.
     sa.Column("status_version", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("publication", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+announced = sa.Table(
+    "announced",
+    metadata,
+    sa.Column("subscriber", sa.Text, primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
 )
 
 crls = sa.Table(

@@ -54,6 +54,7 @@ _CHANGE_CERTIFICATE = (
     )
 )
 _CHANGE_STATUS = _CHANGE_CERTIFICATE.values(status_version=sa.bindparam("at_version"))
+_PUBLISH = _CHANGE_CERTIFICATE.values(publication=sa.bindparam("at_version"))
 _SPEND = (
     tables.secrets.update()
     .where(
@@ -133,8 +134,12 @@ def _put_transaction(connection: sa.Connection, transaction: Transaction, sealer
 
 
 def _new_certificate(connection: sa.Connection, record: CertificateRecord) -> dict[str, Any]:
-    version = _count(connection, record.issuer_key, "status_version") if record.state in _OUT_OF_USE else None
-    return certificate_to_row(record) | {"status_version": version}
+    versions: dict[str, int | None] = {"status_version": None, "publication": None}
+    if record.state in _OUT_OF_USE:
+        versions["status_version"] = _count(connection, record.issuer_key, "status_version")
+    elif record.publish and record.state is CertificateState.VALID:
+        versions["publication"] = _count(connection, record.issuer_key, "publication")
+    return certificate_to_row(record) | versions
 
 
 def _change_certificate(connection: sa.Connection, change: CertificateChange) -> None:
@@ -151,6 +156,9 @@ def _change_certificate(connection: sa.Connection, change: CertificateChange) ->
     if out_of_use or CertificateState.ON_HOLD in change.expected:
         version = _count(connection, change.issuer_key, "status_version")
         changed = connection.execute(_CHANGE_STATUS, {**values, "at_version": version})
+    elif change.publish:
+        version = _count(connection, change.issuer_key, "publication")
+        changed = connection.execute(_PUBLISH, {**values, "at_version": version})
     else:
         changed = connection.execute(_CHANGE_CERTIFICATE, values)
     if changed.rowcount == 0:

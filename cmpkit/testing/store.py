@@ -20,6 +20,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.testing.contract import refused, require, require_schemes, success, task_group
+from cmpkit.testing.store_announcing import check_announcing
 from cmpkit.testing.store_queries import check_queries
 from cmpkit.testing.store_values import NOW, Values
 
@@ -57,6 +58,7 @@ async def check_store(factory: StoreFactory, url: str) -> None:
         stored = await _check_units(store, values)
         await _check_conflicts(store, values, stored)
         await _check_races(store, values)
+        await check_announcing(store, values)
         before = await _everything(store, stored)
     async with _opened(factory, url) as store:
         require(await _everything(store, stored) == before, "everything must be there after the store was opened again")

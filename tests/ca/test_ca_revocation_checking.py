@@ -15,10 +15,11 @@ from cmpkit.asn1 import decode, encode, parse_tlv
 from cmpkit.asn1.ocsp import BasicOCSPResponse, OCSPResponse, ResponseData
 from cmpkit.ca.hierarchy import make_ocsp_signer, make_root_crl, make_signer
 from cmpkit.ca.ocsp import OCSPResponder, OCSPSigner
+from cmpkit.crypto.crl_building import build_crl, crl_entries
 from cmpkit.crypto.crl_checking import status_by_crls
 from cmpkit.crypto.ocsp import OCSPResponseStatus, StatusInfo, build_ocsp_response, cert_id, ocsp_error
 from cmpkit.crypto.ocsp_answers import build_ocsp_request, read_ocsp_response
-from cmpkit.crypto.x509 import build_crl, crl_entries, extension
+from cmpkit.crypto.x509 import extension
 from cmpkit.endpoints.revocation import RevocationChecker, RevocationSources
 from cmpkit.enums import CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, TransportError, TrustError

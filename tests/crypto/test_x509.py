@@ -17,15 +17,14 @@ from pyasn1_modules import rfc5280
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, CertificateWire, Null, decode, encode
+from cmpkit.crypto.crl_building import build_crl, crl_entries
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import (
     CertificateContent,
     build_certificate,
-    build_crl,
     cert_hash,
     certificate_public_key_info,
-    crl_entries,
     extension,
     fingerprint,
     issuer_key_id,

@@ -28,13 +28,18 @@ from cmpkit.asn1 import (
     decode,
     decode_message,
     directory_name,
+    encode,
 )
+from cmpkit.ca.profiles import load_profile
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
+from cmpkit.endpoints import controls
 from cmpkit.endpoints.announcements import AnnouncementVerifier
 from cmpkit.endpoints.announcing import Announcer, Subscriber
+from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.repository import Repository
+from cmpkit.endpoints.requests import Wish
 from cmpkit.enums import BodyType, CRLReason, PKIStatus
 from cmpkit.errors import TransportError
 from cmpkit.hookspecs import hookimpl
@@ -237,11 +242,11 @@ class TestCertificates:
 class Road:
     """A road for announcements to a repository that may be out of order.
 
-    :param faults: what comes of the next announcements instead.
+    :param faults: what comes of the next announcements instead, if not nothing.
     """
 
     scene: Scene
-    faults: list[Disposition | Exception] = field(default_factory=list)
+    faults: list[Disposition | Exception | None] = field(default_factory=list)
     taken: list[PKIMessage] = field(default_factory=list)
     schemes: tuple[str, ...] = ("test",)
 
@@ -261,6 +266,7 @@ class Road:
         pass
 
 
+@pytest.mark.rule("R-194")
 class TestSending:
     @pytest.fixture
     def road(self, scene: Scene) -> Road:
@@ -271,7 +277,7 @@ class TestSending:
         plugins = load_plugins([("road", Roads(road))])
         world = scene.world
         subscribers = [Subscriber("test://repository")]
-        return Announcer(plugins, world.signer, [(world.issuer, world.issuing)], subscribers, world.clock)
+        return Announcer(plugins, world.signer, world.store, [(world.issuer, world.issuing)], subscribers, world.clock)
 
     async def test_a_crl_is_announced_once_and_again_when_it_changed(
         self, scene: Scene, road: Road, announcer: Announcer
@@ -315,6 +321,65 @@ class TestSending:
         subscribers = [Subscriber("test://repository", frozenset({BodyType.CKUANN}))]
         await replace(announcer, subscribers=subscribers, _standings={}).announce()
         assert road.taken == []
+
+    async def test_each_certificate_of_a_profile_that_publishes_is_announced_once(
+        self, scene: Scene, road: Road, announcer: Announcer
+    ) -> None:
+        public = [await self.enroll(scene, name, publish=True) for name in ("one", "two")]
+        await self.enroll(scene, "against", publish=True, controls=[controls.publication(publish=False)])
+        await self.enroll(scene, "private", publish=False)
+        subscribers = [Subscriber("test://repository", frozenset({BodyType.CANN}))]
+        announcer = replace(announcer, subscribers=subscribers, _standings={})
+        await announcer.announce()
+        assert [encode(message.body.content) for message in road.taken] == public
+        for again in (announcer, replace(announcer, _standings={})):  # in the same process, and in the next
+            await again.announce()
+        assert len(road.taken) == len(scene.kept()) == 2
+
+    @pytest.mark.parametrize("fault", [Disposition.UNAVAILABLE, TransportError("down")])
+    async def test_what_did_not_arrive_of_a_sequence_is_sent_again_from_there_on(
+        self, scene: Scene, road: Road, announcer: Announcer, fault: Disposition | Exception
+    ) -> None:
+        public = [await self.enroll(scene, f"dev-{number}", publish=True) for number in range(3)]
+        announcer = replace(announcer, subscribers=[Subscriber("test://x", frozenset({BodyType.CANN}))], _standings={})
+        road.faults = [None, fault]
+        await announcer.announce()
+        assert [encode(message.body.content) for message in road.taken] == public[:1]
+        await replace(announcer, _standings={}).announce()
+        assert [encode(message.body.content) for message in road.taken] == public
+
+    async def test_revocations_are_announced_with_what_the_crl_says_of_them(
+        self, scene: Scene, road: Road, announcer: Announcer
+    ) -> None:
+        announcer = replace(announcer, subscribers=[Subscriber("test://x", frozenset({BodyType.RANN}))], _standings={})
+        await announcer.announce()
+        await self.revoke_something(scene)
+        await announcer.announce()
+        (message,) = road.taken
+        (record,) = await scene.world.certificates()
+        content = message.body.content
+        assert (content.status, content.cert_id.serial_number) == (
+            PKIStatus.REVOCATION_NOTIFICATION,
+            record.serial_number,
+        )
+        assert (
+            content.will_be_revoked_at.as_datetime()
+            == content.bad_since_date.as_datetime()
+            == NOW.replace(microsecond=0)
+        )
+        (said,) = content.crl_details
+        assert said.extn_value == x509.CRLReason(x509.ReasonFlags.superseded).public_bytes()
+        assert scene.kept() == [f"revocation-{record.serial_number:x}.json"]
+
+    async def enroll(self, scene: Scene, name: str, *, publish: bool, **wish: Any) -> bytes:
+        world = scene.world
+        profile = load_profile("device", {"publish": publish}, world.plugins)
+        world.issuer._profiles = {"device": profile}
+        async with world.client(await world.secret(name)) as client:
+            key = generate_key("p256", world.plugins)
+            (got,) = await client.obtain_several([Wish(key=key, subject=parse_name(f"CN={name}"), **wish)])
+            assert isinstance(got, Enrolled)
+            return got.certificate
 
     async def revoke_something(self, scene: Scene) -> None:
         world = scene.world
