@@ -250,8 +250,7 @@ def load_plugins(extra: Sequence[tuple[str, Any]] = (), *, strict: bool = True) 
     :raises ConfigurationError: naming the plugin that failed.
     """
     plugins = Plugins()
-    for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=_ours_first):
-        distribution = "" if entry_point.dist is None else f"{entry_point.dist.name} {entry_point.dist.version}"
+    for entry_point, distribution in _installed():
         try:
             plugins.add(_load(entry_point, distribution), entry_point.name, distribution)
         except ConfigurationError as error:
@@ -263,8 +262,17 @@ def load_plugins(extra: Sequence[tuple[str, Any]] = (), *, strict: bool = True) 
     return plugins
 
 
-def _ours_first(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str]:
-    return (entry_point.dist is None or entry_point.dist.name != "cmpkit", entry_point.name)
+def _installed() -> list[tuple[importlib.metadata.EntryPoint, str]]:
+    """The entry points, ours first, each with name and version of its distribution."""
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    # Each look at a name or a version reads the metadata of the distribution again.
+    described = {id(point.dist): _describe(point.dist) for point in {id(point.dist): point for point in found}.values()}
+    in_order = sorted(found, key=lambda point: (not described[id(point.dist)].startswith("cmpkit "), point.name))
+    return [(point, described[id(point.dist)]) for point in in_order]
+
+
+def _describe(distribution: importlib.metadata.Distribution | None) -> str:
+    return "" if distribution is None else f"{distribution.name} {distribution.version}"
 
 
 def _load(entry_point: importlib.metadata.EntryPoint, distribution: str) -> Any:
