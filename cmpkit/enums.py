@@ -139,6 +139,8 @@ class ProofMethod(enum.Enum):
     SIGNATURE = "signature"
     ENCRYPTED_CERTIFICATE = "encrCert"
     CHALLENGE_RESPONSE = "challengeResp"
+    AGREED_MAC = "agreeMAC"
+    DH_BASED_MAC = "DHBasedMac"
 
 
 class CRLReason(enum.IntEnum):

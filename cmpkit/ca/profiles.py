@@ -68,8 +68,9 @@ class ProfileSettings(Settings):
     :param key_generation: ``central``: keys are generated here for those who ask for that (RFC 9483 section 4.1.6), the
         first of ``key_types``, or P-256, unless another of them is asked for; ``requester``: nobody's are.
     :param proofs: by what requesters may show that they have the key (RFC 9810 section 5.2.8): ``signature``; or
-        for keys that do not sign ``encrCert``, where the certificate comes encrypted to its key, or ``challengeResp``,
-        where a number does.
+        for keys that do not sign ``encrCert``, where the certificate comes encrypted to its key, ``challengeResp``,
+        where a number does, or ``agreeMAC`` and ``DHBasedMac``, a MAC under a secret that the key agrees on with one of
+        the server's, which pvno 3 and every version know.
     :param special: whether extended key usages may be given that make their holder an authority for others
         (RFC 9810 section 8.10, RFC 6960 section 4.2.2.2).
     """
@@ -84,7 +85,9 @@ class ProfileSettings(Settings):
     approval: Literal["none", "manual"] = "none"
     publish: StrictBool = False
     key_generation: Literal["requester", "central"] = "requester"
-    proofs: tuple[Literal["signature", "encrCert", "challengeResp"], ...] = Field(default=("signature",), min_length=1)
+    proofs: tuple[Literal["signature", "encrCert", "challengeResp", "agreeMAC", "DHBasedMac"], ...] = Field(
+        default=("signature",), min_length=1
+    )
     special: StrictBool = False
 
     @field_validator("subject")

@@ -21,6 +21,7 @@ from cmpkit.asn1 import (
     EnvelopedData,
     IssuerAndSerialNumber,
     POPOPrivKey,
+    POPOSigningKey,
     ProofOfPossession,
     Variant,
     make_element,
@@ -60,10 +61,13 @@ def proof_method(message: CertReqMsg) -> ProofMethod | None:
         return None
     if popo.tag == "ra_verified":
         return ProofMethod.RA_VERIFIED
-    if popo.tag == "signature":
-        return ProofMethod.SIGNATURE
+    if isinstance(popo.value, POPOSigningKey):
+        by_mac = popo.value.algorithm_identifier.algorithm == oids.DH_BASED_MAC
+        return ProofMethod.DH_BASED_MAC if by_mac else ProofMethod.SIGNATURE
     assert isinstance(popo.value, TLV)
     private = read_element(popo.value, POPOPrivKey)
+    if private.tag == "agree_mac" and popo.tag == "key_agreement":
+        return ProofMethod.AGREED_MAC
     return _METHODS.get(private.value) if private.tag == "subsequent_message" else None
 
 
@@ -71,8 +75,13 @@ def later_popo(key: PrivateKey, method: ProofMethod) -> ProofOfPossession:
     """What stands in a request whose proof comes later.
 
     :param key: what will open the certificate.
+    :param method: the encrypted certificate, or challenge and response.
     :raises CMPError: badPOP if the key can prove nothing in this way.
     """
+    if method not in _MESSAGES:
+        raise CMPError(
+            f"{method.value} does not come after the request", PKIFailureInfo.BAD_POP, rule="RFC 4211 section 4.2"
+        )
     private = make_element(Variant(_MESSAGES[method], "subsequent_message"), POPOPrivKey)
     return Variant(private, _alternative(key, TransportKey, AgreementKey, key.key_type))
 

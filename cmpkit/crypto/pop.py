@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import secrets
+from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
 from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    TLV,
     AlgorithmIdentifier,
     Attribute,
     BitString,
@@ -20,6 +22,7 @@ from cmpkit.asn1 import (
     Extension,
     GeneralName,
     PKMACValue,
+    POPOPrivKey,
     POPOSigningKey,
     POPOSigningKeyInput,
     ProofOfPossession,
@@ -32,20 +35,23 @@ from cmpkit.asn1 import (
     encode,
     encode_general_name,
     encode_list,
+    read_element,
     to_tlv,
 )
+from cmpkit.crypto.agreed_proof import verify_agreed_mac
 from cmpkit.crypto.later_proof import later_popo_faults, proof_method
 from cmpkit.crypto.names import names_match
 from cmpkit.crypto.protection import mac_protection, verify_protection
 from cmpkit.enums import PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of, raise_first
-from cmpkit.parts import PrivateKey, SharedSecret
+from cmpkit.parts import PrivateKey, RandomOctets, SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "build_p10",
     "leaves_key_to_server",
+    "mac_public_key",
     "p10_extensions",
     "popo_faults",
     "sign_popo",
@@ -64,7 +70,8 @@ async def verify_popo(
     plugins: Plugins,
     ra_verified: bool = False,
     secret: SharedSecret | None = None,
-    later: Collection[ProofMethod] = (),
+    others: Collection[ProofMethod] = (),
+    keys: Sequence[PrivateKey] = (),
     leniency: Leniency = STRICT,
 ) -> None:
     """Check that the requester has the private key: by its signature, or by the word of an RA.
@@ -74,39 +81,48 @@ async def verify_popo(
     :param sender: the sender of the message's header.
     :param ra_verified: whether the sender may vouch for the requester (raVerified).
     :param secret: what the sender is authenticated by, for a proof with publicKeyMAC.
-    :param later: the methods whose proof may come after the request: to see to it is left to the caller.
+    :param others: the methods that are taken for keys that do not sign. Where the proof comes after the request, to see
+        to it is left to the caller.
+    :param keys: private keys of ours that secrets may be agreed on with, for a MAC in place of a signature.
     :param leniency: what is let pass.
     :raises CMPError: badPOP if the proof fails or is missing, badCertTemplate if there is no key to prove, badAlg if
         the key or an algorithm is not accepted.
     """
-    raise_first(popo_faults(message, ra_verified=ra_verified, later=later), leniency)
+    raise_first(popo_faults(message, ra_verified=ra_verified, others=others), leniency)
     if message.popo is None or message.popo.tag == "ra_verified":
         return
     proof = message.popo.value
     public_key_info = _template_key(message.request.cert_template)
     if not isinstance(proof, POPOSigningKey):
-        raise_first(later_popo_faults(message, public_key_info, plugins), leniency)
+        assert isinstance(proof, TLV)
+        private = read_element(proof, POPOPrivKey).value
+        if not isinstance(private, PKMACValue):
+            raise_first(later_popo_faults(message, public_key_info, plugins), leniency)
+            return
+        mac, signed = _whole_octets(private.value), message.request_der
+        await verify_agreed_mac(
+            signed, private.alg_id, mac, public_key_info, keys=keys, plugins=plugins, leniency=leniency
+        )
         return
     if proof.poposk_input is not None:
         await _check_auth_info(proof.poposk_input, sender, secret, plugins, leniency)
-    _check_signature(
-        public_key_info,
-        proof.algorithm_identifier,
-        message.request_der if proof.poposk_input is None else encode(proof.poposk_input),
-        proof.signature,
-        plugins=plugins,
-        rule=_SIGNATURE_RULE,
-    )
+    signed = message.request_der if proof.poposk_input is None else encode(proof.poposk_input)
+    algorithm = proof.algorithm_identifier
+    if algorithm.algorithm == oids.DH_BASED_MAC:
+        mac = _whole_octets(proof.signature)
+        await verify_agreed_mac(signed, algorithm, mac, public_key_info, keys=keys, plugins=plugins, leniency=leniency)
+    else:
+        _check_signature(public_key_info, algorithm, signed, proof.signature, plugins=plugins, rule=_SIGNATURE_RULE)
 
 
 def popo_faults(
-    message: CertReqMsg, *, ra_verified: bool = False, later: Collection[ProofMethod] = ()
+    message: CertReqMsg, *, ra_verified: bool = False, others: Collection[ProofMethod] = ()
 ) -> Iterator[CMPError]:
     """What is wrong with a proof of possession before any signature is looked at (R-062, R-066 to R-069).
 
     :param message: its request can be read.
     :param ra_verified: whether the sender may vouch for the requester.
-    :param later: the methods whose proof may come after the request.
+    :param others: the methods that are taken for keys that do not sign.
     """
     popo, template = message.popo, message.request.cert_template
     if leaves_key_to_server(template):
@@ -131,21 +147,26 @@ def popo_faults(
     elif isinstance(popo.value, POPOSigningKey):
         yield from _form_faults(template, popo.value)
     else:
-        yield from _later_faults(message, later)
+        yield from _other_faults(message, others)
 
 
-def _later_faults(message: CertReqMsg, later: Collection[ProofMethod]) -> Iterator[CMPError]:
+def _other_faults(message: CertReqMsg, others: Collection[ProofMethod]) -> Iterator[CMPError]:
     unreadable = list(fault_of(proof_method, message))
     yield from unreadable
-    if not unreadable and proof_method(message) not in later:
+    if unreadable:
+        return
+    method = proof_method(message)
+    if method not in others:
         assert message.popo is not None
-        method = "keyEncipherment" if message.popo.tag == "key_encipherment" else "keyAgreement"
-        ways = "".join(f", another by subsequentMessage {way.value}" for way in later)
+        name = "keyEncipherment" if message.popo.tag == "key_encipherment" else "keyAgreement"
+        ways = ", ".join(way.value for way in others)
         yield _bad_pop(
-            f"this proof by {method} is not supported",
+            f"this proof by {name} is not supported",
             "RFC 4211 section 4",
-            hint=f"prove a signing key by its signature{ways}",
+            hint=f"prove a signing key by its signature{ways and f', another by {ways}'}",
         )
+    elif method is ProofMethod.AGREED_MAC and message.request.cert_template.subject is None:
+        yield _bad_pop("agreeMAC needs a subject in the template", "RFC 4211 section 4.3", hint="name the subject")
 
 
 def leaves_key_to_server(template: CertTemplate) -> bool:
@@ -247,11 +268,14 @@ def _bad_pop(detail: str, rule: str, *, hint: str = "", tolerance: str = "") -> 
     return CMPError(detail, PKIFailureInfo.BAD_POP, rule=rule, hint=hint, tolerance=tolerance)
 
 
-async def sign_popo(request: CertRequest, key: PrivateKey, *, sender: GeneralName | None = None) -> ProofOfPossession:
+async def sign_popo(
+    request: CertRequest, key: PrivateKey, *, sender: GeneralName | PKMACValue | None = None
+) -> ProofOfPossession:
     """Prove possession by signature, over the request or, where it lacks subject or public key, over poposkInput.
 
     :param request: what is asked for, as it will be sent.
-    :param sender: the sender of the message's header, needed for poposkInput.
+    :param sender: the sender of the message's header, needed for poposkInput; or what :func:`mac_public_key` makes, of
+        who has a shared secret, and no name that was certified.
     :raises CMPError: if the sender is needed and was not given.
     """
     template = request.cert_template
@@ -264,7 +288,9 @@ async def sign_popo(request: CertRequest, key: PrivateKey, *, sender: GeneralNam
                 rule=_SIGNATURE_RULE,
             )
         poposk_input = POPOSigningKeyInput(
-            auth_info=Variant(encode_general_name(sender), "sender"),
+            auth_info=Variant(sender, "public_key_mac")
+            if isinstance(sender, PKMACValue)
+            else Variant(encode_general_name(sender), "sender"),
             public_key=decode(SubjectPublicKeyInfo, key.public_key_info),
         )
     signature = await key.sign(encode(poposk_input or request))
@@ -274,6 +300,25 @@ async def sign_popo(request: CertRequest, key: PrivateKey, *, sender: GeneralNam
         signature=BitString(signature, 0),
     )
     return Variant(proof, "signature")
+
+
+async def mac_public_key(
+    public_key_info: bytes,
+    secret: SharedSecret,
+    plugins: Plugins,
+    *,
+    random: RandomOctets = secrets.token_bytes,
+) -> PKMACValue:
+    """publicKeyMAC: the word of who shares a secret with the server that a key is its own (RFC 4211 section 4.1).
+
+    :param public_key_info: DER of the key.
+    :param random: where the salt comes from.
+    """
+    protection = mac_protection(plugins)
+    algorithm = protection.algorithm(secret, random=random)
+    return PKMACValue(
+        alg_id=algorithm, value=BitString(await protection.protect(public_key_info, algorithm, secret), 0)
+    )
 
 
 def verify_p10(request: CertificationRequest, plugins: Plugins) -> None:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import CertId, Extension, InfoTypeAndValue, PKIBody, encode
-from cmpkit.crypto.encrypted_values import TOLERATE_LEGACY_ENCRYPTION
+from cmpkit.crypto.agreed_proof import AgreedProof
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.controls import old_certificate
@@ -106,7 +106,7 @@ class Client(SupportMessages):
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | None = None,
+        proof: ProofMethod | AgreedProof | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A first certificate (ir).
@@ -126,7 +126,7 @@ class Client(SupportMessages):
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | None = None,
+        proof: ProofMethod | AgreedProof | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A further certificate (cr); parameters as for :meth:`enroll`."""
@@ -140,7 +140,7 @@ class Client(SupportMessages):
         *,
         subject: x509.Name | str | None = None,
         extensions: Sequence[Extension] | None = None,
-        proof: ProofMethod | None = None,
+        proof: ProofMethod | AgreedProof | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of ``old`` (kur), which signs the request.
@@ -284,7 +284,7 @@ class Client(SupportMessages):
         subject: x509.Name | str | None,
         key: PrivateKey | CentralKey | None,
         extensions: Sequence[Extension],
-        proof: ProofMethod | None,
+        proof: ProofMethod | AgreedProof | None,
     ) -> Wish:
         return Wish(
             key=key or generate_key("p256", self.plugins),
@@ -302,7 +302,8 @@ class Client(SupportMessages):
     ) -> tuple[Enrolled | CMPError, ...]:
         keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
         conversation = self._conversation(credentials, self._profiles(wishes), keys)
-        body = await certificate_request(operation, *wishes, sender=conversation.sender)
+        sender, prover = conversation.sender, conversation.prover
+        body = await certificate_request(operation, *wishes, sender=sender, prover=prover)
         sought = [sought_certificate(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
         return await self._come(body, sought, conversation, context)
 
@@ -323,7 +324,7 @@ class Client(SupportMessages):
             body.type,
             sought=sought,
             implicit_confirm=self.options.implicit_confirm,
-            legacy_encryption=TOLERATE_LEGACY_ENCRYPTION in self.options.tolerances,
+            tolerances=self.options.tolerances,
             context=context,
             random=self.options.random,
         )

@@ -26,6 +26,7 @@ from cmpkit.endpoints.examine import Examiner, judgement
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
+from cmpkit.endpoints.requests import Prover
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.endpoints.solving import solve
 from cmpkit.endpoints.tolerating import leaves_unconfirmed
@@ -90,6 +91,11 @@ class Conversation:
     keys: Mapping[bytes, PrivateKey] = field(default_factory=dict)
     _until: datetime | None = field(default=None, init=False)
     _current: ClientTransaction = field(init=False)
+
+    @property
+    def prover(self) -> Prover:
+        """Makes the proofs of possession that are MACs."""
+        return Prover(self.plugins, self.credentials, self.options.random)
 
     def load(self, path: Path) -> ClientTransaction:
         """The transaction that was saved in a file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from cmpkit.asn1 import (
     Null,
     OptionalValidity,
     PKIBody,
+    PKMACValue,
     ProofOfPossession,
     RDNSequence,
     RevDetails,
@@ -33,16 +35,20 @@ from cmpkit.asn1 import (
     distinguished_name,
     encode,
 )
+from cmpkit.crypto.agreed_proof import AgreedProof, prove_by_agreement
 from cmpkit.crypto.later_proof import later_popo, proof_method
-from cmpkit.crypto.pop import sign_popo
+from cmpkit.crypto.pop import mac_public_key, sign_popo
 from cmpkit.crypto.x509 import as_time, extension, outline
 from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.endpoints.credentials import Credentials
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import PrivateKey
+from cmpkit.parts import PrivateKey, RandomOctets, SharedSecret
+from cmpkit.plugins import Plugins
 
 __all__ = [
+    "Prover",
     "Wish",
     "alternative_names_of",
     "certificate_id",
@@ -67,7 +73,9 @@ class Wish:
     :param reg_info: what goes to registration authorities besides, see there.
     :param profile: the certificate profile to ask for; empty takes that of the client's options.
     :param proof: how to show that one has the key; ``None`` takes a signature if the key signs, else the encrypted
-        certificate. ``RA_VERIFIED`` is for registration authorities, which have seen to it (RFC 9810 section 5.2.8.1).
+        certificate. ``RA_VERIFIED`` is for registration authorities, which have seen to it (RFC 9810 section 5.2.8.1);
+        a MAC under an agreed secret needs to know with which key of the server's: an
+        :class:`~cmpkit.crypto.agreed_proof.AgreedProof`.
     """
 
     key: PrivateKey | CentralKey
@@ -78,18 +86,35 @@ class Wish:
     controls: tuple[AttributeTypeAndValue, ...] = ()
     reg_info: tuple[AttributeTypeAndValue, ...] = ()
     profile: str = ""
-    proof: ProofMethod | None = None
+    proof: ProofMethod | AgreedProof | None = None
 
 
-async def certificate_request(operation: BodyType, *wishes: Wish, sender: x509.Name) -> PKIBody:
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """What makes the proofs that are MACs.
+
+    :param credentials: what the request is protected with.
+    :param random: where salts come from.
+    """
+
+    plugins: Plugins
+    credentials: Credentials
+    random: RandomOctets = secrets.token_bytes
+
+
+async def certificate_request(
+    operation: BodyType, *wishes: Wish, sender: x509.Name, prover: Prover | None = None
+) -> PKIBody:
     """ir, cr or kur, with proofs of possession where there is a key; the certReqIds are 0, 1 and so on.
 
     :param wishes: the certificates to ask for; servers take one unless they are told otherwise.
     :param sender: of the header; a POPOSigningKeyInput repeats it.
+    :param prover: makes proofs that are MACs: by an agreed secret, and publicKeyMAC where a shared secret is all that
+        is known of the sender (RFC 4211 section 4.1). Without it there are none.
     :raises CMPError: badPOP if a key can prove nothing in the way that is wanted.
     """
     name = directory_name(sender)
-    return PKIBody(operation, [await _request(number, wish, name) for number, wish in enumerate(wishes)])
+    return PKIBody(operation, [await _request(number, wish, name, prover) for number, wish in enumerate(wishes)])
 
 
 def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
@@ -106,6 +131,7 @@ def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
             wish.key.public_key_info,
             subject,
             is_challenged=proof is ProofMethod.CHALLENGE_RESPONSE,
+            is_agreed=proof is ProofMethod.AGREED_MAC,
             is_encrypted=proof is ProofMethod.ENCRYPTED_CERTIFICATE,
         )
     algorithm = wish.key.algorithm
@@ -114,7 +140,7 @@ def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
     )
 
 
-async def _request(number: int, wish: Wish, sender: GeneralName) -> CertReqMsg:
+async def _request(number: int, wish: Wish, sender: GeneralName, prover: Prover | None) -> CertReqMsg:
     key = wish.key
     template = CertTemplate(
         validity=_validity(wish),
@@ -123,20 +149,37 @@ async def _request(number: int, wish: Wish, sender: GeneralName) -> CertReqMsg:
         extensions=list(wish.extensions) or None,
     )
     request = CertRequest(cert_req_id=number, cert_template=template, controls=list(wish.controls) or None)
-    popo = None if isinstance(key, CentralKey) else await _prove(request, key, wish.proof, sender)
+    popo = None if isinstance(key, CentralKey) else await _prove(request, key, wish.proof, sender, prover)
     return CertReqMsg.build(request, popo, reg_info=list(wish.reg_info) or None)
 
 
 async def _prove(
-    request: CertRequest, key: PrivateKey, method: ProofMethod | None, sender: GeneralName
+    request: CertRequest,
+    key: PrivateKey,
+    method: ProofMethod | AgreedProof | None,
+    sender: GeneralName,
+    prover: Prover | None,
 ) -> ProofOfPossession:
     if method is None:
         method = ProofMethod.SIGNATURE if _signs(key) else ProofMethod.ENCRYPTED_CERTIFICATE
+    if isinstance(method, AgreedProof):
+        if prover is None:
+            raise ConfigurationError("nothing makes a proof by a MAC here", hint="give a prover")
+        return await prove_by_agreement(request, key, method, plugins=prover.plugins, random=prover.random)
     if method is ProofMethod.SIGNATURE:
-        return await sign_popo(request, key, sender=sender)
+        return await sign_popo(request, key, sender=await _authenticated_by(request, key, sender, prover))
     if method is ProofMethod.RA_VERIFIED:
         return Variant(Null(), "ra_verified")
     return later_popo(key, method)
+
+
+async def _authenticated_by(
+    request: CertRequest, key: PrivateKey, sender: GeneralName, prover: Prover | None
+) -> GeneralName | PKMACValue:
+    """What POPOSigningKeyInput says of the requester, where there is one."""
+    if request.cert_template.subject is not None or prover is None or not isinstance(prover.credentials, SharedSecret):
+        return sender
+    return await mac_public_key(key.public_key_info, prover.credentials, prover.plugins, random=prover.random)
 
 
 def _signs(key: PrivateKey) -> bool:

@@ -17,6 +17,7 @@ from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of, raise_first
+from cmpkit.parts import ProtectionKind
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
@@ -124,10 +125,16 @@ def _is_directory_name(name: GeneralName, der: bytes) -> bool:
 async def verify_signature(message: PKIMessage, certificate: bytes, plugins: Plugins) -> None:
     """Whether the key of ``certificate`` signed the message.
 
-    :raises CMPError: badAlg, badMessageCheck.
+    :raises CMPError: badAlg, badMessageCheck; wrongIntegrity if it is no signature.
     """
     assert message.header.protection_alg is not None
     protection = find_protection(plugins, message.header.protection_alg.algorithm)
+    if protection.kind is not ProtectionKind.SIGNATURE:
+        raise CMPError(
+            f"protection by {protection.kind.value} is no signature",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule="RFC 9483 section 3.5",
+        )
     await verify_message(protection, message, certificate_public_key_info(certificate))
 
 

@@ -27,7 +27,7 @@ async def seal_transformed(
     algorithm = message.header.protection_alg
     if algorithm is not None and message.protection is None:
         protection = find_protection(plugins, algorithm.algorithm)
-        if (protection.kind is ProtectionKind.MAC) is not isinstance(key, SharedSecret):
+        if protection.kind is not (ProtectionKind.MAC if isinstance(key, SharedSecret) else ProtectionKind.SIGNATURE):
             raise ConfigurationError(
                 f"the credentials of the client do not protect by {algorithm.algorithm.dotted_string}",
                 hint="let the transform give the message its protection too",

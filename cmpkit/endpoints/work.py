@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -52,6 +52,7 @@ from cmpkit.parts import (
     Issuer,
     Pending,
     Policy,
+    PrivateKey,
     Rejected,
     RevocationRequest,
     Revoked,
@@ -63,6 +64,7 @@ from cmpkit.plugins import Plugins
 __all__ = ["Workshop"]
 
 _log = logging.getLogger("cmpkit.server")
+_OTHER_PROOFS = (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE, ProofMethod.AGREED_MAC)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Workshop:
     :param former: issuers with earlier keys, by these keys.
     :param approvals: which requests wait for a person.
     :param key_generation: makes the keys that requests leave to the server; ``None`` makes none.
+    :param agreement_keys: that requesters may agree on a secret with, to prove their keys by it.
     """
 
     plugins: Plugins
@@ -83,6 +86,7 @@ class Workshop:
     former: Mapping[str, Issuer] = field(default_factory=dict)
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
+    agreement_keys: Sequence[PrivateKey] = ()
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
@@ -102,7 +106,8 @@ class Workshop:
                 plugins=self.plugins,
                 ra_verified="ra" in auth.roles,
                 secret=auth.credential.secret,
-                later=(ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE),
+                others=_OTHER_PROOFS,
+                keys=self.agreement_keys,
                 leniency=need.leniency,
             )
         else:

@@ -21,6 +21,7 @@ from cmpkit.engine.states import OPENS
 from cmpkit.engine.template import (
     is_by_rsa,
     key_generation_faults,
+    proof_version_faults,
     read_p10,
     read_request,
     request_faults,
@@ -142,6 +143,8 @@ def _put(
         raise_first(key_generation_faults(opening.header.pvno), work.leniency)
     encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
     by_rsa = encrypted and isinstance(asked, CertReqMsg) and is_by_rsa(asked, opening.header.pvno, work.leniency)
+    if request.proof is ProofMethod.AGREED_MAC:
+        raise_first(proof_version_faults(request.proof, opening.header.pvno))
     check_registration(request.registration, work.auth.grant)
     if not proven:
         yield CheckProof(asked, opening.header.sender, work.leniency)

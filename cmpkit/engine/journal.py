@@ -170,6 +170,7 @@ _SOUGHT_READERS: dict[str, Callable[[Any], Any]] = {
     "key_algorithm": _octets,
     "enveloped_key": _octets,
     "is_challenged": _exactly(bool),
+    "is_agreed": _exactly(bool),
     "is_encrypted": _exactly(bool),
     "encrypted": _octets,
     "is_decided": _exactly(bool),

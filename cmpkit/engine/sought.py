@@ -16,6 +16,7 @@ from cmpkit.asn1 import (
     encode,
     read_public_key_info,
 )
+from cmpkit.crypto.encrypted_values import TOLERATE_LEGACY_ENCRYPTION
 from cmpkit.engine.answers import broken_answer
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 from cmpkit.errors import PeerRefusal
@@ -54,6 +55,7 @@ class SoughtCertificate:
     :param key_algorithm: DER of the AlgorithmIdentifier that was asked for then; empty if any will do.
     :param enveloped_key: DER of the EnvelopedData with the key that the server generated.
     :param is_challenged: whether the server is to challenge its key, and did not yet (RFC 9810 section 5.2.8.3.3).
+    :param is_agreed: whether a MAC under an agreed secret proves its key (agreeMAC).
     :param is_encrypted: whether the certificate is to come encrypted to its key, as the proof of possession (RFC 9810
         section 5.2.8.3.2).
     :param encrypted: DER of the EncryptedKey in which it came.
@@ -70,6 +72,7 @@ class SoughtCertificate:
     key_algorithm: bytes = b""
     enveloped_key: bytes = b""
     is_challenged: bool = False
+    is_agreed: bool = False
     is_encrypted: bool = False
     encrypted: bytes = b""
     is_decided: bool = False
@@ -80,14 +83,14 @@ class SoughtCertificate:
         """What the server said of it last."""
         return decode(PKIStatusInfo, self.status) if self.status else None
 
-    def needs_envelope(self, *, legacy: bool) -> bool:
-        """Whether EnvelopedData is to come for it, which needs pvno 3 (RFC 9810 section 5.2.2).
+    def needs_version_3(self, tolerances: frozenset[str]) -> bool:
+        """Whether EnvelopedData is to come for it, or agreeMAC goes, which need pvno 3 (RFC 9810 section 7).
 
-        :param legacy: whether what is encrypted to an RSA key may come in the forms of pvno 2.
+        :param tolerances: ``legacy-encryption`` has what is encrypted to an RSA key come in the forms of pvno 2.
         """
-        if self.is_encrypted or self.is_challenged:
-            return not legacy or read_public_key_info(self.public_key_info).algorithm.algorithm != oids.RSA_ENCRYPTION
-        return self.is_central
+        if (self.is_encrypted or self.is_challenged) and TOLERATE_LEGACY_ENCRYPTION in tolerances:
+            return read_public_key_info(self.public_key_info).algorithm.algorithm != oids.RSA_ENCRYPTION
+        return self.is_central or self.is_agreed or self.is_encrypted or self.is_challenged
 
     @property
     def is_due(self) -> bool:

@@ -40,10 +40,10 @@ from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
 from cmpkit.tolerances import Leniency
 
 __all__ = [
-    "enveloped_proof_faults",
     "is_by_rsa",
     "key_generation_faults",
     "p10_faults",
+    "proof_version_faults",
     "read_p10",
     "read_request",
     "request_faults",
@@ -195,16 +195,25 @@ def is_by_rsa(message: CertReqMsg, pvno: int, leniency: Leniency) -> bool:
     key = message.request.cert_template.public_key
     if key is not None and key.algorithm.algorithm == oids.RSA_ENCRYPTION and leniency.allows("legacy-encryption"):
         return True
-    raise_first(enveloped_proof_faults(pvno), leniency)
+    raise_first(proof_version_faults(proof_method(message), pvno), leniency)
     return False
 
 
-def enveloped_proof_faults(pvno: int) -> Iterator[CMPError]:
-    """What a server refuses in a message whose key is proven by what is encrypted to it: that is EnvelopedData.
+def proof_version_faults(proof: ProofMethod | None, pvno: int) -> Iterator[CMPError]:
+    """What a server refuses in a proof that its version of CMP does not know: EnvelopedData, and agreeMAC.
 
     :param pvno: of the message.
     """
-    if pvno < PVNO.CMP2021:
+    if pvno >= PVNO.CMP2021:
+        return
+    if proof is ProofMethod.AGREED_MAC:
+        yield CMPError(
+            f"the proof is agreeMAC, and the message has pvno {pvno}",
+            PKIFailureInfo.BAD_POP,
+            rule="RFC 9810 section 7",
+            hint="set pvno to 3, or put DHBasedMac into the place of a signature",
+        )
+    if proof in (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE):
         yield CMPError(
             f"the proof needs EnvelopedData, and the message has pvno {pvno}",
             PKIFailureInfo.BAD_POP,

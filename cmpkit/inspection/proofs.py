@@ -24,9 +24,11 @@ from cmpkit.tolerances import Leniency
 
 __all__ = ["Evidence", "Outcome", "Proof", "check_proofs"]
 
-_LATER: Mapping[ProofMethod | None, str] = {
+_ELSEWHERE: Mapping[ProofMethod | None, str] = {
     ProofMethod.ENCRYPTED_CERTIFICATE: "encrCert: the proof is the hash of the encrypted certificate, in certConf",
     ProofMethod.CHALLENGE_RESPONSE: "challengeResp: the proof is the number that is encrypted in popdecc, in popdecr",
+    ProofMethod.AGREED_MAC: "agreeMAC: its key is known to the requester and the server only",
+    ProofMethod.DH_BASED_MAC: "DHBasedMac: its key is known to the requester and the server only",
 }
 
 
@@ -110,7 +112,8 @@ async def _protection(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
         async for proof in _signature(message, evidence):
             yield proof
     elif protection.kind is not ProtectionKind.MAC or evidence.secret is None:
-        hint = "give the shared secret with --secret" if protection.kind is ProtectionKind.MAC else "it needs a KEM key"
+        by_secret = protection.kind is ProtectionKind.MAC
+        hint = "give the shared secret with --secret" if by_secret else f"it is by {protection.kind.value}"
         yield _unknown("protection", hint)
     else:
         secret = SharedSecret(message.header.sender_kid or b"", evidence.secret)
@@ -162,9 +165,9 @@ async def _possession(message: PKIMessage, evidence: Evidence) -> AsyncIterator[
         if request.popo.tag == "ra_verified":
             yield _unknown(what, "raVerified: the sender vouches for the requester")
             continue
-        later = "" if list(fault_of(proof_method, request)) else _LATER.get(proof_method(request), "")
-        if later:
-            yield _unknown(what, later)
+        why = "" if list(fault_of(proof_method, request)) else _ELSEWHERE.get(proof_method(request), "")
+        if why:
+            yield _unknown(what, why)
             continue
         check = verify_popo(
             request, sender=message.header.sender, plugins=evidence.plugins, ra_verified=True, secret=secret

@@ -37,6 +37,7 @@ class ProtectionKind(enum.Enum):
     """By what a message is protected (RFC 9810 section 5.1.3)."""
 
     MAC = "MAC"
+    AGREEMENT = "key agreement"
     SIGNATURE = "signature"
     KEM = "KEM"
 
@@ -223,7 +224,8 @@ class Protection(Protocol):
     """One way to protect messages, found by the OID of protectionAlg.
 
     :attr:`kind` says which credential it needs: for ``MAC`` a :class:`SharedSecret` on both sides; for ``SIGNATURE``
-    the signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect. ``tolerances``
+    the signer's SubjectPublicKeyInfo (octets) to verify and a :class:`PrivateKey` to protect; for ``AGREEMENT`` a
+    :class:`SharedSecret` whose value two keys agreed on: it proves possession, and protects no message. ``tolerances``
     are the names of what :meth:`verify` accepts only if it is told to.
     """
 

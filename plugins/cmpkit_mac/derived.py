@@ -1,4 +1,4 @@
-"""What both protections do alike: derive a key within limits, once per transaction, and compare MACs."""
+"""What these protections do alike: derive a key within limits, once per transaction, and compare MACs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cmpkit.crypto.work import run_derivation
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import NeedsExchange, ProtectionKind, RandomOctets, SharedSecret
-from cmpkit_mac.algorithms import TOLERATE_SHA1, bad_alg, refuse_weak
+from cmpkit_mac.algorithms import TOLERATE_SHA1, bad_alg, hash_repeatedly, refuse_weak
 from cmpkit_mac.macs import Mac
 
-__all__ = ["Derivation", "DerivedKeyMac", "check_salt"]
+__all__ = ["Derivation", "DerivedKeyMac", "check_salt", "expand"]
 
 _MAX_SALT = 128
 _INLINE_STEPS = 1_000
@@ -52,6 +52,21 @@ def check_salt(salt: bytes) -> None:
     """
     if not 1 <= len(salt) <= _MAX_SALT:
         raise bad_alg(f"a salt of {len(salt)} octets; 1 to {_MAX_SALT} are accepted")
+
+
+def expand(base: bytes, owf: str, length: int) -> bytes:
+    """BASEKEY cut, or lengthened, to what the MAC takes (RFC 9810 section 5.1.3.1).
+
+    An HMAC takes a key of any length, so the whole BASEKEY is its key (RFC 9045 section 4.2).
+
+    :param owf: the hash that BASEKEY came from, see :func:`cmpkit_mac.algorithms.hash_name`.
+    :param length: octets.
+    """
+    key, number = base, 0
+    while len(key) < length:
+        number += 1
+        key += hash_repeatedly(owf, b"%d" % number + base, 1)
+    return key[:length]
 
 
 class DerivedKeyMac(ABC):

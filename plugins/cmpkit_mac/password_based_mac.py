@@ -10,7 +10,7 @@ from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, PBMParameter, encode
 from cmpkit.parts import RandomOctets
 from cmpkit_mac.algorithms import bad_alg, hash_name, hash_repeatedly
-from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt
+from cmpkit_mac.derived import Derivation, DerivedKeyMac, check_salt, expand
 from cmpkit_mac.macs import MAC_NAMES, new_mac, read_mac, with_fresh_nonce
 
 __all__ = ["PasswordBasedMac"]
@@ -69,13 +69,5 @@ class PasswordBasedMac(DerivedKeyMac):
 
 
 def _derive(secret: bytes, *, owf: str, salt: bytes, iterations: int, length: int) -> bytes:
-    """The key: BASEKEY cut, or lengthened, to what the MAC takes (RFC 9810 section 5.1.3.1).
-
-    An HMAC takes a key of any length, so the whole BASEKEY is its key (RFC 9045 section 4.2).
-    """
-    base = hash_repeatedly(owf, secret + salt, iterations)
-    key, number = base, 0
-    while len(key) < length:
-        number += 1
-        key += hash_repeatedly(owf, b"%d" % number + base, 1)
-    return key[:length]
+    """The key (RFC 9810 section 5.1.3.1)."""
+    return expand(hash_repeatedly(owf, secret + salt, iterations), owf, length)

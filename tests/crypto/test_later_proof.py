@@ -75,7 +75,7 @@ async def test_the_announcement_names_what_the_key_does(key_type: str, tag: str,
     assert message.popo is not None
     assert message.popo.tag == tag
     assert proof_method(message) is ENCRYPTED
-    await verify_popo(message, sender=SENDER, plugins=plugins, later=(ENCRYPTED,))
+    await verify_popo(message, sender=SENDER, plugins=plugins, others=(ENCRYPTED,))
 
 
 async def test_it_is_accepted_only_by_who_sees_to_it(x25519: PrivateKey, plugins: Plugins) -> None:
@@ -96,14 +96,14 @@ async def test_announced_for_a_key_that_only_signs_it_is_refused(key_type: str, 
     key = generate_key(key_type, plugins)
     message = announced(key, "key_agreement", Variant(SubsequentMessage.ENCR_CERT, "subsequent_message"))
     with pytest.raises(CMPError, match="nothing can be encrypted") as caught:
-        await verify_popo(message, sender=SENDER, plugins=plugins, later=(ENCRYPTED,))
+        await verify_popo(message, sender=SENDER, plugins=plugins, others=(ENCRYPTED,))
     assert caught.value.fail_info is PKIFailureInfo.BAD_POP
 
 
 async def test_keys_that_agree_and_keys_that_encrypt_are_told_apart(x25519: PrivateKey, plugins: Plugins) -> None:
     message = announced(x25519, "key_encipherment", Variant(SubsequentMessage.ENCR_CERT, "subsequent_message"))
     with pytest.raises(CMPError, match="another kind of key") as caught:
-        await verify_popo(message, sender=SENDER, plugins=plugins, later=(ENCRYPTED,))
+        await verify_popo(message, sender=SENDER, plugins=plugins, others=(ENCRYPTED,))
     assert (caught.value.fail_info, caught.value.tolerance) == (PKIFailureInfo.BAD_POP, "openssl-encrypted-cert")
 
 
@@ -119,14 +119,14 @@ async def test_other_ways_are_refused(private: object, x25519: PrivateKey, plugi
     message = announced(x25519, "key_agreement", private)
     assert proof_method(message) is None
     with pytest.raises(CMPError, match="keyAgreement is not supported") as caught:
-        await verify_popo(message, sender=SENDER, plugins=plugins, later=(ENCRYPTED,))
+        await verify_popo(message, sender=SENDER, plugins=plugins, others=(ENCRYPTED,))
     assert caught.value.fail_info is PKIFailureInfo.BAD_POP
 
 
 async def test_a_proof_that_cannot_be_read_is_a_fault_of_syntax(x25519: PrivateKey, plugins: Plugins) -> None:
     message = CertReqMsg.build(request_for(x25519), Variant(to_tlv(b"\x05\x00"), "key_agreement"))
     with pytest.raises(CMPError) as caught:
-        await verify_popo(message, sender=SENDER, plugins=plugins, later=(ENCRYPTED,))
+        await verify_popo(message, sender=SENDER, plugins=plugins, others=(ENCRYPTED,))
     assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
 

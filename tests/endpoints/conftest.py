@@ -43,6 +43,7 @@ from cmpkit.parts import (
     Issuer,
     Observer,
     Peer,
+    PrivateKey,
     SecretRecord,
     SharedSecret,
     Store,
@@ -94,6 +95,7 @@ class World:
     front: Issuer | None = None
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
+    agreement_keys: tuple[PrivateKey, ...] = ()
 
     @property
     def server(self) -> Server:
@@ -101,7 +103,12 @@ class World:
         profiles = {"device": load_profile("device", {}, self.plugins)}
         policy = load_policy({"default_profile": "device"}, profiles)
         workshop = Workshop(self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy)
-        workshop = replace(workshop, approvals=self.approvals, key_generation=self.key_generation)
+        workshop = replace(
+            workshop,
+            approvals=self.approvals,
+            key_generation=self.key_generation,
+            agreement_keys=self.agreement_keys,
+        )
         verifier = ServerVerifier(
             self.plugins,
             self.store,

@@ -98,7 +98,7 @@ def faults(*arguments: Any, **named: Any) -> list[Finding]:
 def looks_at_the_form(need: Any) -> None:
     """CheckProof as far as it needs no keys, for somebody who may vouch for others."""
     if isinstance(need.request, CertReqMsg):
-        raise_first(popo_faults(need.request, ra_verified=True, later=tuple(ProofMethod)))
+        raise_first(popo_faults(need.request, ra_verified=True, others=tuple(ProofMethod)))
 
 
 def refused(request: PKIMessage, transaction: Transaction | None = None) -> CMPError | None:
