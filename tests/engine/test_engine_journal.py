@@ -123,6 +123,7 @@ def test_nothing_in_it_could_be_a_key_or_a_secret() -> None:
         "key_algorithm",
         "enveloped_key",
         "is_challenged",
+        "is_agreed",
         "is_encrypted",
         "encrypted",
         "is_decided",
