@@ -61,6 +61,7 @@ ORI_KEM: Final = _Oid("1.2.840.113549.1.9.16.13.3")
 
 # Attributes of signed contents (RFC 5652 section 11)
 CONTENT_TYPE: Final = _Oid("1.2.840.113549.1.9.3")
+LOCAL_KEY_ID: Final = _Oid("1.2.840.113549.1.9.21")
 MESSAGE_DIGEST: Final = _Oid("1.2.840.113549.1.9.4")
 
 # Encryption of content keys: key wrap, passwords, key agreement

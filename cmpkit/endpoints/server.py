@@ -253,6 +253,7 @@ class Server:
             spent=reply.spent,
             finished_intents=settled,
             held=tuple(replace(request, address=turn.peer.address) for request in reply.held),
+            kept=reply.keep,
             audit=reply.audit,
         )
         reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)

@@ -98,7 +98,9 @@ class ServerVerifier:
             )
         reference = secret.reference
         identity = reference.decode(errors="backslashreplace")
-        credential = Credential(ProtectionKind.MAC, f"mac:{reference.hex()}", secret=secret)
+        # What a passphrase does is never taken for the doing of a secret with the same reference.
+        kind = "mac:passphrase:" if record.grant.revokes else "mac:"
+        credential = Credential(ProtectionKind.MAC, f"{kind}{reference.hex()}", secret=secret)
         return Authenticated(identity, credential, record.grant.subject, record.grant)
 
     @staticmethod

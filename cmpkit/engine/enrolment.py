@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -75,7 +74,7 @@ def _put_all(work: Work, opening: PKIMessage) -> Steps:
         raise_first(request_faults(body.content, work.settings.max_requests))
     asked = [body.content] if body.type is BodyType.P10CR else body.content
     profiles = requested_profiles(opening, work.profile, len(asked))
-    key = hashlib.sha256(work.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
+    key = work.request_key(opening)
     if len(asked) == 1:
         # Its proof was checked when it came: what fails in that is never kept.
         request, result = yield from _put(work, opening, asked[0], profiles[0], key, proven=opening is not work.message)

@@ -113,14 +113,20 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Inform:
-    """The answers to what a genm asks. Answered by a tuple of InfoTypeAndValue, unsupportedOIDs included.
+    """The answers to what a genm asks. Answered by a tuple of what information types give, unsupportedOIDs included.
+
+    That is ``InfoTypeAndValue``, ``Told`` or ``Pending``.
 
     :param questions: none means "all you like" (RFC 9810 section 5.3.19).
     :param profile: the certificate profile that they are about, if one is named (RFC 9483 section 4.3.3).
+    :param key: names the message: the same one has the same key, however often it is put.
+    :param again: whether it was answered by ``Pending`` before.
     """
 
     questions: tuple[InfoTypeAndValue, ...]
     profile: str | None = None
+    key: str = ""
+    again: bool = False
 
 
 Need: TypeAlias = Authorize | CheckProof | MakeChallenge | Issue | FindCertificate | Confirm | Revoke | Recover | Inform

@@ -1,6 +1,6 @@
 """Delayed delivery: what needs time is kept, and put again at each pollReq.
 
-RFC 9810 section 5.3.22, RFC 9483 section 4.4. It is the same for requests for certificates, revocations and
+RFC 9810 section 5.3.22, RFC 9483 section 4.4. It is the same for requests for certificates, revocations, questions and
 confirmations, which differ in the body that says "waiting": see :data:`cmpkit.engine.states.DELAYED_BY`.
 """
 

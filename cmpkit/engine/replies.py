@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -36,6 +36,7 @@ from cmpkit.parts import (
     CertificateState,
     HeldRequest,
     Issued,
+    KeptValue,
     Transaction,
 )
 
@@ -60,6 +61,7 @@ class Reply:
     :param general_info: for the header of the answer.
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
     :param held: requests that wait for a person, to be kept for that person.
+    :param keep: what is to be kept for the requester.
     :param refused: why, if the body says no: what the operator should know.
     :param also_refused: why, for each further request of the message that it says no to.
     """
@@ -73,6 +75,7 @@ class Reply:
     spent: tuple[bytes, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
     held: tuple[HeldRequest, ...] = ()
+    keep: tuple[KeptValue, ...] = ()
     refused: CMPError | None = None
     also_refused: tuple[CMPError, ...] = ()
 
@@ -143,7 +146,9 @@ def waiting_response(body_type: BodyType, cert_req_ids: Sequence[int], reason: s
 
 
 def rejection(body: PKIBody, error: CMPError) -> Reply:
-    """The refusal of a request in the body that answers it (RFC 9483 section 3.6)."""
+    """The refusal of a request in the body that answers it, of a genm by ``error`` (RFC 9483 section 3.6)."""
+    if body.type is BodyType.GENM:
+        return replace(refusal(error), refused=error)
     status = _status(error)
     if body.type is BodyType.RR:
         return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))), refused=error)

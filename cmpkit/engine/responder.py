@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from cmpkit import oids
 from cmpkit.asn1 import PKIHeader, PKIMessage
 from cmpkit.engine.challenging import take_answers
 from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
@@ -19,7 +20,7 @@ from cmpkit.engine.polling import poll
 from cmpkit.engine.replies import rejection, requests_in
 from cmpkit.engine.revocation import revoke, revoke_again
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
-from cmpkit.engine.support import inform
+from cmpkit.engine.support import inform, inform_again, keep_passphrase
 from cmpkit.engine.template import requested_profiles
 from cmpkit.engine.work import ResponderSettings, Steps, Work
 from cmpkit.enums import BodyType, PKIFailureInfo
@@ -72,8 +73,11 @@ def respond(
     if message.header.general_info and message.body.type in CERTIFICATE_REQUESTS:
         requested_profiles(message, profile, requests_in(message.body))
     work = Work(message, auth, transaction, settings, now, profile, leniency)
+    steps = _BRANCHES[message.body.type](work)
+    if message.header.general_info and message.header.info(oids.REV_PASSPHRASE) is not None:
+        steps = keep_passphrase(work, steps)
     try:
-        reply = yield from _BRANCHES[message.body.type](work)
+        reply = yield from steps
     except CMPError as error:
         if error.fail_info & HEADER_FAULTS or message.body.type not in OPENS - {BodyType.GENM}:
             raise
@@ -148,6 +152,7 @@ def _check_continuing(header: PKIHeader, body_type: BodyType, transaction: Trans
 _AGAIN = {
     **dict.fromkeys(CERTIFICATE_REQUESTS, enrol_again),
     BodyType.RR: revoke_again,
+    BodyType.GENM: inform_again,
     BodyType.CERT_CONF: confirm_again,
     BodyType.PKICONF: confirm_again,
 }

@@ -51,7 +51,7 @@ OPENS = frozenset(ANSWERS)
 
 DELAYED_BY = {
     **{request: ANSWERS[request] for request in CERTIFICATE_REQUESTS},
-    **dict.fromkeys((BodyType.RR, BodyType.CERT_CONF, BodyType.PKICONF), BodyType.ERROR),
+    **dict.fromkeys((BodyType.RR, BodyType.GENM, BodyType.CERT_CONF, BodyType.PKICONF), BodyType.ERROR),
 }
 """The body in which a server says "waiting" to what it needs time for (RFC 9810 section 5.3.22, RFC 9483 section 4.4).
 

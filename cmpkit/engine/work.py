@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -66,6 +67,10 @@ class Work:
     def body_type(self) -> BodyType:
         """The kind of body that came."""
         return self.message.body.type
+
+    def request_key(self, opening: PKIMessage) -> str:
+        """The idempotency key of a message that came, or that is put again: each credential has its own."""
+        return hashlib.sha256(self.auth.credential.id.encode() + b"\0" + opening.digest).hexdigest()
 
     def opened(self, state: TransactionState, **changes: Any) -> Transaction:
         """The transaction that this message opens, in its first state."""

@@ -34,6 +34,7 @@ class Grant:
     :param reg_token: what a request must have as the control regToken (RFC 4211 section 6.1), once: it is used up with
         the first certificate, and empty then. ``None`` if requests must have none.
     :param authenticator: what a request must have as the control authenticator (RFC 4211 section 6.2), each time.
+    :param revokes: of a revocation passphrase: whose certificates it revokes; it is good for nothing else then.
     """
 
     subject: x509.Name | None
@@ -42,6 +43,7 @@ class Grant:
     expires: datetime | None = None
     reg_token: str | None = field(default=None, repr=False)
     authenticator: str | None = field(default=None, repr=False)
+    revokes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

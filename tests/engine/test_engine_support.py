@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import InfoTypeAndValue
+from cmpkit.asn1 import InfoTypeAndValue, Null
 from cmpkit.engine.needs import Authorize, Inform, Revoke
 from cmpkit.engine.replies import change_event, refusal, rejection
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
-from cmpkit.parts import CertificateChange, CertificateState, Rejected, TransactionState
+from cmpkit.parts import (
+    CertificateChange,
+    CertificateState,
+    KeptValue,
+    Pending,
+    Rejected,
+    Told,
+    TransactionState,
+)
 
 from .scene import (
     ISSUER,
@@ -28,9 +38,12 @@ from .scene import (
     ir,
     message,
     p10,
+    poll_req,
     revocation,
     rr,
 )
+
+CERTS = InfoTypeAndValue(oids.CA_CERTS)
 
 
 class TestRevocation:
@@ -81,7 +94,8 @@ class TestInformation:
     def test_questions_are_answered_and_nothing_is_stored(self) -> None:
         parts, question = Parts(), InfoTypeAndValue(oids.CA_CERTS)
         reply = answer(message(genm(question)), parts=parts)
-        assert parts.needs == [Authorize(BodyType.GENM), Inform((question,))]
+        assert parts.of(Authorize) == [Authorize(BodyType.GENM)]
+        assert [(need.questions, need.profile, need.again) for need in parts.of(Inform)] == [((question,), None, False)]
         assert reply.body is not None
         assert (reply.body.type, list(reply.body.content)) == (BodyType.GENP, [InfoTypeAndValue(oids.CA_CERTS)])
         assert reply.transaction is None
@@ -91,7 +105,7 @@ class TestInformation:
     def test_no_question_asks_for_all(self) -> None:
         parts = Parts()
         answer(message(genm()), parts=parts)
-        assert parts.of(Inform) == [Inform(())]
+        assert [need.questions for need in parts.of(Inform)] == [()]
 
     def test_the_profile_that_the_header_or_the_address_names_goes_with_the_questions(self) -> None:
         question = InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)
@@ -102,7 +116,63 @@ class TestInformation:
         ):
             parts = Parts()
             answer(asked, parts=parts, **options)
-            assert parts.of(Inform) == [Inform((question,), "device")]
+            assert [(need.questions, need.profile) for need in parts.of(Inform)] == [((question,), "device")]
+
+    @pytest.mark.rule("R-110", "R-115")
+    def test_what_takes_time_is_asked_for_again(self) -> None:
+        """The answer that says so is an error, for the whole message (RFC 9483 section 4.4)."""
+        asked, keep = message(genm(InfoTypeAndValue(oids.CA_CERTS))), KeptValue("ticket", "alice", b"1", b"")
+        first = Parts({Inform: (Told(Pending(60, "it is looked up"), (keep,)), Told(CERTS, (keep,)))})
+        reply = answer(asked, parts=first)
+        assert reply.body is not None
+        assert reply.body.content.pki_status_info.status is PKIStatus.WAITING
+        assert reply.keep == (keep,)
+        state = reply.transaction
+        assert state is not None
+        assert (state.state, state.request) == (TransactionState.PENDING, asked.raw)
+        stored = replace(state, sender_nonce=b"ours", version=1)
+        second = Parts()
+        reply = answer(message(poll_req(-1), recip_nonce=b"ours"), transaction=stored, parts=second)
+        assert reply.body is not None
+        assert reply.body.type is BodyType.GENP
+        assert reply.transaction is not None
+        assert reply.transaction.state is TransactionState.DONE
+        (before,), (again,) = first.of(Inform), second.of(Inform)
+        assert again == replace(before, again=True)
+
+    @pytest.mark.rule("R-113")
+    def test_a_late_refusal_is_an_error_and_the_end(self) -> None:
+        asked = message(genm(InfoTypeAndValue(oids.CA_CERTS)))
+        state = answer(asked, Inform=(Pending(60),)).transaction
+        assert state is not None
+        stored, no = replace(state, sender_nonce=b"ours"), CMPError("no", PKIFailureInfo.NOT_AUTHORIZED)
+        reply = answer(message(poll_req(-1), recip_nonce=b"ours"), transaction=stored, Inform=no)
+        assert reply.body is not None
+        assert (reply.body.type, reply.refused) == (BodyType.ERROR, no)
+        assert reply.transaction is not None
+        assert reply.transaction.state is TransactionState.DONE
+
+    def test_what_an_answer_keeps_is_stored_with_it(self) -> None:
+        keep = KeptValue("ticket", "alice", b"1", b"a secret")
+        reply = answer(message(genm(InfoTypeAndValue(oids.CA_CERTS))), Inform=(Told(CERTS, (keep,)),))
+        assert reply.keep == (keep,)
+        assert reply.transaction is not None
+        assert [(entry.event, entry.details) for entry in reply.audit] == [
+            ("kept", {"kind": "ticket", "owner": "alice"})
+        ]
+
+    @pytest.mark.rule("R-187")
+    def test_a_passphrase_in_the_header_is_kept_if_the_message_is_granted(self) -> None:
+        kept = InfoTypeAndValue(oids.REV_PASSPHRASE)
+        keep = KeptValue("revPassphrase", "alice", b"1", b"a secret")
+        asked = message(ir(), general_info=[InfoTypeAndValue(oids.REV_PASSPHRASE, Null())])
+        granted = answer(asked, Inform=(Told(kept, (keep,)),))
+        assert (granted.keep, kept in granted.general_info) == ((keep,), True)
+        no = CMPError("no", PKIFailureInfo.NOT_AUTHORIZED)
+        refused = answer(asked, Inform=(Told(kept, (keep,)),), Issue=no)
+        assert (refused.keep, refused.general_info, refused.refused) == ((), (), no)
+        with pytest.raises(CMPError, match="cannot be kept now"):
+            answer(asked, Inform=(Pending(60),))
 
     def test_two_profiles_are_too_many(self) -> None:
         named = cert_profile("device", "server")
