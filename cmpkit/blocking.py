@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import Extension, InfoTypeAndValue
+from cmpkit.asn1 import AlgorithmIdentifier, Extension, InfoTypeAndValue
 from cmpkit.endpoints import client as asynchronous
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.client import Revocable
@@ -194,6 +194,10 @@ class Client:
     def root_update(self, old_root: bytes | None = None) -> RootKeyUpdate | None:
         """The new certificate of a root CA whose key was replaced (rootCaCert)."""
         return self._call(self._client.root_update, old_root)
+
+    def key_pair_parameters(self, algorithm: ObjectIdentifier) -> AlgorithmIdentifier | None:
+        """The parameters for a new key of an algorithm (keyPairParamReq)."""
+        return self._call(self._client.key_pair_parameters, algorithm)
 
     def request_template(self) -> RequestTemplate | None:
         """What a request should ask for (certReqTemplate)."""

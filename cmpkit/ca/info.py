@@ -12,6 +12,7 @@ from cmpkit import oids
 from cmpkit.asn1 import (
     TLV,
     AttributeTypeAndValue,
+    CAKeyUpdAnnContent,
     CertificateWire,
     CertReqTemplateContent,
     CertTemplate,
@@ -41,16 +42,23 @@ from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of
 
 __all__ = [
     "CACertificatesInfo",
+    "CAKeyUpdateInfo",
     "CRLStatusListInfo",
     "CertReqTemplateInfo",
     "CurrentCRLInfo",
     "RootCACertInfo",
+    "check_absent",
 ]
 
 _MAX_SOURCES = 16
 
 
-def _check_absent(value: TLV | None, name: str, rule: str) -> None:
+def check_absent(value: TLV | None, name: str, rule: str) -> None:
+    """Whether a question has no value, as it must not.
+
+    :param name: of the information type, for people.
+    :raises CMPError: badDataFormat if it has one.
+    """
     if value is not None:
         raise CMPError(f"{name} is asked for with a value", PKIFailureInfo.BAD_DATA_FORMAT, rule=rule)
 
@@ -63,7 +71,7 @@ class CACertificatesInfo:
 
     async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
         """Their sequence."""
-        _check_absent(value, self.name, "RFC 9810 section 5.3.19.14")
+        check_absent(value, self.name, "RFC 9810 section 5.3.19.14")
         certificates = await context.issuer.ca_certificates()
         return InfoTypeAndValue(self.oid, encode_list(certificates) if certificates else None)
 
@@ -76,7 +84,7 @@ class CurrentCRLInfo:
 
     async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
         """The list."""
-        _check_absent(value, self.name, "RFC 9810 section 5.3.19.6")
+        check_absent(value, self.name, "RFC 9810 section 5.3.19.6")
         return InfoTypeAndValue(self.oid, await context.issuer.crl(now=context.now))
 
 
@@ -100,6 +108,26 @@ class RootCACertInfo:
         return InfoTypeAndValue(oids.ROOT_CA_KEY_UPDATE, content)
 
 
+class CAKeyUpdateInfo:
+    """caKeyUpdateInfo: the same as before pvno 3, which has rootCaCert instead (RFC 9810 section 5.3.19.5)."""
+
+    oid: ObjectIdentifier = oids.CA_KEY_UPDATE_INFO
+    name = "caKeyUpdateInfo"
+
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+        """All three certificates; nothing if one of them is not here."""
+        check_absent(value, self.name, "RFC 9810 section 5.3.19.5")
+        update = await context.issuer.root_key_update()
+        if update is None or update.new_with_old is None or update.old_with_new is None:
+            return InfoTypeAndValue(self.oid)
+        content = CAKeyUpdAnnContent(
+            old_with_new=decode(CertificateWire, update.old_with_new),
+            new_with_old=decode(CertificateWire, update.new_with_old),
+            new_with_new=decode(CertificateWire, update.new_with_new),
+        )
+        return InfoTypeAndValue(self.oid, content)
+
+
 def _certificate(der: bytes | None) -> CertificateWire | None:
     return None if der is None else decode(CertificateWire, der)
 
@@ -112,7 +140,7 @@ class CertReqTemplateInfo:
 
     async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
         """The template of the profile that certProfile names, else of the one that the sender gets."""
-        _check_absent(value, self.name, "RFC 9810 section 5.3.19.16")
+        check_absent(value, self.name, "RFC 9810 section 5.3.19.16")
         if context.policy is None:
             return InfoTypeAndValue(self.oid)
         template = await context.policy.request_template(context.profile, context.auth, now=context.now)

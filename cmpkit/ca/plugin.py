@@ -10,8 +10,16 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cmpkit.ca.algorithm_info import (
+    EncKeyPairTypesInfo,
+    KeyPairParamInfo,
+    PreferredSymmAlgInfo,
+    SignKeyPairTypesInfo,
+    SuppLangTagsInfo,
+)
 from cmpkit.ca.info import (
     CACertificatesInfo,
+    CAKeyUpdateInfo,
     CertReqTemplateInfo,
     CRLStatusListInfo,
     CurrentCRLInfo,
@@ -107,5 +115,17 @@ def cmpkit_secret_sources() -> Iterable[SecretSourceFactory]:
 
 @hookimpl
 def cmpkit_info_types() -> Iterable[InfoType]:
-    """The support messages of RFC 9483 section 4.3, and currentCRL."""
-    return [CACertificatesInfo(), CurrentCRLInfo(), RootCACertInfo(), CertReqTemplateInfo(), CRLStatusListInfo()]
+    """The support messages of RFC 9483 section 4.3, currentCRL, algorithms and languages."""
+    return [
+        CACertificatesInfo(),
+        CurrentCRLInfo(),
+        RootCACertInfo(),
+        CAKeyUpdateInfo(),
+        CertReqTemplateInfo(),
+        CRLStatusListInfo(),
+        SignKeyPairTypesInfo(),
+        EncKeyPairTypesInfo(),
+        PreferredSymmAlgInfo(),
+        KeyPairParamInfo(),
+        SuppLangTagsInfo(),
+    ]

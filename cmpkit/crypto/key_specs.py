@@ -9,12 +9,13 @@ from typing import Any
 
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, Null, read_public_key_info
-from cmpkit.parts import RequestTemplate
+from cmpkit.parts import KeyAlgorithm, RequestTemplate
 from cmpkit.plugins import Plugins
 
-__all__ = ["key_algorithm_name", "key_specifications", "key_type_names", "key_type_of"]
+__all__ = ["algorithms_of", "key_algorithm_name", "key_specifications", "key_type_names", "key_type_of"]
 
 _RSA = re.compile(r"rsa([0-9]+)")
+_RSA_KEYS = AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null())
 
 
 def key_specifications(
@@ -51,7 +52,7 @@ def key_algorithm_name(key_type: str, plugins: Plugins) -> AlgorithmIdentifier:
     :raises ConfigurationError: if no plugin brings it.
     """
     if _RSA.fullmatch(key_type):
-        return AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null())
+        return _RSA_KEYS
     return _algorithm(plugins.require("key algorithm", key_type), key_type)
 
 
@@ -69,6 +70,13 @@ def key_type_of(algorithm: AlgorithmIdentifier, key_types: Iterable[str], plugin
         elif algorithm == _algorithm(plugins.require("key algorithm", key_type), key_type):
             return key_type
     return None
+
+
+def algorithms_of(part: KeyAlgorithm) -> tuple[AlgorithmIdentifier, ...]:
+    """What a SubjectPublicKeyInfo says of the algorithm of keys of one family, each curve by itself."""
+    family: Any = part
+    named = (_RSA_KEYS if _RSA.fullmatch(name) else _algorithm(family, name) for name in part.key_types)
+    return tuple(dict.fromkeys(named))
 
 
 @lru_cache(maxsize=64)

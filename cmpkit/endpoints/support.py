@@ -25,6 +25,7 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.crls import crl_status, load_crl
+from cmpkit.crypto.key_specs import algorithms_of
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.crypto.x509 import outline
@@ -41,6 +42,7 @@ __all__ = [
     "check_newer_crl",
     "read_ca_certificates",
     "read_crls",
+    "read_key_pair_parameters",
     "read_request_template",
     "read_root_update",
 ]
@@ -108,6 +110,23 @@ def read_root_update(answer: InfoTypeAndValue) -> RootKeyUpdate:
         links = (content.new_with_old, content.old_with_new)
         new_with_old, old_with_new = (None if link is None else encode(link) for link in links)
         return RootKeyUpdate(encode(content.new_with_new), new_with_old, old_with_new)
+
+
+def read_key_pair_parameters(
+    answer: InfoTypeAndValue, asked: ObjectIdentifier, plugins: Plugins
+) -> AlgorithmIdentifier:
+    """The algorithm with its parameters in keyPairParamRep, which must be of a kind of keys that is known (R-182).
+
+    :raises TrustError: if it is of another algorithm, or the parameters are not known.
+    """
+    with _reading(answer):
+        given = answer.parse(AlgorithmIdentifier)
+    if given.algorithm != asked or all(given not in algorithms_of(part) for part in plugins.all("key algorithm")):
+        raise TrustError(
+            f"the parameters that came for keys of {asked.dotted_string} are of none that is known",
+            rule="RFC 9810 section 5.3.19.8",
+        )
+    return given
 
 
 def read_request_template(answer: InfoTypeAndValue) -> RequestTemplate:
@@ -226,6 +245,20 @@ class SupportMessages(ABC):
             return None
         old_roots = self.trust if old_root is None else (old_root,)
         return believe_root_update(update, old_roots, plugins=self.plugins, now=self.options.clock())
+
+    async def key_pair_parameters(self, algorithm: ObjectIdentifier) -> AlgorithmIdentifier | None:
+        """The parameters for a new key of an algorithm (keyPairParamReq): of EC keys, the curve.
+
+        :param algorithm: as a SubjectPublicKeyInfo names it.
+        :returns: ``None`` if the server certifies no such keys.
+        :raises TrustError: if they are of no kind that is known.
+        """
+        question = InfoTypeAndValue(oids.KEY_PAIR_PARAM_REQ, to_tlv(algorithm))
+
+        def read(answer: InfoTypeAndValue) -> AlgorithmIdentifier:
+            return read_key_pair_parameters(answer, algorithm, self.plugins)
+
+        return await self._ask(question, oids.KEY_PAIR_PARAM_REP, read)
 
     async def request_template(self) -> RequestTemplate | None:
         """What a request should ask for under the profile that ``options.profile`` names (certReqTemplate).

@@ -219,7 +219,8 @@ class Workshop:
         )
 
     async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
-        context = InfoContext(self.issuer, auth, now, need.profile, self.policy)
+        known = self.plugins.all("key algorithm")
+        context = InfoContext(self.issuer, auth, now, need.profile, self.policy, key_algorithms=known)
         if not need.questions:
             return await self._tell_all(context)
         answers, unknown = [], []

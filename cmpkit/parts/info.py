@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from cmpkit.asn1 import TLV, InfoTypeAndValue
 from cmpkit.parts.identity import Authenticated
 from cmpkit.parts.issuing import Issuer, Pending, Policy
 from cmpkit.parts.keeping import KeptValue
-from cmpkit.parts.keys import PrivateKey
+from cmpkit.parts.keys import KeyAlgorithm, PrivateKey
 from cmpkit.parts.store import Store
 
 __all__ = [
@@ -48,6 +48,7 @@ class InfoContext:
     :param encryption: what requesters encrypt to; ``None`` if there is no such key.
     :param key: names the message: the same one has the same key, however often it is put.
     :param again: whether it was answered by *pending* before.
+    :param key_algorithms: the families of keys that are known here.
     """
 
     issuer: Issuer
@@ -59,6 +60,7 @@ class InfoContext:
     encryption: EncryptionCredentials | None = None
     key: str = ""
     again: bool = False
+    key_algorithms: Sequence[KeyAlgorithm] = ()
 
 
 @dataclass(frozen=True, slots=True)

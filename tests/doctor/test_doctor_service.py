@@ -129,7 +129,7 @@ class TestCredentials:
         assert check(diagnosis, "MACs").detail.startswith("accepted: hmac-sha256")
         assert check(diagnosis, "MAC hmac-sha1").verdict is Verdict.GOOD
         assert check(diagnosis, "genm caCerts").detail == "answered"
-        assert check(diagnosis, "genm preferredSymmAlg").detail == "not supported"
+        assert check(diagnosis, "genm preferredSymmAlg").detail == "answered"
         assert diagnosis.settings is not None
         assert diagnosis.settings.openssl[-2:] == ("-mac", "hmacWithSHA256")
 

@@ -391,7 +391,10 @@ class TestCalls:
         world.plugins.add(Brings(), "needs question")
         async with world.client(enrolled) as client:
             answers = await client.info()
-            assert {answer.info_type for answer in answers} == {oids.CA_CERTS, oids.CURRENT_CRL, oids.CERT_REQ_TEMPLATE}
+            assert {answer.info_type for answer in answers} == {
+                *(oids.CA_CERTS, oids.CURRENT_CRL, oids.CERT_REQ_TEMPLATE),
+                *(oids.SIGN_KEY_PAIR_TYPES, oids.ENC_KEY_PAIR_TYPES, oids.PREFERRED_SYMM_ALG),
+            }
             with pytest.raises(PeerRefusal):
                 await client.info(x509.ObjectIdentifier("1.2.3.4"))
 
