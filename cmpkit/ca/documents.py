@@ -52,6 +52,7 @@ certificate = "ocsp.pem"
 key = "file:keys/ocsp.key.pem"
 # key_password = "file:PATH"           # or "env:NAME", if the key is encrypted
 # validity = "1h"                      # from thisUpdate to nextUpdate; as long, an answer is given from memory
+# signer_validity = "90d"              # the server renews its certificate by itself
 # never_issued = "unknown"             # or "revoked", or "good": what is said of serial numbers that do not exist
 # nonces = true                        # whether the nonce of a request is in the answer
 # max_certificates = 16                # how many a request may be about

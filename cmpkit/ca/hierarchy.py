@@ -28,6 +28,7 @@ from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateRecord, CertificateState, PrivateKey
 
 __all__ = [
+    "OCSP_SIGNER_VALIDITY",
     "SIGNER_PROFILE",
     "Hierarchy",
     "issuing_request",
@@ -41,6 +42,8 @@ __all__ = [
 
 ROOT_VALIDITY = timedelta(days=3650)
 ISSUING_VALIDITY = timedelta(days=1825)
+OCSP_SIGNER_VALIDITY = timedelta(days=90)
+"""How long the certificate of a signer of OCSP responses lives, whose status nobody asks; the server renews it."""
 SIGNER_PROFILE = "cmp-signer"
 """The profile that the store names for what signs in the name of the CA, messages and OCSP responses; no configuration
 has it: nobody can ask for it."""
@@ -127,13 +130,18 @@ async def make_signer(
     """
     name = _related_name(issuer.name, "CMP")
     purpose = (purposes_extension([oids.KP_CMC_CA, oids.KP_CM_KGA]),)
-    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now)
+    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now, not_after=issuer.not_after)
 
 
 async def make_ocsp_signer(
-    issuer: IssuerCertificate, issuer_key: PrivateKey, *, key: PrivateKey, now: datetime
+    issuer: IssuerCertificate,
+    issuer_key: PrivateKey,
+    *,
+    key: PrivateKey,
+    now: datetime,
+    validity: timedelta = OCSP_SIGNER_VALIDITY,
 ) -> CertificateRecord:
-    """The certificate that signs OCSP responses for the CA (RFC 6960 section 4.2.2.2), valid as long as the CA is.
+    """The certificate that signs OCSP responses for the CA (RFC 6960 section 4.2.2.2), not valid longer than the CA is.
 
     It has ocsp-nocheck: nobody asks whether it is revoked itself.
 
@@ -142,7 +150,8 @@ async def make_ocsp_signer(
     """
     name = _related_name(issuer.name, "OCSP")
     purpose = (purposes_extension([oids.KP_OCSP_SIGNING]), extension(x509.OCSPNoCheck()))
-    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now)
+    until = min(now.replace(microsecond=0) + validity, issuer.not_after)
+    return await _make_signer(issuer, issuer_key, name, purpose, key=key, now=now, not_after=until)
 
 
 async def make_root_crl(root: bytes, root_key: PrivateKey, *, now: datetime) -> bytes:
@@ -169,13 +178,14 @@ async def _make_signer(
     *,
     key: PrivateKey,
     now: datetime,
+    not_after: datetime,
 ) -> CertificateRecord:
     content = CertificateContent(
         serial_number=random_serial(),
         issuer=issuer.subject,
         subject=name,
         not_before=now.replace(microsecond=0),
-        not_after=issuer.not_after,
+        not_after=not_after,
         public_key_info=key.public_key_info,
         extensions=(
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),

@@ -16,10 +16,11 @@ from cryptography import x509
 
 from cmpkit.ca.key_generation import check_key_generation
 from cmpkit.ca.ocsp import OCSPSigner
+from cmpkit.ca.ocsp_renewal import OCSPSignerRenewal
 from cmpkit.ca.settings import naming
 from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
 from cmpkit.config.mistakes import Mistakes
-from cmpkit.config.publishing import Published, build_resources, ocsp_signers, read_crls
+from cmpkit.config.publishing import Published, build_resources, ocsp_renewal, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
 from cmpkit.config.tables import FormerSignerTable, OCSPTable, RepositoryTable, ServerTable, SignerTable, StoreTable
 from cmpkit.crypto.names import format_name
@@ -244,21 +245,28 @@ class _Opening:
         table, ocsp = self._tables.publication, self._tables.ocsp
         if table is None or not issuers:
             return None
-        signers = await self._ocsp_signers(ocsp, issuers)
+        signers, renewal = await self._ocsp(ocsp, store, issuers)
         with self._mistakes, naming("[publication]"):
-            published = Published(store, issuers, signers, await read_crls(table, self._tables.directory))
+            published = Published(store, issuers, signers, await read_crls(table, self._tables.directory), renewal)
             build_resources(published, ocsp, clock=lambda: self._now)
             return published
         return None
 
-    async def _ocsp_signers(
-        self, table: OCSPTable | None, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
-    ) -> tuple[OCSPSigner, ...]:
-        credentials = None if table is None else await self._signer("ocsp", table)
+    async def _ocsp(
+        self, table: OCSPTable | None, store: Store, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
+    ) -> tuple[tuple[OCSPSigner, ...], OCSPSignerRenewal | None]:
+        """Who signs OCSP responses, and what renews the certificate for that."""
+        credentials = None if table is None else await self._signer("ocsp", table, expired=True)
+        if table is None or credentials is None:
+            return (), None
         with self._mistakes, naming("[ocsp] certificate"):
-            if credentials is not None:
-                return ocsp_signers(credentials, issuers, self._plugins)
-        return ()
+            signers = ocsp_signers(credentials, issuers, self._plugins)
+            path = Path(self._tables.directory, table.certificate)
+            renewal = ocsp_renewal(signers, store, issuers, validity=table.signer_validity, path=path)
+            if renewal is None or not renewal.is_due(self._now):
+                _check_validity(credentials.certificate, self._now)
+            return signers, renewal
+        return (), None
 
     async def _signer(
         self, where: str, table: FormerSignerTable, *, expired: bool = False

@@ -5,28 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.ocsp import OCSPResponder, OCSPSigner
+from cmpkit.ca.ocsp_renewal import OCSPSignerRenewal
 from cmpkit.ca.publication import CertificateDocument, CRLDocument, OCSPService
 from cmpkit.ca.sources import read_file
 from cmpkit.config.tables import OCSPTable, PublicationTable
 from cmpkit.crypto.crls import load_crl
+from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.stand_ins import check_signature
-from cmpkit.crypto.x509 import outline
+from cmpkit.crypto.x509 import outline, to_pem
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Issuer, Resource, StatusAddresses, StatusPublisher, Store
 from cmpkit.plugins import Plugins
 
-__all__ = ["Published", "build_resources", "ocsp_signers", "read_crls"]
+__all__ = ["Published", "build_resources", "ocsp_renewal", "ocsp_signers", "read_crls"]
 
 log = logging.getLogger("cmpkit.ocsp")
 
@@ -41,6 +46,7 @@ class Published:
 
     :param issuers: with the certificates of each, its own first; the present issuer first, then those of former keys.
     :param signers: who signs OCSP responses; there are none if no OCSP is answered.
+    :param renewal: renews the certificate of one of them; ``None`` if the key of the CA is not here for that.
     :param crls: DER CRLs of other CAs by the names that they are served under.
     """
 
@@ -48,6 +54,7 @@ class Published:
     issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]
     signers: Sequence[OCSPSigner] = ()
     crls: Mapping[str, bytes] = field(default_factory=dict)
+    renewal: OCSPSignerRenewal | None = None
 
 
 def ocsp_signers(
@@ -76,6 +83,35 @@ def ocsp_signers(
             f"{name} is neither the CA nor has a certificate that this CA issued", rule="RFC 6960 section 4.2.2.2"
         )
     return tuple(signers)
+
+
+def ocsp_renewal(
+    signers: Sequence[OCSPSigner],
+    store: Store,
+    issuers: Iterable[tuple[Issuer, tuple[bytes, ...]]],
+    *,
+    validity: timedelta,
+    path: Path,
+) -> OCSPSignerRenewal | None:
+    """What renews the certificate of the signer whom the CA authorised; ``None`` if the key of the CA is not here.
+
+    :param signers: from :func:`ocsp_signers`.
+    :param issuers: as for :class:`Published`.
+    :param validity: of new certificates.
+    :param path: the file with the certificate.
+    """
+    for issuer, certificates in issuers:
+        authority = read_issuer_certificate(certificates)
+        signer = next((one for one in signers if one.certificates and one.issuer_key == authority.key_id), None)
+        key = issuer.ocsp_key if issuer.local and isinstance(issuer, StatusPublisher) else None
+        if signer is not None and key is not None:
+            keep = partial(_keep, path, above=authority.all)
+            return OCSPSignerRenewal(signer, authority, key, store, keep, validity=validity)
+    return None
+
+
+async def _keep(path: Path, der: bytes, *, above: tuple[bytes, ...]) -> None:
+    await anyio.to_thread.run_sync(write_file_atomically, path, to_pem(der, *above))
 
 
 def _issued(authority: bytes, der: bytes, plugins: Plugins) -> bool:

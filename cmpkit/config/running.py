@@ -50,11 +50,16 @@ async def serve(
     """
     async with open_parts(configuration, plugins, clock=clock) as parts:
         server = build_server(configuration.server, parts, plugins, clock=clock)
+        renewal = None if parts.published is None else parts.published.renewal
+        if renewal is not None:
+            await renewal.renew(clock())
         failure: CMPError | None = None
         async with anyio.create_task_group() as house:
             house.start_soon(server.keep_house)
             if configuration.announce:
                 house.start_soon(build_announcer(configuration, parts, plugins, clock=clock).keep_announcing)
+            if renewal is not None:
+                house.start_soon(renewal.keep_renewing, clock)
             resources = _resources(parts, configuration, clock)
             roads = [
                 partial(

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
 from cmpkit.ca.approval import DEFAULT_CHECK_AFTER
 from cmpkit.ca.durations import parse_duration
+from cmpkit.ca.hierarchy import OCSP_SIGNER_VALIDITY
 from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
@@ -85,12 +86,15 @@ class OCSPTable(FormerSignerTable):
     :param key: URI of its private key: ``file:keys/ocsp.key.pem``, or what a key provider knows.
     :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
     :param validity: from thisUpdate to nextUpdate; an answer is signed once in this time, and given again from memory.
+    :param signer_validity: how long its certificate is valid when the server renews it, which it does when a third of that
+        is left, if the key of the CA is here.
     :param never_issued: what is said of serial numbers that do not exist.
     :param nonces: whether the nonce of a request is in the answer, which is then signed each time (RFC 9654).
     :param max_certificates: how many certificates one request may be about.
     """
 
     validity: Duration = timedelta(hours=1)
+    signer_validity: Duration = OCSP_SIGNER_VALIDITY
     never_issued: Literal["unknown", "revoked", "good"] = "unknown"
     nonces: StrictBool = True
     max_certificates: Annotated[StrictInt, Field(ge=1, le=64)] = 16

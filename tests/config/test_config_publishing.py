@@ -6,7 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cmpkit.asn1.ocsp import OCSPRequest, Request, TBSRequest
 from cmpkit.ca.hierarchy import make_hierarchy, make_ocsp_signer
 from cmpkit.ca.operator import revoke_certificate
 from cmpkit.config import Configuration, check_configuration, load_configuration, open_issuer, open_store, serve
+from cmpkit.config.rollover import prepare_rollover, switch_keys
 from cmpkit.crypto.keys import generate_key, key_to_pem
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.ocsp import cert_id
@@ -37,6 +38,7 @@ from cmpkit.errors import ConfigurationError, TransportError, TrustError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import Grant, Question, SecretRecord, SharedSecret, TransportOptions
 from cmpkit.plugins import Plugins, load_plugins
+from cmpkit.testing import VirtualClock
 
 Write = Callable[..., Path]
 URLS = """
@@ -49,6 +51,7 @@ ca_issuers_urls = ["https://pki.example/one.cer"]
 [signer]
 """
 REQUEST = "application/ocsp-request"
+NONCE = b"0123456789abcdef"
 
 
 def signed_by(name: str) -> tuple[str, str]:
@@ -58,11 +61,11 @@ def signed_by(name: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def serving(configuration: Configuration, plugins: Plugins) -> AsyncIterator[tuple[str, ...]]:
+async def serving(configuration: Configuration, plugins: Plugins, **options: Any) -> AsyncIterator[tuple[str, ...]]:
     """The addresses without their paths."""
     shutdown = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        urls = await tasks.start(partial(serve, configuration, plugins, shutdown=shutdown))
+        urls = await tasks.start(partial(serve, configuration, plugins, shutdown=shutdown, **options))
         yield tuple(url.removesuffix("/.well-known/cmp") for url in urls)
         shutdown.set()
 
@@ -103,7 +106,7 @@ async def test_ocsp_is_answered_by_get_and_by_post(write: Write, plugins: Plugin
     issuing, signer = certificate(path, "issuing.pem"), certificate(path, "signer.pem")
     asked = cert_id(issuing, x509.load_der_x509_certificate(signer).serial_number)
     plain = encode(OCSPRequest(tbs_request=TBSRequest(request_list=[Request(req_cert=asked)])))
-    now, nonce = datetime.now(UTC), b"0123456789abcdef"
+    now, nonce = datetime.now(UTC), NONCE
     async with serving(load_configuration(path, plugins), plugins) as (base,):
         encoded = quote(base64.b64encode(plain).decode(), safe="")
         got = await fetch(f"{base}/ocsp/{encoded}")
@@ -269,6 +272,30 @@ async def test_a_key_of_the_ca_without_a_signer_signs_ocsp_responses_itself(writ
     async with serving(load_configuration(path, plugins), plugins) as (base,):
         checker = RevocationChecker(RevocationSources(crls=(crl,), ocsp_url=f"{base}/ocsp"), plugins)
         assert len(await checker.check(chain, now=datetime.now(UTC))) == 2
+
+
+async def answered(base: str, authority: bytes, certificate: bytes, now: datetime, plugins: Plugins) -> str:
+    """How a certificate stands, as the responder says it."""
+    asked = cert_id(authority, x509.load_der_x509_certificate(certificate).serial_number)
+    encoded = quote(base64.b64encode(build_ocsp_request(asked, NONCE)).decode(), safe="")
+    answer = (await fetch(f"{base}/ocsp/{encoded}")).content
+    return read_ocsp_response(answer, asked, NONCE, issuer=authority, now=now, plugins=plugins).standing
+
+
+async def test_a_signer_that_has_expired_is_renewed_at_the_start_and_former_keys_answer_for_themselves(
+    write: Write, plugins: Plugins
+) -> None:
+    path, now = write(), datetime.now(UTC)
+    await prepare_rollover(path, plugins, now=now)
+    await switch_keys(path, plugins, now=now)
+    before = certificate(path, "ca-2/ocsp.pem")
+    clock = VirtualClock(now + timedelta(days=100))
+    async with serving(load_configuration(path, plugins), plugins, clock=clock) as (base,):
+        new = certificate(path, "ca-2/ocsp.pem")
+        assert new != before
+        for folder, asked in (("ca-2/", new), ("", certificate(path, "signer.pem"))):
+            authority = certificate(path, f"{folder}issuing.pem")
+            assert await answered(base, authority, asked, clock(), plugins) == "good"
 
 
 async def foreign_signer(directory: Path, plugins: Plugins) -> None:
