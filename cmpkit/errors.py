@@ -122,16 +122,18 @@ class StillWaiting(CMPError):
 
     :param saved: the file of the transaction, or ``None`` if none was kept.
     :param waiting: whether the server said that it needs time; otherwise no answer came.
+    :param apart: whether answers travel apart from messages, so that none may well come later.
     :param seconds: how long was waited.
     """
 
-    def __init__(self, saved: Path | None, *, waiting: bool, seconds: float) -> None:
-        what = "the server still needs time" if waiting else "no answer came"
+    def __init__(self, saved: Path | None, *, waiting: bool, seconds: float, apart: bool = False) -> None:
+        without = "the answer is not here yet" if apart else "no answer came"
+        what = "the server still needs time" if waiting else without
         where = f"; the transaction is saved in {saved}" if saved else ""
         hint = f"go on with: cmpkit resume {saved}" if saved else "keep transactions with --state to resume them"
         super().__init__(f"{what} after {seconds:g} s{where}", PKIFailureInfo.SYSTEM_UNAVAIL, hint=hint)
         self.saved = saved
-        self.waiting = waiting
+        self.waiting = waiting or apart
 
 
 class ConfigurationError(CMPError):

@@ -7,13 +7,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import anyio
+import anyio.to_thread
 
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey
 from cmpkit.plugins import Plugins
 
-__all__ = ["load_key", "read_certificates", "read_file", "read_password", "resolve_store_url"]
+__all__ = ["load_key", "password_at", "read_certificates", "read_file", "read_password", "resolve_store_url"]
 
 _SQLITE = "sqlite:///"
 
@@ -42,13 +43,22 @@ async def read_certificates(path: str, directory: Path) -> tuple[bytes, ...]:
 
 
 async def read_password(source: str, directory: Path) -> bytes:
+    """The password that a source leads to; see :func:`password_at`."""
+    return await anyio.to_thread.run_sync(password_at, source, directory)
+
+
+def password_at(source: str, directory: Path) -> bytes:
     """The password that ``file:PATH`` (its first line) or ``env:NAME`` leads to.
 
     :raises ConfigurationError: if it is neither, or nothing is there.
     """
     kind, _, rest = source.partition(":")
     if kind == "file" and rest:
-        lines = (await read_file(rest, directory)).splitlines()
+        path = Path(directory, rest)
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
         return lines[0] if lines else b""
     if kind == "env" and rest:
         value = os.environ.get(rest)

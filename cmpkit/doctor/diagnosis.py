@@ -28,7 +28,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Check, ClientTransport, Examination, Layer, Observer, RoadExaminer, SharedSecret, Verdict
 from cmpkit.plugins import Plugins, load_plugins
-from cmpkit.transports import open_transport
+from cmpkit.transports import open_transport, with_answers
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -222,7 +222,7 @@ class _Visit:
 
 @asynccontextmanager
 async def _open(plugins: Plugins, url: str, options: ClientOptions) -> AsyncIterator[ClientTransport]:
-    transport = open_transport(plugins, url, options.transport)
+    transport = with_answers(open_transport(plugins, url, options.transport), patience=options.transport.timeout)
     try:
         yield transport
     finally:

@@ -42,11 +42,12 @@ from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
-from cmpkit.parts import ClientTransport, Observer, PrivateKey, Transform
+from cmpkit.parts import Observer, PrivateKey, Road, Transform
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.transports.address import open_transport
 
 __all__ = ["Client", "Revocable"]
+from cmpkit.transports.postbox import with_answers
 
 Revocable: TypeAlias = Enrolled | SigningCredentials | CertId | bytes
 """What names a certificate to revoke; octets are DER."""
@@ -65,7 +66,7 @@ class Client(SupportMessages):
     :param trust: trust anchors, for the answers and for new certificates: the path of a PEM bundle, or certificates.
     :param options: everything else.
     :param plugins: the parts to use; without them, those that are installed.
-    :param transport: an open road to use in place of ``url``.
+    :param transport: an open road to use in place of ``url``, of either kind.
     :param observers: told of every message, beside those of the plugins.
     :param transform: may change every message on its way out; for experiments and tests.
     """
@@ -78,7 +79,7 @@ class Client(SupportMessages):
         trust: Anchors = (),
         options: ClientOptions | None = None,
         plugins: Plugins | None = None,
-        transport: ClientTransport | None = None,
+        transport: Road | None = None,
         observers: Sequence[Observer] = (),
         transform: Transform | None = None,
     ) -> None:
@@ -89,7 +90,8 @@ class Client(SupportMessages):
         self.plugins = plugins or load_plugins()
         self._observers = tuple(observers)
         self._transform = transform
-        self._transport = transport or open_transport(self.plugins, url, self.options.transport)
+        road = transport or open_transport(self.plugins, url, self.options.transport)
+        self._transport = with_answers(road, sleep=self.options.sleep)
         self._revocation = revocation_checker(self.options, self.plugins)
 
     async def __aenter__(self) -> Self:

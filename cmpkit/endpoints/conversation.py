@@ -19,6 +19,7 @@ from cmpkit.asn1 import (
     PKIMessage,
     encode_list,
 )
+from cmpkit.endpoints.carrying import Carrier, carrier_for
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.encrypted_certificates import open_certificates
@@ -67,14 +68,13 @@ from cmpkit.tolerances import Leniency
 __all__ = ["Conversation"]
 
 _log = logging.getLogger("cmpkit.client")
-_PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a message that did not get through is sent again, and again."""
 
 
 @dataclass
 class Conversation:
     """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road.
 
+    :param transport: a road with answers, or a :class:`~cmpkit.transports.Postbox` before one without.
     :param profiles: the names for certProfile in its first message.
     :param keys: private keys to be certified, by DER of their SubjectPublicKeyInfo, to open what comes encrypted.
     """
@@ -91,6 +91,11 @@ class Conversation:
     keys: Mapping[bytes, PrivateKey] = field(default_factory=dict)
     _until: datetime | None = field(default=None, init=False)
     _current: ClientTransaction = field(init=False)
+    _carrier: Carrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at what kind of road there is."""
+        self._carrier = carrier_for(self.transport, self.options)
 
     @property
     def prover(self) -> Prover:
@@ -121,23 +126,25 @@ class Conversation:
             raise self._out_of_time(self._current) from None
         except PeerRefusal:
             self._forget(self._current)
+            await self._carrier.settle()
             raise
-        return self._conclude(step)
+        return await self._conclude(step)
 
-    def _conclude(self, finished: Finished) -> Finished:
-        """What is over is forgotten, but for a certificate: until the caller has it in a safe place, it is here."""
+    async def _conclude(self, finished: Finished) -> Finished:
+        """What is over is forgotten, but for certificates and keys: until they are in a safe place, they are here."""
         transaction = finished.transaction
         if any(one.certificate and not one.rejection for one in transaction.sought):
             self._save(transaction)
         else:
             self._forget(transaction)
+        await self._carrier.settle()
         reach(self.plugins, Checkpoint.CONFIRMED, transaction.transaction_id)
         return finished
 
     async def resume(self, transaction: ClientTransaction) -> Finished:
         """Go on with a transaction where it stopped: wait, or send its last message again."""
         if transaction.state is ClientState.DONE:
-            return self._conclude(Finished(transaction))
+            return await self._conclude(Finished(transaction))
         if transaction.state is ClientState.POLL_WAIT:
             return await self.run(Wait(transaction))
         if not transaction.message:
@@ -155,6 +162,7 @@ class Conversation:
             self._save(transaction)
             if transaction.transaction_id != step.transaction.transaction_id:
                 self._forget(step.transaction)
+            await self._carrier.settle()
             confirming = step.body.type is BodyType.CERT_CONF
             saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
             reach(self.plugins, saved, transaction.transaction_id)
@@ -163,6 +171,7 @@ class Conversation:
             return await solve(step, self.keys, self.options.tolerances)
         if isinstance(step, Wait):
             self._save(step.transaction)
+            await self._carrier.settle()
             await self._pause(step)
             return poll(step.transaction)
         step, sealed = await open_certificates(step, self.keys, self.options.tolerances)
@@ -253,8 +262,20 @@ class Conversation:
                 _log.warning("transaction %s: tolerated %s", transaction.transaction_id.hex(), ", ".join(leniency.used))
 
     async def _receive(self, transaction: ClientTransaction, leniency: Leniency) -> Step:
-        """What the answer to the last message means."""
-        answer = await read_answer(await self._deliver(transaction.message), leniency)
+        """What the answer to the last message means, or the first of several that is to be believed."""
+        self._current = await self._carrier.deliver(transaction)
+        if self._current != transaction:
+            self._save(self._current)
+        while True:
+            octets = await self._carrier.answer(self._current)
+            try:
+                return await self._understand(self._current, octets, leniency)
+            except TrustError as error:
+                self._carrier.doubt(octets, error)
+
+    async def _understand(self, transaction: ClientTransaction, octets: bytes, leniency: Leniency) -> Step:
+        """What an answer means."""
+        answer = await read_answer(octets, leniency)
         self._tell("message-received", answer)
         reach(self.plugins, Checkpoint.ANSWER_RECEIVED, transaction.transaction_id)
         authentic = await self.verifier.verify(
@@ -272,17 +293,6 @@ class Conversation:
         own = (self.credentials.certificate,) if isinstance(self.credentials, SigningCredentials) else ()
         came = tuple(one.certificate for one in transaction.sought if one.certificate)
         return (*(came or certificates_in(answer)), *own)
-
-    async def _deliver(self, request: bytes) -> bytes:
-        for pause in _PAUSES:
-            try:
-                return await self.transport.exchange(request)
-            except TransportError as error:
-                if not error.retryable:
-                    raise
-                _log.info("%s; trying again", error)
-                await self.options.sleep(pause)
-        return await self.transport.exchange(request)
 
     async def _pause(self, step: Wait) -> None:
         due = step.transaction.poll_at
@@ -351,8 +361,11 @@ class Conversation:
             TransactionFolder(self.options.state).remove(transaction)
 
     def _out_of_time(self, transaction: ClientTransaction) -> CMPError:
+        if self._carrier.doubts:
+            return self._carrier.doubts[-1]
+        saved, seconds = self.saved_as(transaction), self.options.total_timeout or 0.0
         waiting = transaction.state in (ClientState.POLL_WAIT, ClientState.POLLING)
-        return StillWaiting(self.saved_as(transaction), waiting=waiting, seconds=self.options.total_timeout or 0.0)
+        return StillWaiting(saved, waiting=waiting, apart=self._carrier.apart, seconds=seconds)
 
     def _tell_sent(self, transaction: ClientTransaction) -> None:
         message = own_message(transaction.message)

@@ -75,7 +75,7 @@ class ClientTransaction:
     :param sought: the certificates that it asks for; none for other operations.
     :param asked: how many certificates an rr names.
     :param poll_ids: the certReqIds to poll for.
-    :param message: DER of the message that was sent last; it is what is sent again.
+    :param message: DER of the last message; once it ``is_sent``, its answer is waited for without sending it again.
     :param request_nonce: senderNonce of the message that opened it.
     :param sender_nonce: senderNonce of the message that was sent last.
     :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
@@ -95,6 +95,7 @@ class ClientTransaction:
     asked: int = 1
     poll_ids: tuple[int, ...] = (WHOLE_MESSAGE,)
     message: bytes = b""
+    is_sent: bool = False
     request_nonce: bytes = b""
     sender_nonce: bytes = b""
     awaited_nonce: bytes = b""
@@ -164,10 +165,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The operation is over.
-
-    :param content: of genp or rp; ``None`` for certificates, which are in the transaction.
-    """
+    """The operation is over; ``content`` is of genp or rp, ``None`` for certificates, which are in the transaction."""
 
     transaction: ClientTransaction
     content: Any = None
@@ -212,7 +210,7 @@ def sent(transaction: ClientTransaction, message: PKIMessage) -> ClientTransacti
     """The transaction with a message that is about to be sent; save it before the first octet leaves."""
     nonce = message.header.sender_nonce or b""
     first = transaction.request_nonce or nonce
-    return replace(transaction, message=message.raw, request_nonce=first, sender_nonce=nonce)
+    return replace(transaction, message=message.raw, is_sent=False, request_nonce=first, sender_nonce=nonce)
 
 
 def receive(

@@ -151,6 +151,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "asked": _number,
     "poll_ids": _numbers,
     "message": _octets,
+    "is_sent": _exactly(bool),
     "request_nonce": _octets,
     "sender_nonce": _octets,
     "awaited_nonce": _octets,

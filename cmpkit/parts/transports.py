@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 from anyio.abc import TaskStatus
@@ -15,11 +16,15 @@ __all__ = [
     "Answer",
     "ClientTransport",
     "ClientTransportFactory",
+    "ConfigurableServer",
     "Disposition",
+    "ForwardingTransport",
     "Handler",
     "Peer",
+    "Road",
     "ServerTransport",
     "TransportOptions",
+    "Wanted",
 ]
 
 
@@ -66,7 +71,8 @@ class Peer:
 class Answer:
     """What a transport sends back.
 
-    :param der: a DER PKIMessage, or ``None`` where there is no CMP answer.
+    :param der: a DER PKIMessage, or ``None`` where there is no CMP answer. Beside ``MALFORMED`` and ``UNAVAILABLE`` it
+        is an error message, for roads at whose other end somebody waits for one.
     """
 
     der: bytes | None
@@ -79,15 +85,20 @@ Handler = Callable[[bytes, Peer], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class TransportOptions:
-    """What any client transport may be told.
+    """What a client transport may be told. One that is given and has no meaning for a road is refused by it.
 
-    :param timeout: seconds for one exchange.
+    :param timeout: seconds for one exchange; on a store-and-forward road, for handing one message over.
     :param max_response_size: octets of an answer that are read at most.
     :param tls_trusted: PEM file with trust anchors for TLS; ``None`` takes the system's.
     :param tls_cert: PEM file with the client's TLS certificate and chain.
     :param tls_key: PEM file with its key.
+    :param tls_keypass: where the password of that key is: ``file:PATH`` or ``env:NAME``.
     :param tls_host: the name that the server's TLS certificate must have, if not the host of the URL.
     :param proxy: URL of a proxy.
+    :param no_proxy: hosts that are reached without a proxy, by comma or white space.
+    :param own: what only this road knows, by name, as text or as a configuration file has it; see
+        :func:`cmpkit.transports.read_own_options`.
+    :param directory: where relative paths start.
     """
 
     timeout: float = 60.0
@@ -95,8 +106,12 @@ class TransportOptions:
     tls_trusted: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    tls_keypass: str | None = None
     tls_host: str | None = None
     proxy: str | None = None
+    no_proxy: str | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    directory: Path = field(default_factory=Path)
 
 
 class ClientTransport(Protocol):
@@ -110,6 +125,50 @@ class ClientTransport(Protocol):
 
     async def aclose(self) -> None:
         """Give up the road's resources."""
+
+
+Wanted = Callable[[bytes], Awaitable[bool]]
+"""Whether a message that has come is one that is waited for. It never raises, whatever the octets are."""
+
+
+@runtime_checkable
+class ForwardingTransport(Protocol):
+    """An open store-and-forward road to one address: messages and answers travel apart, for hours or weeks.
+
+    Which answer belongs to which message is not the road's concern: who waits knows it by transactionID and nonces. A
+    road looks at no name, header or place to tell that; several clients may share where their answers arrive.
+    Everything that it holds outlives the process.
+    """
+
+    async def send(self, message: bytes) -> None:
+        """Hand one DER message over; it is on its way, and survives this process, when this returns.
+
+        :raises TransportError: if it could not be handed over; it may be sent again unchanged.
+        """
+
+    async def receive(self, wanted: Wanted) -> bytes:
+        """Wait, for ever if need be, until a message has come that is wanted; it stays where it is.
+
+        At each call everything that is there is looked at anew. What is not wanted stays for whom it is, and what is
+        too large or cannot be read is passed over. One task calls this at a time, and may cancel it at any moment.
+
+        :raises TransportError: if the road fails; it is called again if the error is retryable.
+        """
+
+    async def done(self, message: bytes) -> None:
+        """Take a message that :meth:`receive` returned off the road: what follows from it is kept elsewhere now.
+
+        Of what is not there any more nothing is said.
+
+        :raises TransportError: if the road fails. The message may stay then: nobody will want it again.
+        """
+
+    async def aclose(self) -> None:
+        """Give up the road's resources, not what is on it."""
+
+
+Road: TypeAlias = ClientTransport | ForwardingTransport
+"""A client transport of either kind."""
 
 
 @runtime_checkable
@@ -132,18 +191,27 @@ class ClientTransportFactory(Protocol):
 
     schemes: tuple[str, ...]
 
-    def open(self, url: str, options: TransportOptions) -> ClientTransport:
+    def open(self, url: str, options: TransportOptions) -> Road:
         """A transport to ``url``; no octet is sent yet.
 
-        :raises ConfigurationError: if the URL or an option cannot be used.
+        :raises ConfigurationError: if the URL or an option cannot be used, or an option has no meaning here; see
+            :func:`cmpkit.transports.refuse_other_options`.
         """
 
 
 class ServerTransport(Protocol):
-    """Takes messages at some URL schemes and hands them to the endpoint."""
+    """Takes messages at some URL schemes and hands them to the endpoint.
+
+    On a store-and-forward road a message is claimed, handled, answered, and only then gone: whatever ends the process
+    in between, it is handled again, and the endpoint gives the same answer again. :func:`cmpkit.transports.work_off`
+    does that for any road.
+
+    :ivar delayed: whether messages may be on their way for hours or weeks; messageTime is then judged accordingly.
+    """
 
     name: str
     schemes: tuple[str, ...]
+    delayed: bool
 
     def check(self, url: str) -> None:
         """Whether :meth:`serve` can make sense of a URL; nothing is opened.
@@ -168,4 +236,19 @@ class ServerTransport(Protocol):
         :param url: the address to listen on.
         :param max_message_size: octets; more are refused before they are read.
         :raises ConfigurationError: if the address cannot be used.
+        :raises TransportError: if it cannot be used now, or not any longer: ``serve`` is called again later.
+        """
+
+
+@runtime_checkable
+class ConfigurableServer(Protocol):
+    """What a :class:`ServerTransport` may be able to do besides: to have keys of its own in ``[[listen]]`` tables."""
+
+    def configured(self, settings: Mapping[str, Any], directory: Path) -> ServerTransport:
+        """The transport with the keys of one table; it is asked for before anything else, and if there are none, too.
+
+        :param settings: every key of the table that is not the core's, as the file has it.
+        :param directory: where relative paths start.
+        :raises ConfigurationError: naming each key that is wrong, missing or unknown; see
+            :func:`cmpkit.transports.read_own_options`.
         """

@@ -39,6 +39,7 @@ from cmpkit.testing.transports import (
     check_client_transport,
     check_client_transport_factory,
     check_server_transport,
+    check_transport,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ __all__ = [
     "check_secret_source",
     "check_server_transport",
     "check_store",
+    "check_transport",
     "known_sender",
     "load_recording",
     "mutate",

@@ -1,7 +1,34 @@
-"""How roads are found by address, whether a host can be reached, and a road that stays in memory."""
+"""How roads are found by address, what they share, and two that stay in memory."""
 
-from cmpkit.transports.address import open_transport
+from cmpkit.transports.address import find_server_transport, open_transport
+from cmpkit.transports.forwarding import CrashPoint, Inbox, Parcel, work_off
 from cmpkit.transports.memory import MemoryRoad
+from cmpkit.transports.memory_post import MemoryPost
+from cmpkit.transports.own_options import TLS_OPTIONS, Password, read_own_options, refuse_other_options, split_query
+from cmpkit.transports.postbox import Postbox, answers_to, with_answers
 from cmpkit.transports.reaching import examine_connection, examine_name
+from cmpkit.transports.tls import ServerTLSOptions, client_context, server_context
 
-__all__ = ["MemoryRoad", "examine_connection", "examine_name", "open_transport"]
+__all__ = [
+    "TLS_OPTIONS",
+    "CrashPoint",
+    "Inbox",
+    "MemoryPost",
+    "MemoryRoad",
+    "Parcel",
+    "Password",
+    "Postbox",
+    "ServerTLSOptions",
+    "answers_to",
+    "client_context",
+    "examine_connection",
+    "examine_name",
+    "find_server_transport",
+    "open_transport",
+    "read_own_options",
+    "refuse_other_options",
+    "server_context",
+    "split_query",
+    "with_answers",
+    "work_off",
+]

@@ -1,15 +1,24 @@
-"""From the address of a server to the road that leads there."""
+"""From the address of a server to the road that leads there, or on which it listens."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, TransportOptions
+from cmpkit.parts import (
+    ConfigurableServer,
+    Road,
+    ServerTransport,
+    TransportOptions,
+)
 from cmpkit.plugins import Plugins
 
-__all__ = ["open_transport"]
+__all__ = ["find_server_transport", "open_transport"]
 
 
-def open_transport(plugins: Plugins, url: str, options: TransportOptions | None = None) -> ClientTransport:
+def open_transport(plugins: Plugins, url: str, options: TransportOptions | None = None) -> Road:
     """Open the client transport for a URL, by its scheme.
 
     What else is in the URL belongs to the road; that of HTTP completes a missing path to ``/.well-known/cmp``
@@ -25,6 +34,22 @@ def open_transport(plugins: Plugins, url: str, options: TransportOptions | None 
     except ValueError as error:
         raise ConfigurationError(f"{url!r} is no URL: {error}", hint="write http://HOST[:PORT]/PATH") from error
     return factory.open(url, options or TransportOptions())
+
+
+def find_server_transport(plugins: Plugins, url: str, settings: Mapping[str, Any], directory: Path) -> ServerTransport:
+    """What listens on a URL, told the keys of its table, the URL checked; nothing is opened.
+
+    :param settings: the keys of the road's own.
+    :param directory: where relative paths start.
+    :raises ConfigurationError: if no plugin brings the scheme, or the road cannot use the URL or a key.
+    """
+    transport = plugins.server_transport(url)
+    if isinstance(transport, ConfigurableServer):
+        transport = transport.configured(settings, directory)
+    elif settings:
+        raise ConfigurationError(f"{', '.join(settings)}: the road {transport.name} has no such key")
+    transport.check(url)
+    return transport
 
 
 def _has_scheme(plugins: Plugins, url: str) -> bool:

@@ -11,13 +11,13 @@ import httpx
 
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Disposition, TransportOptions
+from cmpkit.transports import client_context
 from cmpkit_http.addresses import WELL_KNOWN_PATH
 from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import CMP_MEDIA_TYPE
-from cmpkit_http.tls import client_context
 
-__all__ = ["HTTPClient", "Reply", "open_client", "read_url", "shown_url"]
+__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "read_url", "shown_url"]
 
 _OK, _ACCEPTED = 200, 202
 
@@ -150,6 +150,12 @@ def shown_url(url: httpx.URL) -> str:
     return str(url.copy_with(username=None, password=None))
 
 
+def is_direct(url: httpx.URL, options: TransportOptions) -> bool:
+    """Whether the options say that a host is reached without a proxy; that of the environment included."""
+    hosts = (options.no_proxy or "").lower().replace(",", " ").split()
+    return any(url.host == host.strip("[]") or (host[0] == "." and url.host.endswith(host)) for host in hosts)
+
+
 def open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
     """An HTTP client for messages to one address; what is no message needs other headers.
 
@@ -157,6 +163,7 @@ def open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
     """
     # For plain HTTP the context is never used; an empty one is made at once, one with the system's CAs takes long.
     context = client_context(options) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    direct = is_direct(url, options)
     try:
         return httpx.AsyncClient(
             headers={
@@ -166,7 +173,9 @@ def open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
                 "user-agent": "cmpkit",
             },
             verify=context,
-            proxy=options.proxy,
+            proxy=None if direct else options.proxy,
+            # Of the environment, only proxies have a meaning here.
+            trust_env=not direct,
             timeout=httpx.Timeout(options.timeout, connect=options.timeout / 2),
             follow_redirects=False,
         )

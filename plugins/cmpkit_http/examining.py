@@ -15,7 +15,7 @@ from cmpkit.parts import Check, Examination, Layer, Verdict
 from cmpkit.transports import examine_connection, examine_name
 from cmpkit_http.addresses import CMP_PATH, WELL_KNOWN_PATH
 from cmpkit_http.answers import shown
-from cmpkit_http.client import HTTPClient, Reply, read_url
+from cmpkit_http.client import HTTPClient, Reply, is_direct, read_url
 from cmpkit_http.handshakes import examine_tls, speaks_tls
 from cmpkit_http.media import CMP_MEDIA_TYPE, media_type
 
@@ -101,6 +101,8 @@ def _port(address: httpx.URL) -> int:
 
 def _proxy(address: httpx.URL, examination: Examination) -> httpx.URL | None:
     """The proxy of the options, else that of the environment, as httpx takes it."""
+    if is_direct(address, examination.options):
+        return None
     if examination.options.proxy is not None:
         return httpx.URL(examination.options.proxy)
     if urllib.request.proxy_bypass(address.host):

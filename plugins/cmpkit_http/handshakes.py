@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cmpkit.crypto.names import format_name
 from cmpkit.errors import TransportError
 from cmpkit.parts import Check, Examination, Layer, Verdict
+from cmpkit.transports import client_context
 from cmpkit_http.failures import transport_errors
-from cmpkit_http.tls import client_context
 
 __all__ = ["examine_tls", "speaks_tls"]
 

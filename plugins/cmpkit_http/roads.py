@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import ClientTransport, Examination, Handler, Question, Resource, TransportOptions
+from cmpkit.transports import TLS_OPTIONS, refuse_other_options
 from cmpkit_http.app import CMPApplication
 from cmpkit_http.listening import ListenAddress, open_sockets
 
@@ -32,6 +33,8 @@ class HTTPClients:
         """
         from cmpkit_http.client import HTTPClient  # noqa: PLC0415
 
+        secured = TLS_OPTIONS if url.lower().startswith("https:") else ()
+        refuse_other_options(options, url, "proxy", "no_proxy", *secured)
         return HTTPClient(url, options)
 
     async def fetch(self, url: str, options: TransportOptions, question: Question | None = None) -> bytes:
@@ -52,6 +55,7 @@ class HTTPServer:
 
     name = "http"
     schemes: tuple[str, ...] = ("http",)
+    delayed = False
 
     def check(self, url: str) -> None:
         """Whether that is an address to listen on; see :meth:`cmpkit.parts.ServerTransport.check`."""

@@ -58,6 +58,7 @@ class Road:
 
     name = "road"
     schemes = ("road",)
+    delayed = False
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}

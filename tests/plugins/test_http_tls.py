@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.roads import HTTPClients
-from cmpkit_http.tls import client_context
 from tls_servers import Files, tls_server
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import TransportOptions
+from cmpkit.transports import client_context
 
 
 @pytest.fixture(autouse=True)

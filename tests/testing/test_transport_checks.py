@@ -14,7 +14,7 @@ from cmpkit_http.roads import HTTPClients
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Answer, Check, ClientTransport, Examination, Handler, Layer, Peer, Verdict
-from cmpkit.testing import transports as checks
+from cmpkit.testing import partner as checks
 from cmpkit.testing.transports import (
     check_client_transport,
     check_client_transport_factory,
@@ -153,6 +153,7 @@ class RoadServer:
 
     name = "road"
     schemes: tuple[str, ...] = ("road",)
+    delayed = False
     peer = Peer("road")
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Answer, Disposition, Handler, Peer, TransportOptions
+from cmpkit.transports import refuse_other_options
 
 __all__ = ["UnixClient", "UnixClients", "UnixServer"]
 
@@ -48,6 +49,7 @@ class UnixClients:
 
     def open(self, url: str, options: TransportOptions) -> UnixClient:
         """A transport to the socket; it is connected to with each exchange."""
+        refuse_other_options(options, url)
         return UnixClient(_socket_path(url), options)
 
 
@@ -91,6 +93,7 @@ class UnixServer:
 
     name = "unix"
     schemes: tuple[str, ...] = ("unix",)
+    delayed = False
 
     def check(self, url: str) -> None:
         """Whether the URL names a socket."""
