@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache, partial
@@ -38,6 +39,7 @@ from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import (
     Answer,
     CertificateRecord,
+    ClientTransport,
     Event,
     Grant,
     Issuer,
@@ -48,10 +50,12 @@ from cmpkit.parts import (
     SharedSecret,
     Store,
     Transform,
+    TransportOptions,
 )
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.testing import VirtualClock
 from cmpkit.transports import MemoryRoad
+from cmpkit.transports.address import open_transport
 
 from .forge import NOW
 
@@ -161,6 +165,18 @@ class World:
     def with_(self, **changes: Any) -> World:
         """The same world with a server that behaves differently."""
         return replace(self, **changes)
+
+
+@asynccontextmanager
+async def over_http(world: World) -> AsyncIterator[Callable[[], ClientTransport]]:
+    """Makes roads to the server of a world, which listens until the block ends."""
+    address, shutdown = "http://127.0.0.1:0/.well-known/cmp", anyio.Event()
+    serve = world.plugins.server_transport(address).serve
+    listen = partial(serve, address, world.server.handle, max_message_size=1 << 20, shutdown=shutdown)
+    async with anyio.create_task_group() as tasks:
+        url = await tasks.start(listen)
+        yield partial(open_transport, world.plugins, url, TransportOptions())
+        shutdown.set()
 
 
 @pytest.fixture(scope="session")

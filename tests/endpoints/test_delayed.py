@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
-from functools import partial
 
-import anyio
 import pytest
 
 from cmpkit.asn1 import PKIMessage, decode_message
@@ -21,10 +19,9 @@ from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import BodyType, CRLReason, PKIStatus
 from cmpkit.errors import PeerRefusal, StillWaiting, TransportError
-from cmpkit.parts import CertificateState, Event, Pending, TransportOptions
-from cmpkit.transports.address import open_transport
+from cmpkit.parts import CertificateState, Event, Pending
 
-from .conftest import World
+from .conftest import World, over_http
 
 LATER = Pending(60, "a person looks at it")
 
@@ -180,24 +177,44 @@ class TestEachOperation:
 
 
 async def test_each_kind_of_waiting_over_http(world):
-    """For a certificate, its confirmation and its revocation, on both event loops."""
-    slow = world.with_(front=Deliberate(world, issue=1, confirm=1, revoke=1))
-    address, shutdown, talk = "http://127.0.0.1:0/.well-known/cmp", anyio.Event(), Talk()
-    serve = world.plugins.server_transport(address).serve
-    async with anyio.create_task_group() as tasks:
-        url = await tasks.start(
-            partial(serve, address, slow.server.handle, max_message_size=1 << 20, shutdown=shutdown)
-        )
-        road = open_transport(world.plugins, url, TransportOptions())
-        async with patient(slow, await world.secret(), road, observers=[talk]) as client:
-            enrolled = await client.enroll(subject="CN=dev-42")
-            await client.revoke(enrolled)
-        shutdown.set()
-    assert talk.bodies == [
-        *("ir", "ip", "pollReq", "ip", "certConf", "error", "pollReq", "pkiconf"),
-        *("rr", "error", "pollReq", "rp"),
-    ]
-    assert await states(world) == [CertificateState.REVOKED]
+    """For certificates by each request, for their confirmation and for a revocation, in several rounds."""
+    slow = world.with_(front=Deliberate(world))
+    twice, talk = {"issue": 2, "confirm": 2, "revoke": 2}, Talk()
+    key = generate_key("p256", world.plugins)
+    csr = await build_p10(parse_name("CN=dev-42"), key, ())
+    async with over_http(slow) as road:
+
+        async def client(credentials):
+            slow.front.waits.update(twice)
+            return patient(slow, credentials, road(), observers=[talk])
+
+        async with await client(await world.secret()) as asking:
+            enrolled = await asking.enroll(subject="CN=dev-42")
+        async with await client(enrolled.credentials) as asking:
+            await asking.certify(subject="CN=dev-42")
+        async with await client(enrolled.credentials) as asking:
+            await asking.update()
+        async with await client(enrolled.credentials) as asking:
+            await asking.request_p10(csr)
+        async with await client(enrolled.credentials) as asking:
+            await asking.revoke(enrolled)
+    for asked, answer in (("ir", "ip"), ("cr", "cp"), ("kur", "kup"), ("p10cr", "cp")):
+        whole = [asked, answer, *POLLED_TWICE, answer, "certConf", "error", *POLLED_TWICE, "pkiconf"]
+        assert talk.bodies[: len(whole)] == whole
+        del talk.bodies[: len(whole)]
+    assert talk.bodies == ["rr", "error", *POLLED_TWICE, "rp"]
+    assert await states(world) == [*[CertificateState.VALID] * 3, CertificateState.REVOKED]
+
+
+@pytest.mark.parametrize("waits", ["issue", "confirm", "revoke"])
+async def test_another_server_goes_on_over_http_where_the_first_one_was_ended(world, enrolled, tmp_path, waits):
+    slow = world.with_(front=Deliberate(world, **{waits: 2}))
+    async with over_http(slow) as road, patient(slow, enrolled, road(), state=tmp_path, total_timeout=30) as client:
+        with pytest.raises(StillWaiting) as caught:
+            await (client.revoke(enrolled) if waits == "revoke" else client.update())
+    async with over_http(world) as road, patient(world, enrolled, road(), state=tmp_path) as client:
+        await client.resume(caught.value.saved)
+    assert (await states(world))[0] is (CertificateState.REVOKED if waits == "revoke" else CertificateState.VALID)
 
 
 class TestNonces:
