@@ -355,5 +355,5 @@ class TestValues:
         assert all(getattr(before, field.name) != field.default for field in dataclasses.fields(before))
         assert before.answered(b"new") == dataclasses.replace(before, sender_nonce=b"new")
 
-    def test_protections_are_by_mac_signature_or_kem(self) -> None:
-        assert [kind.value for kind in ProtectionKind] == ["MAC", "signature", "KEM"]
+    def test_protections_are_by_mac_agreement_signature_or_kem(self) -> None:
+        assert [kind.value for kind in ProtectionKind] == ["MAC", "key agreement", "signature", "KEM"]

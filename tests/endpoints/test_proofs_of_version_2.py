@@ -120,7 +120,7 @@ async def test_a_strict_client_reads_none_of_it(
     monkeypatch.setattr("cmpkit.engine.challenging.is_by_rsa", lambda *_: True)
     road = Listening(world)
     async with world.client(await world.secret(), transport=road) as client:
-        with pytest.raises(TrustError, match="or allow it: .* --tolerate legacy-encryption at a client"):
+        with pytest.raises(TrustError, match=r"or allow it: .* --tolerate legacy-encryption at a client"):
             await client.enroll("CN=dev-42", rsa, proof=proof)
     assert all(record.state is CertificateState.REVOKED for record in await issued(world))
 

@@ -6,13 +6,15 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
 import cmpkit_mac
 import pytest
-from cmpkit_mac import PBMAC1, PasswordBasedMac, derived
+from cmpkit_mac import PBMAC1, DHBasedMac, PasswordBasedMac, derived
+from cmpkit_mac.macs import MAC_NAMES, read_mac
 from hypothesis import given
 from hypothesis import strategies as st
 from pyasn1.codec.der import decoder, encoder
@@ -21,6 +23,8 @@ from pyasn1_modules import rfc4211, rfc8018
 from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
+    DHBMParameter,
+    GMACParameters,
     Null,
     PBKDF2Params,
     PBMAC1Params,
@@ -35,6 +39,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
+from cmpkit.testing import check_protection
 
 PART = b"\x30\x03\x02\x01\x05"
 SECRET = SharedSecret("ref", "päss")
@@ -117,14 +122,45 @@ async def refusal(protection: Any, algorithm: AlgorithmIdentifier, octets: bytes
     return caught.value
 
 
-def test_the_plugin_brings_both_protections() -> None:
+def test_the_plugin_brings_two_protections_and_a_proof() -> None:
     plugins = Plugins()
     plugins.add(cmpkit_mac, "mac")
     found = plugins.all("protection")
     assert [(part.kind, part.oids) for part in found] == [
         (ProtectionKind.MAC, (oids.PASSWORD_BASED_MAC,)),
         (ProtectionKind.MAC, (oids.PBMAC1,)),
+        (ProtectionKind.AGREEMENT, (oids.DH_BASED_MAC,)),
     ]
+
+
+async def test_dh_based_mac_keeps_the_contract_of_protections() -> None:
+    await check_protection(DHBasedMac(), SECRET, wrong_credential=SharedSecret("ref", "another secret"))
+
+
+@pytest.mark.parametrize("mac", MAC_NAMES)
+async def test_dh_based_mac_is_one_hash_of_the_secret_as_long_as_the_mac_wants(mac: str) -> None:
+    """RFC 9810 section 5.1.3.2: as PasswordBasedMac, without salt and iterations."""
+    made = DHBasedMac()
+    algorithm = made.new_algorithm(mac, secrets.token_bytes)
+    params = algorithm.parse(DHBMParameter)
+    again = made.algorithm(SECRET, algorithm)
+    assert (again == algorithm) is ("gmac" not in mac)
+    base = hashlib.sha256(SECRET.value).digest()
+    wanted = read_mac(params.mac)
+    expected = wanted.compute(base[: wanted.fit_key(32)], PART)
+    assert await made.protect(PART, algorithm, SECRET) == expected
+
+
+async def test_dh_based_mac_lengthens_a_hash_that_is_too_short_for_the_key() -> None:
+    owf, mac = AlgorithmIdentifier(oids.SHA224), AlgorithmIdentifier(oids.AES256_GMAC, GMACParameters(nonce=bytes(12)))
+    algorithm = AlgorithmIdentifier(oids.DH_BASED_MAC, DHBMParameter(owf=owf, mac=mac))
+    base = hashlib.sha224(SECRET.value).digest()
+    key = (base + hashlib.sha224(b"1" + base).digest())[:32]
+    assert await DHBasedMac().protect(PART, algorithm, SECRET) == read_mac(mac).compute(key, PART)
+
+
+def test_no_message_begins_with_dh_based_mac() -> None:
+    assert DHBasedMac().macs == ()
 
 
 @pytest.mark.parametrize("null", [True, False])
