@@ -86,6 +86,7 @@ kind = "default"
 default_profile = "device"             # of requests that name none
 allow_key_reuse = true                 # whether an update may keep its key
 # revocation_by_secret = false         # whether a shared secret may revoke what was enrolled with it
+# revocation_by_passphrase = false     # whether requesters may choose passphrases that revoke their certificates
 
 # Where shared secrets are looked up.
 [[secrets]]

@@ -43,6 +43,7 @@ from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of
 __all__ = [
     "CACertificatesInfo",
     "CAKeyUpdateInfo",
+    "CAProtEncCertInfo",
     "CRLStatusListInfo",
     "CertReqTemplateInfo",
     "CurrentCRLInfo",
@@ -74,6 +75,20 @@ class CACertificatesInfo:
         check_absent(value, self.name, "RFC 9810 section 5.3.19.14")
         certificates = await context.issuer.ca_certificates()
         return InfoTypeAndValue(self.oid, encode_list(certificates) if certificates else None)
+
+
+class CAProtEncCertInfo:
+    """caProtEncCert: the certificate that requesters encrypt to (RFC 9810 section 5.3.19.1)."""
+
+    oid: ObjectIdentifier = oids.CA_PROT_ENC_CERT
+    name = "caProtEncCert"
+
+    async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
+        """The certificate; nothing if there is none."""
+        check_absent(value, self.name, "RFC 9810 section 5.3.19.1")
+        return InfoTypeAndValue(
+            self.oid, None if context.encryption is None else to_tlv(context.encryption.certificate)
+        )
 
 
 class CurrentCRLInfo:

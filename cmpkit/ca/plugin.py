@@ -20,11 +20,13 @@ from cmpkit.ca.algorithm_info import (
 from cmpkit.ca.info import (
     CACertificatesInfo,
     CAKeyUpdateInfo,
+    CAProtEncCertInfo,
     CertReqTemplateInfo,
     CRLStatusListInfo,
     CurrentCRLInfo,
     RootCACertInfo,
 )
+from cmpkit.ca.passphrases import RevPassphraseInfo
 from cmpkit.ca.secrets import StoredSecrets
 from cmpkit.errors import ConfigurationError
 from cmpkit.hookspecs import hookimpl
@@ -115,7 +117,7 @@ def cmpkit_secret_sources() -> Iterable[SecretSourceFactory]:
 
 @hookimpl
 def cmpkit_info_types() -> Iterable[InfoType]:
-    """The support messages of RFC 9483 section 4.3, currentCRL, algorithms and languages."""
+    """The support messages of RFC 9483 section 4.3, currentCRL, caProtEncCert, revPassphrase, algorithms, languages."""
     return [
         CACertificatesInfo(),
         CurrentCRLInfo(),
@@ -128,4 +130,6 @@ def cmpkit_info_types() -> Iterable[InfoType]:
         PreferredSymmAlgInfo(),
         KeyPairParamInfo(),
         SuppLangTagsInfo(),
+        CAProtEncCertInfo(),
+        RevPassphraseInfo(),
     ]

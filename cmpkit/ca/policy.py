@@ -40,6 +40,7 @@ __all__ = ["DefaultPolicy", "PolicySettings", "load_policy"]
 _FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.GENM})
 _FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.GENM, BodyType.RR})
 _FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.RR})
+_FOR_PASSPHRASES = frozenset({BodyType.RR})
 _USABLE = (CertificateState.VALID, CertificateState.ISSUED)
 
 
@@ -50,11 +51,14 @@ class PolicySettings(Settings):
     :param allow_key_reuse: whether a certificate may be updated, or another one be had with it, for the same key.
     :param revocation_by_secret: whether a shared secret may revoke what was enrolled with it and what took its place,
         for those who lost their keys. A secret that was made for one use is used again then (RFC 9810 section 8.7).
+    :param revocation_by_passphrase: whether requesters may choose passphrases, which revoke their certificates and do
+        nothing else (revPassphrase, RFC 9810 appendix B).
     """
 
     default_profile: str = "device"
     allow_key_reuse: StrictBool = True
     revocation_by_secret: StrictBool = False
+    revocation_by_passphrase: StrictBool = False
 
 
 def load_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> DefaultPolicy:
@@ -89,7 +93,10 @@ class DefaultPolicy:
 
     async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
         """Whether this sender may open this kind of operation; see :meth:`cmpkit.parts.Policy.authorize`."""
-        if auth.credential.kind is ProtectionKind.MAC:
+        if auth.grant is not None and auth.grant.revokes:
+            self._check_passphrases()
+            _check_body_type(body_type, auth, _FOR_PASSPHRASES, "a revocation passphrase revokes")
+        elif auth.credential.kind is ProtectionKind.MAC:
             allowed = _FOR_SECRETS | {BodyType.RR} if self._settings.revocation_by_secret else _FOR_SECRETS
             _authorize_secret(body_type, auth, now, allowed)
         elif auth.record is not None:
@@ -120,13 +127,28 @@ class DefaultPolicy:
     ) -> None:
         """Itself, or by an RA or the secret that led to it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
         await self.authorize(BodyType.RR, auth, now=now)
-        if "ra" in auth.roles or _is_same(record, auth.record) or _led_to(auth, record):
+        # Which certificates a passphrase is for is checked before.
+        passphrase = auth.grant is not None and auth.grant.revokes
+        if passphrase or "ra" in auth.roles or _is_same(record, auth.record) or _led_to(auth, record):
             return
         raise _refusal(
             f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
             "RFC 9483 section 4.2",
             "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
         )
+
+    async def authorize_passphrase(self, auth: Authenticated, *, now: datetime) -> None:
+        """Who may ask may choose one; see :meth:`cmpkit.parts.PassphrasePolicy.authorize_passphrase`."""
+        self._check_passphrases()
+        await self.authorize(BodyType.GENM, auth, now=now)
+
+    def _check_passphrases(self) -> None:
+        if not self._settings.revocation_by_passphrase:
+            raise _refusal(
+                "revocation passphrases are not taken here",
+                "RFC 9810 appendix B",
+                "set revocation_by_passphrase of [policy] if they are wanted",
+            )
 
     async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
         """Names that are granted, and what the profile says; see :meth:`cmpkit.parts.Policy.request_template`."""

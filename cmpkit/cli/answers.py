@@ -38,6 +38,7 @@ from cmpkit.crypto.names import format_name
 from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import to_pem
 from cmpkit.endpoints.credentials import read_anchors
+from cmpkit.endpoints.passphrases import check_passphrase_kept
 from cmpkit.endpoints.support import (
     believe_root_update,
     check_newer_crl,
@@ -65,6 +66,9 @@ def tell(came: Any, work: Work) -> Result:
     :raises TrustError: if one cannot be read, or a new root is not to be believed.
     :raises ConfigurationError: if a file cannot be written.
     """
+    about = work.job.info or InfoOptions()
+    if about.passref is not None:
+        check_passphrase_kept(came)
     facts: list[tuple[str, str]] = []
     answers: list[dict[str, Any]] = []
     files: _Files = {}
@@ -73,8 +77,7 @@ def tell(came: Any, work: Work) -> Result:
         lines, values = _read(item, work, files)
         facts += [(name, line) for line in lines]
         answers.append({"type": name, "oid": item.info_type.dotted_string, **values})
-    wanted = (work.job.info or InfoOptions()).outputs
-    written = {option: path for option, path in wanted.items() if option in files}
+    written = {option: path for option, path in about.outputs.items() if option in files}
     for option, path in written.items():
         write_file_atomically(path, files[option])
     facts += [(option, str(path)) for option, path in written.items()]
@@ -89,7 +92,7 @@ def _name(oid: ObjectIdentifier, work: Work) -> str:
 
 def _read(item: InfoTypeAndValue, work: Work, files: _Files) -> _Told:
     if item.info_value is None:
-        return ["nothing"], {"value": None}
+        return ["kept" if item.info_type == oids.REV_PASSPHRASE else "nothing"], {"value": None}
     reader = _READERS.get(item.info_type)
     if reader is not None:
         return reader(item, work, files)

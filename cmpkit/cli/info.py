@@ -89,6 +89,7 @@ def _check_options(about: InfoOptions, profile: str | None, asked: list[ObjectId
         **dict.fromkeys(
             ("oldwithold", "newwithnew", "newwithold", "oldwithnew", "adopt"), ("rootCaCert", (oids.ROOT_CA_CERT,))
         ),
+        **dict.fromkeys(("passphrase", "passref"), ("revPassphrase", (oids.REV_PASSPHRASE,))),
         **dict.fromkeys(("crlcert", "oldcrl"), ("crlStatusList", (oids.CRL_STATUS_LIST,))),
         **dict.fromkeys(("template", "keyspec", "profile"), ("certReqTemplate", (oids.CERT_REQ_TEMPLATE,))),
         "cacertsout": ("caCerts", (oids.CA_CERTS,)),
@@ -97,12 +98,16 @@ def _check_options(about: InfoOptions, profile: str | None, asked: list[ObjectId
     for name, (question, types) in belongs.items():
         given = profile if name == "profile" else getattr(about, name)
         # All that is told without a question is not told about files.
-        told = not set(types).isdisjoint(asked) or (not asked and name not in ("crlcert", "oldcrl", "oldwithold"))
+        told = not set(types).isdisjoint(asked) or (not asked and name not in InfoOptions.INPUTS)
         if given is not None and not told:
             raise ConfigurationError(f"--{name} belongs to the question {question}", hint=f"ask for {question}, too")
     if oids.CRL_STATUS_LIST in asked and about.crlcert is None and about.oldcrl is None:
         raise ConfigurationError(
             "crlStatusList needs to know which CRL", hint="give --crlcert, --oldcrl or both, or ask for currentCRL"
+        )
+    if oids.REV_PASSPHRASE in asked and (about.passphrase is None or about.passref is None):
+        raise ConfigurationError(
+            "revPassphrase needs a passphrase and its reference", hint="give --passphrase SOURCE and --passref NAME"
         )
 
 
@@ -133,19 +138,24 @@ def operation() -> Operation:
 
 
 async def _begin(client: Client, work: Work) -> tuple[InfoTypeAndValue, ...]:
-    questions = [await _question(info_type(text, work.plugins), work) for text in work.job.wanted.questions]
+    questions = [await _question(info_type(text, work.plugins), client, work) for text in work.job.wanted.questions]
     return await client.info(*questions, context=work.job.context)
 
 
-async def _question(oid: ObjectIdentifier, work: Work) -> InfoTypeAndValue:
+async def _question(oid: ObjectIdentifier, client: Client, work: Work) -> InfoTypeAndValue:
     from cmpkit import oids
     from cmpkit.asn1 import InfoTypeAndValue
     from cmpkit.ca.sources import read_file
+    from cmpkit.cli.sources import read_secret
     from cmpkit.endpoints.support import ask_for_crl, ask_for_root_update
+    from cmpkit.parts import SharedSecret
 
     about = work.job.info or InfoOptions()
     if oid == oids.ROOT_CA_CERT:
         return ask_for_root_update(await _first_certificate(about.oldwithold), work.anchors)
+    if oid == oids.REV_PASSPHRASE and about.passphrase is not None and about.passref is not None:
+        secret = await read_secret(about.passphrase, "--passphrase")
+        return await client.passphrase_question(SharedSecret(about.passref, secret))
     if oid == oids.CRL_STATUS_LIST:
         crl = None if about.oldcrl is None else await read_file(about.oldcrl, Path())
         return ask_for_crl(await _first_certificate(about.crlcert), crl)

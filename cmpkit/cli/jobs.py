@@ -158,7 +158,7 @@ def job_of(transaction: ClientTransaction) -> Job:
 
 
 _PORTABLE: Mapping[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(("secret", "keypass", "newkeypass"), absolute_source),
+    **dict.fromkeys(("secret", "keypass", "newkeypass", "passphrase"), absolute_source),
     "crl": absolute_address,
     "key": key_uri,
 }

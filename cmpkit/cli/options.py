@@ -258,7 +258,7 @@ _ABOUT = "What is asked about"
 class InfoOptions:
     """What questions are about, and where the answers go."""
 
-    INPUTS: ClassVar[tuple[str, ...]] = ("oldwithold", "crlcert", "oldcrl")
+    INPUTS: ClassVar[tuple[str, ...]] = ("oldwithold", "crlcert", "oldcrl", "passphrase", "passref")
 
     oldwithold: Annotated[
         Path | None,
@@ -275,6 +275,19 @@ class InfoOptions:
     ] = None
     crlout: Annotated[
         Path | None, _option("--crlout", "The CRL (currentCRL, crlStatusList), as PEM.", _FILES, "FILE")
+    ] = None
+    passphrase: Annotated[
+        str | None,
+        _option(
+            "--passphrase",
+            "The passphrase that is to revoke your certificates (revPassphrase): file:PATH, env:NAME or fd:N.",
+            _ABOUT,
+            "SOURCE",
+        ),
+    ] = None
+    passref: Annotated[
+        str | None,
+        _option("--passref", "The reference under which it is to be used (revPassphrase).", _ABOUT, "NAME"),
     ] = None
     newwithnew: Annotated[
         Path | None, _option("--newwithnew", "The new root CA certificate (rootCaCert), as PEM.", _FILES, "FILE")
@@ -304,8 +317,9 @@ class InfoOptions:
     @property
     def outputs(self) -> dict[str, Path]:
         """The files to write, by the names of their options."""
-        named = ((member.name, getattr(self, member.name)) for member in fields(self))
-        return {name: path for name, path in named if name not in self.INPUTS and path is not None}
+        names = (member.name for member in fields(self) if member.name not in self.INPUTS)
+        named = ((name, getattr(self, name)) for name in names)
+        return {name: path for name, path in named if path is not None}
 
 
 _ROAD = "The road"

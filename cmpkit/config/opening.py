@@ -22,14 +22,32 @@ from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_st
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.publishing import Published, build_resources, ocsp_renewal, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
-from cmpkit.config.tables import FormerSignerTable, OCSPTable, RepositoryTable, ServerTable, SignerTable, StoreTable
+from cmpkit.config.tables import (
+    EncryptionTable,
+    FormerSignerTable,
+    OCSPTable,
+    RepositoryTable,
+    ServerTable,
+    SignerTable,
+    StoreTable,
+)
+from cmpkit.crypto.enveloping import KeyRecipient, can_receive
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.announcements import AnnouncementVerifier
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.repository import Repository
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateProfile, Issuer, OpenContext, Policy, SecretSource, Store, issuers_of
+from cmpkit.parts import (
+    CertificateProfile,
+    EncryptionCredentials,
+    Issuer,
+    OpenContext,
+    Policy,
+    SecretSource,
+    Store,
+    issuers_of,
+)
 from cmpkit.plugins import Plugins
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
@@ -52,6 +70,7 @@ class ServerParts:
     :param profiles: the certificate profiles that there are.
     :param published: what is to be published beside CMP; ``None`` if nothing is.
     :param repository: what takes announcements; ``None`` refuses them.
+    :param encryption: what requesters encrypt to; ``None`` if there is no such key.
     """
 
     store: Store
@@ -68,6 +87,7 @@ class ServerParts:
     profiles: Mapping[str, CertificateProfile] = field(default_factory=dict)
     published: Published | None = None
     repository: Repository | None = None
+    encryption: EncryptionCredentials | None = None
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -171,6 +191,7 @@ class _Opening:
         tables = self._tables
         signer = None if tables.signer is None else await self._signer("signer", tables.signer)
         former_signers = await self._former_signers(tables.signer)
+        encryption = await self._encryption(tables.encryption)
         server = tables.server or ServerTable()
         trusted = await self._certificates("trusted", server.trusted)
         intermediates = await self._certificates("intermediates", server.intermediates)
@@ -209,6 +230,7 @@ class _Opening:
             profiles=tables.profiles,
             published=published,
             repository=repository,
+            encryption=encryption,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
@@ -229,6 +251,18 @@ class _Opening:
         # One that has expired is needed by nobody: what its issuer issued ended before.
         found = [await self._signer("signer.former", earlier, expired=True) for earlier in former]
         return tuple(signer for signer in found if signer is not None)
+
+    async def _encryption(self, table: EncryptionTable | None) -> EncryptionCredentials | None:
+        opened = None if table is None else await self._signer("encryption", table)
+        if opened is None:
+            return None
+        with self._mistakes, naming("[encryption] certificate"):
+            if not can_receive(KeyRecipient.of_certificate(opened.certificate), self._plugins):
+                raise ConfigurationError(
+                    "nothing can be encrypted to its key, or its keyUsage does not allow it",
+                    hint="it needs keyAgreement for EC, X25519 and X448 keys, keyEncipherment for RSA keys",
+                )
+        return EncryptionCredentials(opened.certificate, opened.key)
 
     async def _repository(self, table: RepositoryTable | None, server: ServerTable) -> Repository | None:
         if table is None:

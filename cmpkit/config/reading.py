@@ -13,6 +13,7 @@ from cmpkit.ca.settings import Settings, naming, read_settings
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.tables import (
     AnnounceTable,
+    EncryptionTable,
     ListenTable,
     OCSPTable,
     PublicationTable,
@@ -36,6 +37,7 @@ TABLES: Final = (
     "store",
     "issuer",
     "signer",
+    "encryption",
     "listen",
     "ocsp",
     "publication",
@@ -74,6 +76,7 @@ class Configuration:
     :param publication: ``None`` if nothing is published.
     :param announce: the repositories that are told of what changes.
     :param repository: ``None`` if announcements of others are refused.
+    :param encryption: ``None`` if requesters can encrypt to nothing but their shared secrets.
     """
 
     path: Path
@@ -89,6 +92,7 @@ class Configuration:
     publication: PublicationTable | None = None
     announce: tuple[AnnounceTable, ...] = ()
     repository: RepositoryTable | None = None
+    encryption: EncryptionTable | None = None
 
     @property
     def directory(self) -> Path:
@@ -113,6 +117,7 @@ class Draft:
     publication: PublicationTable | None
     announce: tuple[AnnounceTable, ...]
     repository: RepositoryTable | None
+    encryption: EncryptionTable | None
 
     @property
     def directory(self) -> Path:
@@ -140,6 +145,7 @@ class Draft:
             self.publication,
             self.announce,
             self.repository,
+            self.encryption,
         )
 
 
@@ -178,6 +184,7 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
         reader.table("publication", PublicationTable),
         reader.announce(),
         reader.table("repository", RepositoryTable),
+        reader.table("encryption", EncryptionTable),
     )
     _check_publication(draft, mistakes)
     return draft

@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.key_generation import KeyGeneration
+from cmpkit.ca.passphrases import Passphrases
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
 from cmpkit.config.publishing import build_resources
 from cmpkit.config.reading import Configuration
@@ -150,11 +151,12 @@ def build_server(
             former,
             approvals,
             key_generation,
+            encryption=parts.encryption,
         ),
         ServerVerifier(
             plugins,
             parts.store,
-            parts.secrets,
+            (*parts.secrets, Passphrases(parts.store)),
             issuing,
             (*tops, *parts.trusted),
             (*itertools.chain(*chains), *parts.intermediates),

@@ -17,6 +17,7 @@ from cmpkit.engine.responder import ResponderSettings
 
 __all__ = [
     "AnnounceTable",
+    "EncryptionTable",
     "FormerSignerTable",
     "ListenTable",
     "OCSPTable",
@@ -64,6 +65,15 @@ class FormerSignerTable(Settings):
     key_password: StrictStr | None = None
 
 
+class EncryptionTable(FormerSignerTable):
+    """The table ``[encryption]``: what requesters encrypt to, passphrases for revocation and keys to be archived.
+
+    :param certificate: file with its certificate, for key agreement or key transport; it is told as caProtEncCert.
+    :param key: URI of its private key: ``file:keys/encryption.key.pem``, or what a key provider knows.
+    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    """
+
+
 class SignerTable(FormerSignerTable):
     """The table ``[signer]``: what signs the answers that no shared secret protects.
 
@@ -86,8 +96,8 @@ class OCSPTable(FormerSignerTable):
     :param key: URI of its private key: ``file:keys/ocsp.key.pem``, or what a key provider knows.
     :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
     :param validity: from thisUpdate to nextUpdate; an answer is signed once in this time, and given again from memory.
-    :param signer_validity: how long its certificate is valid when the server renews it, which it does when a third of that
-        is left, if the key of the CA is here.
+    :param signer_validity: how long its certificate is valid when the server renews it, which it does when a third of
+        that is left, if the key of the CA is here.
     :param never_issued: what is said of serial numbers that do not exist.
     :param nonces: whether the nonce of a request is in the answer, which is then signed each time (RFC 9654).
     :param max_certificates: how many certificates one request may be about.

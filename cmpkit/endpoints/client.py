@@ -27,6 +27,7 @@ from cmpkit.endpoints.credentials import (
 )
 from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_results
 from cmpkit.endpoints.options import ClientOptions, revocation_checker
+from cmpkit.endpoints.passphrases import has_passphrase
 from cmpkit.endpoints.requests import (
     Wish,
     alternative_names_of,
@@ -340,7 +341,8 @@ class Client(SupportMessages):
 
     async def _run(self, body: PKIBody, credentials: Credentials, context: Mapping[str, str] | None) -> Finished:
         asked = len(body.content) if body.type is BodyType.RR else 1
-        transaction = begin(body.type, asked=asked, context=context, random=self.options.random)
+        enveloped = body.type is BodyType.GENM and has_passphrase(body.content)
+        transaction = begin(body.type, asked=asked, enveloped=enveloped, context=context, random=self.options.random)
         return await self._conversation(credentials).run(Send(transaction, body))
 
     def _conversation(

@@ -25,13 +25,16 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.crls import crl_status, load_crl
+from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, Recipient
 from cmpkit.crypto.key_specs import algorithms_of
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.crypto.x509 import outline
+from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.options import ClientOptions
-from cmpkit.errors import CMPError, TrustError
-from cmpkit.parts import RequestTemplate, RootKeyUpdate
+from cmpkit.endpoints.passphrases import check_passphrase_kept, passphrase_question
+from cmpkit.errors import CMPError, ConfigurationError, TrustError
+from cmpkit.parts import RequestTemplate, RootKeyUpdate, SharedSecret
 from cmpkit.plugins import Plugins
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "check_newer_crl",
     "read_ca_certificates",
     "read_crls",
+    "read_encryption_certificate",
     "read_key_pair_parameters",
     "read_request_template",
     "read_root_update",
@@ -129,6 +133,17 @@ def read_key_pair_parameters(
     return given
 
 
+def read_encryption_certificate(answer: InfoTypeAndValue) -> bytes:
+    """DER of the certificate in caProtEncCert.
+
+    :raises TrustError: if it cannot be read.
+    """
+    with _reading(answer):
+        der = encode(answer.parse(TLV))
+        outline(der)
+        return der
+
+
 def read_request_template(answer: InfoTypeAndValue) -> RequestTemplate:
     """What certReqTemplate says; controls that are not about keys are left out.
 
@@ -191,11 +206,12 @@ def _reading(answer: InfoTypeAndValue) -> Iterator[None]:
 
 
 class SupportMessages(ABC):
-    """The questions of RFC 9483 section 4.3, each a transaction of its own.
+    """The questions of RFC 9483 section 4.3, each a transaction of its own, and passphrases for revocation.
 
     Several are asked in one message by :meth:`info`.
     """
 
+    credentials: Credentials
     options: ClientOptions
     plugins: Plugins
     trust: tuple[bytes, ...]
@@ -267,6 +283,37 @@ class SupportMessages(ABC):
         """
         question = InfoTypeAndValue(oids.CERT_REQ_TEMPLATE)
         return await self._ask(question, oids.CERT_REQ_TEMPLATE, read_request_template)
+
+    async def choose_passphrase(self, passphrase: SharedSecret) -> None:
+        """Have the server keep a passphrase that revokes the certificates of this client (revPassphrase).
+
+        Whoever has it revokes these, and does nothing else, with ``Client(url, credentials=passphrase)`` and
+        :meth:`~cmpkit.endpoints.client.Client.revoke`. It takes the place of the one that was chosen before.
+
+        :param passphrase: with the reference under which it is to be used.
+        :raises ConfigurationError: if it is too short, or nothing can be encrypted for the server.
+        """
+        check_passphrase_kept(await self.info(await self.passphrase_question(passphrase)))
+
+    async def passphrase_question(self, passphrase: SharedSecret) -> InfoTypeAndValue:
+        """revPassphrase for :meth:`info`, encrypted under the shared secret, else to what the server names for that.
+
+        :param passphrase: with the reference under which it is to be used.
+        :raises ConfigurationError: if it is too short, or nothing can be encrypted for the server.
+        """
+        recipient: Recipient
+        if isinstance(self.credentials, SharedSecret):
+            recipient = PasswordRecipient(self.credentials)
+        else:
+            question = InfoTypeAndValue(oids.CA_PROT_ENC_CERT)
+            certificate = await self._ask(question, oids.CA_PROT_ENC_CERT, read_encryption_certificate)
+            if certificate is None:
+                raise ConfigurationError(
+                    "the server names no certificate to encrypt the passphrase to",
+                    hint="set [encryption] there, or choose the passphrase under the shared secret of the enrolment",
+                )
+            recipient = KeyRecipient.of_certificate(certificate)
+        return await passphrase_question(passphrase, recipient, plugins=self.plugins, random=self.options.random)
 
     async def _ask(
         self, question: InfoTypeAndValue, oid: ObjectIdentifier, read: Callable[[InfoTypeAndValue], T]

@@ -21,6 +21,7 @@ from cmpkit.asn1 import (
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.facts import describe_request
 from cmpkit.ca.key_generation import KeyGeneration
+from cmpkit.ca.passphrases import check_owner, check_purpose
 from cmpkit.crypto.challenges import make_challenge
 from cmpkit.crypto.encrypted_values import encrypt_value
 from cmpkit.crypto.later_proof import envelop_certificate
@@ -45,6 +46,7 @@ from cmpkit.parts import (
     Authenticated,
     CertificateChange,
     CertificateRecord,
+    EncryptionCredentials,
     HeldRequest,
     InfoContext,
     Intent,
@@ -57,6 +59,7 @@ from cmpkit.parts import (
     RevocationRequest,
     Revoked,
     Store,
+    Told,
     UnitOfWork,
 )
 from cmpkit.plugins import Plugins
@@ -75,6 +78,7 @@ class Workshop:
     :param former: issuers with earlier keys, by these keys.
     :param approvals: which requests wait for a person.
     :param key_generation: makes the keys that requests leave to the server; ``None`` makes none.
+    :param encryption: what requesters encrypt to; ``None`` if there is no such key.
     :param agreement_keys: that requesters may agree on a secret with, to prove their keys by it.
     """
 
@@ -86,6 +90,7 @@ class Workshop:
     former: Mapping[str, Issuer] = field(default_factory=dict)
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
+    encryption: EncryptionCredentials | None = None
     agreement_keys: Sequence[PrivateKey] = ()
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
@@ -96,6 +101,7 @@ class Workshop:
         return _WORK[type(need)](self, need, auth, transaction_id, now)
 
     async def _authorize(self, need: Authorize, auth: Authenticated, _: bytes, now: datetime) -> None:
+        check_purpose(need.body_type, auth)
         await self.policy.authorize(need.body_type, auth, now=now)
 
     async def _check_proof(self, need: CheckProof, auth: Authenticated, _: bytes, __: datetime) -> None:
@@ -199,6 +205,7 @@ class Workshop:
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
         issuer, record = await self._find_issued(need.request)
+        check_owner(record, auth)
         await self.policy.authorize_revocation(need.request, record, auth, now=now)
         return await issuer.revoke(need.request, auth, now=now)
 
@@ -218,12 +225,25 @@ class Workshop:
             hint="name issuer and serial number as the certificate has them, to the CA that issued it",
         )
 
-    async def _inform(self, need: Inform, auth: Authenticated, _: bytes, now: datetime) -> tuple[InfoTypeAndValue, ...]:
-        known = self.plugins.all("key algorithm")
-        context = InfoContext(self.issuer, auth, now, need.profile, self.policy, key_algorithms=known)
+    async def _inform(
+        self, need: Inform, auth: Authenticated, _: bytes, now: datetime
+    ) -> tuple[InfoTypeAndValue | Told | Pending, ...]:
+        context = InfoContext(
+            self.issuer,
+            auth,
+            now,
+            need.profile,
+            self.policy,
+            store=self.store,
+            encryption=self.encryption,
+            key=need.key,
+            again=need.again,
+            key_algorithms=self.plugins.all("key algorithm"),
+        )
         if not need.questions:
             return await self._tell_all(context)
-        answers, unknown = [], []
+        answers: list[InfoTypeAndValue | Told | Pending] = []
+        unknown = []
         for question in need.questions:
             part = self.plugins.get("info type", question.info_type)
             if part is None:
@@ -242,7 +262,9 @@ class Workshop:
                 answers.append(await part.answer(None, context))
             except CMPError as error:
                 _log.debug("not told unasked: %s", error)
-        return tuple(answer for answer in answers if answer.info_value is not None)
+        # What keeps something, or takes time, is for those who ask for it.
+        given = (answer for answer in answers if isinstance(answer, InfoTypeAndValue))
+        return tuple(answer for answer in given if answer.info_value is not None)
 
 
 _WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {

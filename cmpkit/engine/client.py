@@ -181,6 +181,7 @@ def begin(
     sought: Sequence[SoughtCertificate] = (),
     asked: int = 1,
     implicit_confirm: bool = False,
+    enveloped: bool = False,
     tolerances: frozenset[str] = frozenset(),
     context: Mapping[str, str] | None = None,
     random: RandomOctets = secrets.token_bytes,
@@ -189,6 +190,7 @@ def begin(
 
     :param sought: the certificates that it asks for.
     :param asked: how many certificates an rr names.
+    :param enveloped: whether the request has EnvelopedData in it.
     :param tolerances: ``legacy-encryption`` has what is encrypted to RSA keys come in the forms of pvno 2.
     :param random: where the transactionID comes from.
     """
@@ -200,7 +202,7 @@ def begin(
         sought=tuple(sought),
         asked=asked,
         # What is encrypted comes as EnvelopedData (RFC 9810 section 5.2.2, RFC 9483 section 3.1).
-        pvno=PVNO.CMP2021 if any(one.needs_version_3(tolerances) for one in sought) else PVNO.CMP2000,
+        pvno=PVNO.CMP2021 if enveloped or any(one.needs_version_3(tolerances) for one in sought) else PVNO.CMP2000,
         implicit_confirm=implicit_confirm and not any(one.is_encrypted for one in sought),
         context=dict(context or {}),
     )

@@ -18,6 +18,7 @@ from cmpkit.config import load_configuration
 from cmpkit.config.reading import TABLES
 from cmpkit.config.tables import (
     AnnounceTable,
+    EncryptionTable,
     ListenTable,
     OCSPTable,
     PublicationTable,
@@ -40,7 +41,11 @@ MODELS: dict[str, type[Settings]] = {
     "[policy]": PolicySettings,
     "[profiles.NAME]": ProfileSettings,
 }
-ELSEWHERE: dict[str, type[Settings]] = {"[[announce]]": AnnounceTable, "[repository]": RepositoryTable}
+ELSEWHERE: dict[str, type[Settings]] = {
+    "[encryption]": EncryptionTable,
+    "[[announce]]": AnnounceTable,
+    "[repository]": RepositoryTable,
+}
 """Tables that ``init`` does not write."""
 IN_FILE = {"[profiles.NAME]": "[profiles.device]"}
 
