@@ -49,6 +49,14 @@ def _installed_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Private keys are encrypted under passwords with less work than outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cmpkit.crypto.pkcs8._ITERATIONS", 1000)
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI nothing may be skipped: what a test needs is missing there by mistake."""

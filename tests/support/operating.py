@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -13,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer.testing
 from typer.testing import CliRunner
 
 from cmpkit.cli.app import app
 from cmpkit.plugins import Plugins
+
+# CliRunner makes all commands anew for each run, which takes longer than most of them.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
 @dataclass
