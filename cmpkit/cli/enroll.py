@@ -69,4 +69,4 @@ async def _begin(client: Client, work: Work) -> Enrolled:
     wanted = work.job.wanted
     extensions = subject_alternative_names(wanted.sans)
     key = await asked_key(work.job, work.key, work.plugins)
-    return await ask(wanted.subject, key, extensions=extensions, proof=proof(work.job), context=work.job.context)
+    return await ask(wanted.subject, key, extensions=extensions, proof=await proof(work.job), context=work.job.context)

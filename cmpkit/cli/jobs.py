@@ -47,6 +47,7 @@ class Wanted:
     newkey_type: str | None = None
     newkeypass: str | None = None
     popo: int | None = None
+    agree_with: Path | None = None
     centralkeygen: bool = False
     newkeyout: Path | None = None
     csr: Path | None = None

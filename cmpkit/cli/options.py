@@ -123,12 +123,16 @@ _Popo = Annotated[
     int | None,
     typer.Option(
         "--popo",
-        help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge; absent: as "
-        "the key can.",
+        help="Proof of possession: 0 raVerified, 1 signature, 2 encrypted certificate, 3 challenge, 4 agreeMAC, "
+        "5 DHBasedMac; absent: as the key can.",
         min=0,
-        max=3,
+        max=5,
         rich_help_panel=_WHAT,
     ),
+]
+_AgreeWith = Annotated[
+    Path | None,
+    _option("--agree-with", "The server's certificate (caProtEncCert) that --popo 4 and 5 need.", _WHAT, "FILE"),
 ]
 
 
@@ -170,6 +174,7 @@ class CertificateOptions:
     ] = None
     newkeypass: _NewKeyPass = None
     popo: _Popo = None
+    agree_with: _AgreeWith = None
     subject: Annotated[
         str | None,
         _option("--subject", "Its subject, as CN=y,O=x or /O=x/CN=y; absent: up to the server.", _WHAT, "DN"),
@@ -203,6 +208,7 @@ class UpdateOptions:
     ] = None
     newkeypass: _NewKeyPass = None
     popo: _Popo = None
+    agree_with: _AgreeWith = None
 
 
 _FILES = "Files to write"

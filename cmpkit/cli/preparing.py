@@ -16,6 +16,7 @@ from cmpkit.ca.sources import read_certificates, read_file
 from cmpkit.cli.jobs import Job, key_uri
 from cmpkit.cli.options import TrustOptions
 from cmpkit.cli.sources import read_secret
+from cmpkit.crypto.agreed_proof import AgreedProof
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import certificate_public_key_info
@@ -141,9 +142,23 @@ async def new_key(job: Job, plugins: Plugins, own: Credentials, default_type: st
     return CertifiedKey(key.public_key_info, key, path, made=True)
 
 
-def proof(job: Job) -> ProofMethod | None:
-    """The proof of possession that ``--popo`` names, by the numbers of OpenSSL and one more."""
-    return None if job.wanted.popo is None else _PROOFS[job.wanted.popo]
+async def proof(job: Job) -> ProofMethod | AgreedProof | None:
+    """The proof of possession that ``--popo`` names, by the numbers of OpenSSL and some more.
+
+    :raises ConfigurationError: if ``--agree-with`` is missing, of no use, or cannot be read.
+    """
+    method, file = None if job.wanted.popo is None else _PROOFS[job.wanted.popo], job.wanted.agree_with
+    if method not in (ProofMethod.AGREED_MAC, ProofMethod.DH_BASED_MAC):
+        if file is not None:
+            raise ConfigurationError("--agree-with is for --popo 4 and 5", hint="give one of these, or leave it out")
+        return method
+    if file is None:
+        raise ConfigurationError(
+            f"--popo {job.wanted.popo} needs --agree-with",
+            hint="the server tells its certificate for that: cmpkit info caProtEncCert",
+        )
+    certificate = (await read_certificates(str(file), Path()))[0]
+    return AgreedProof(certificate, as_signature=method is ProofMethod.DH_BASED_MAC)
 
 
 async def client_options(job: Job, plugins: Plugins) -> ClientOptions:

@@ -72,6 +72,6 @@ async def _begin(client: Client, work: Work) -> Enrolled:
         key=key,
         subject=wanted.subject,
         extensions=names if names or wanted.san_nodefault else None,
-        proof=proof(work.job),
+        proof=await proof(work.job),
         context=work.job.context,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -54,7 +54,6 @@ from cmpkit.parts import (
     Issuer,
     Pending,
     Policy,
-    PrivateKey,
     Rejected,
     RevocationRequest,
     Revoked,
@@ -78,8 +77,7 @@ class Workshop:
     :param former: issuers with earlier keys, by these keys.
     :param approvals: which requests wait for a person.
     :param key_generation: makes the keys that requests leave to the server; ``None`` makes none.
-    :param encryption: what requesters encrypt to; ``None`` if there is no such key.
-    :param agreement_keys: that requesters may agree on a secret with, to prove their keys by it.
+    :param encryption: what requesters encrypt to, or agree on secrets with; ``None`` if there is no such key.
     """
 
     plugins: Plugins
@@ -91,7 +89,6 @@ class Workshop:
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
     encryption: EncryptionCredentials | None = None
-    agreement_keys: Sequence[PrivateKey] = ()
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
@@ -113,7 +110,7 @@ class Workshop:
                 ra_verified="ra" in auth.roles,
                 secret=auth.credential.secret,
                 others=_OTHER_PROOFS,
-                keys=self.agreement_keys,
+                keys=() if self.encryption is None else (self.encryption.key,),
                 leniency=need.leniency,
             )
         else:

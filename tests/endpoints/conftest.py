@@ -40,12 +40,12 @@ from cmpkit.parts import (
     Answer,
     CertificateRecord,
     ClientTransport,
+    EncryptionCredentials,
     Event,
     Grant,
     Issuer,
     Observer,
     Peer,
-    PrivateKey,
     SecretRecord,
     SharedSecret,
     Store,
@@ -99,7 +99,7 @@ class World:
     front: Issuer | None = None
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
-    agreement_keys: tuple[PrivateKey, ...] = ()
+    encryption: EncryptionCredentials | None = None
 
     @property
     def server(self) -> Server:
@@ -111,7 +111,7 @@ class World:
             workshop,
             approvals=self.approvals,
             key_generation=self.key_generation,
-            agreement_keys=self.agreement_keys,
+            encryption=self.encryption,
         )
         verifier = ServerVerifier(
             self.plugins,

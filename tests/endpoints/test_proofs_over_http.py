@@ -23,7 +23,7 @@ from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.requests import Prover, Wish, certificate_request
 from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import ConfigurationError, PeerRefusal
-from cmpkit.parts import CertificateState, Event, PrivateKey, TransportOptions
+from cmpkit.parts import CertificateState, EncryptionCredentials, Event, PrivateKey, TransportOptions
 from cmpkit.transports.address import open_transport
 
 from .conftest import World
@@ -41,7 +41,6 @@ USAGES = ("digitalSignature", "keyAgreement", "keyEncipherment")
 class Way:
     """One way: what is wanted, and what must be seen on the road.
 
-    :param proof: ``agreeMAC`` and ``DHBasedMac`` are made for the server's key by the test.
     :param credentials: what protects the request.
     :param seen: the alternatives of the proof, from the outside in.
     :param comes_as: what is encrypted, if something is.
@@ -55,6 +54,10 @@ class Way:
     pvno: int = 3
     tolerances: frozenset[str] = frozenset()
     comes_as: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        return self.proof in (ProofMethod.AGREED_MAC, ProofMethod.DH_BASED_MAC)
 
     @property
     def name(self) -> str:
@@ -98,12 +101,6 @@ class Heard:
             self.messages.append(event.details["message"])
 
 
-@pytest.fixture(scope="module")
-def keys(anyio_backend: str) -> dict[str, PrivateKey]:
-    """One of each type for the devices: those for RSA take long."""
-    return {}
-
-
 def with_profile(world: World, **table: Any) -> World:
     """The same world with another profile."""
     key = load_private_key((world.directory / "keys/issuing.key.pem").read_bytes(), None, world.plugins)
@@ -113,9 +110,14 @@ def with_profile(world: World, **table: Any) -> World:
 
 @pytest.fixture
 def world(world: World) -> World:
-    own = tuple(generate_key(key_type, world.plugins) for key_type in ("p256", "p384", "x25519", "x448"))
-    world = with_profile(world, key_usage=USAGES, proofs=PROOFS)
-    return world.with_(tolerances=LEGACY, agreement_keys=own)
+    return with_profile(world, key_usage=USAGES, proofs=PROOFS).with_(tolerances=LEGACY)
+
+
+async def agreeing(world: World, key_type: str) -> World:
+    """The same world with a key of the server's to agree on secrets with."""
+    own = generate_key(key_type, world.plugins)
+    certificate = await certify(own, parse_name("CN=ca"), generate_key("p256", world.plugins), DEV)
+    return world.with_(encryption=EncryptionCredentials(certificate, own))
 
 
 @asynccontextmanager
@@ -152,12 +154,11 @@ def form_of(message: PKIMessage) -> str:
     return str(encrypted.recipient_infos.as_list()[0].tag)
 
 
-async def proof_of(world: World, way: Way) -> ProofMethod | AgreedProof | None:
-    if way.proof not in (ProofMethod.AGREED_MAC, ProofMethod.DH_BASED_MAC):
+def proof_of(world: World, way: Way) -> ProofMethod | AgreedProof | None:
+    if not way.agrees:
         return way.proof
-    servers = next(key for key in world.agreement_keys if key.key_type == way.key_type)
-    certificate = await certify(servers, parse_name("CN=ca"), generate_key("p256", world.plugins), DEV)
-    return AgreedProof(certificate, as_signature=way.proof is ProofMethod.DH_BASED_MAC)
+    assert world.encryption is not None
+    return AgreedProof(world.encryption.certificate, as_signature=way.proof is ProofMethod.DH_BASED_MAC)
 
 
 async def credentials_of(world: World) -> dict[str, Credentials]:
@@ -171,23 +172,36 @@ async def credentials_of(world: World) -> dict[str, Credentials]:
     return found
 
 
-async def test_each_way_to_prove_a_key_over_http(world: World, keys: dict[str, PrivateKey]) -> None:
+async def check(way: Way, world: World, url: str, own: Credentials, key: PrivateKey) -> None:
+    heard, road = Heard(), open_transport(world.plugins, url, TransportOptions())
+    wish = Wish(key=key, subject=way.subject, proof=proof_of(world, way))
+    operation = BodyType.CR if isinstance(own, SigningCredentials) else BodyType.IR
+    async with world.client(own, transport=road, observers=[heard], tolerances=way.tolerances) as client:
+        enrolled = await client.obtain(wish, operation=operation)
+    assert alternatives(heard.messages[0]) == way.seen, way.name
+    assert {message.header.pvno for message in heard.messages} == {way.pvno}, way.name
+    assert form_of(heard.messages[1]) == way.comes_as, way.name
+    record = next(one for one in await world.store.certificates() if one.der == enrolled.certificate)
+    assert record.state is CertificateState.VALID, way.name
+
+
+async def test_each_way_to_prove_a_key_over_http(world: World) -> None:
     credentials = await credentials_of(world)
+    keys = {key_type: generate_key(key_type, world.plugins) for key_type in {way.key_type for way in WAYS}}
     async with served(world) as url:
         for way in WAYS:
-            if way.key_type not in keys:
-                keys[way.key_type] = generate_key(way.key_type, world.plugins)
-            heard, own = Heard(), credentials[way.credentials]
-            wish = Wish(key=keys[way.key_type], subject=way.subject, proof=await proof_of(world, way))
-            operation = BodyType.CR if isinstance(own, SigningCredentials) else BodyType.IR
-            road = open_transport(world.plugins, url, TransportOptions())
-            async with world.client(own, transport=road, observers=[heard], tolerances=way.tolerances) as client:
-                enrolled = await client.obtain(wish, operation=operation)
-            assert alternatives(heard.messages[0]) == way.seen, way.name
-            assert {message.header.pvno for message in heard.messages} == {way.pvno}, way.name
-            assert form_of(heard.messages[1]) == way.comes_as, way.name
-            record = next(one for one in await world.store.certificates() if one.der == enrolled.certificate)
-            assert record.state is CertificateState.VALID, way.name
+            if not way.agrees:
+                await check(way, world, url, credentials[way.credentials], keys[way.key_type])
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "x25519", "x448"])
+async def test_a_key_that_agrees_is_proven_over_http(world: World, kind: str) -> None:
+    world = await agreeing(world, kind)
+    secret, key = await world.secret(uses=None), generate_key(kind, world.plugins)
+    async with served(world) as url:
+        for way in WAYS:
+            if way.agrees and way.key_type == kind:
+                await check(way, world, url, secret, key)
 
 
 @pytest.mark.parametrize("name", PROOFS)
@@ -196,9 +210,9 @@ async def test_a_profile_names_the_ways_that_it_allows(world: World, name: str) 
     """R-069: and no other is taken."""
     way = next(way for way in WAYS if way.proof is not None and way.proof.value == name and way.key_type != "rsa2048")
     allowed = tuple(other for other in PROOFS if other != name)
-    strict = with_profile(world, key_usage=USAGES, proofs=allowed)
+    strict = await agreeing(with_profile(world, key_usage=USAGES, proofs=allowed), way.key_type)
     async with strict.client(await strict.secret()) as client:
-        wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=await proof_of(strict, way))
+        wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=proof_of(strict, way))
         with pytest.raises(PeerRefusal) as caught:
             await client.obtain(wish)
     assert caught.value.fail_info is PKIFailureInfo.BAD_POP
@@ -209,8 +223,8 @@ async def test_a_profile_names_the_ways_that_it_allows(world: World, name: str) 
 async def test_agree_mac_needs_version_3(world: World) -> None:
     """RFC 9810 section 7: a server reads it in no message of pvno 2."""
     way = next(way for way in WAYS if way.proof is ProofMethod.AGREED_MAC)
-    forge = await forged(world)
-    wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=await proof_of(world, way))
+    world, forge = await agreeing(world, way.key_type), await forged(world)
+    wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=proof_of(world, way))
     prover = Prover(world.plugins, forge.credentials)
     request = await forge.message(
         await certificate_request(BodyType.IR, wish, sender=forge.sender, prover=prover), pvno=2
@@ -221,7 +235,8 @@ async def test_agree_mac_needs_version_3(world: World) -> None:
 
 async def test_nothing_agrees_without_a_prover(world: World) -> None:
     way = next(way for way in WAYS if way.proof is ProofMethod.AGREED_MAC)
-    wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=await proof_of(world, way))
+    world = await agreeing(world, way.key_type)
+    wish = Wish(key=generate_key(way.key_type, world.plugins), subject=DEV, proof=proof_of(world, way))
     with pytest.raises(ConfigurationError, match="give a prover"):
         await certificate_request(BodyType.IR, wish, sender=DEV)
 
