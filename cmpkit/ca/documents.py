@@ -36,6 +36,7 @@ crl_validity = "7d"
 # new_with_new = "new-with-new.pem"
 # new_with_old = "new-with-old.pem"
 # old_with_new = "old-with-new.pem"
+# earlier_root_updates = [{{new_with_new = "new-2.pem", new_with_old = "new-2-with-old.pem"}}]
 # Keys that it issued with before: see cmpkit ca rollover, which writes them.
 # former = [{{certificate = "old-issuing.pem", key = "file:keys/old-issuing.key.pem"}}]
 

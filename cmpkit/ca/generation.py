@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,12 +87,15 @@ def _root_crl(directory: Path) -> str:
     return f"root-{directory.name.removeprefix('ca-')}.crl"
 
 
-async def build_generation(directory: Path, successor: Successor, keys: SuccessorKeys) -> None:
+async def build_generation(
+    directory: Path, successor: Successor, keys: SuccessorKeys, *, links: Sequence[bytes] = ()
+) -> None:
     """Write the directory of a generation, durably. It is there whole or not at all.
 
     The root key is encrypted, with its passphrase beside it, as ``cmpkit init`` does it.
 
     :param directory: does not exist yet.
+    :param links: DER certificates by which those who trust a root before the old one get to the old one.
     :raises ConfigurationError: if it cannot be written.
     """
     passphrase = secrets.token_urlsafe(32).encode()
@@ -110,7 +113,7 @@ async def build_generation(directory: Path, successor: Successor, keys: Successo
         _ISSUING: to_pem(*issuing.all),
         _ISSUING_KEY: key_to_pem(keys.issuing),
         # Whoever trusts the old root only gets to the signer by newWithOld.
-        _SIGNER: to_pem(successor.signer.der, issuing.der, update.new_with_old, update.new_with_new),
+        _SIGNER: to_pem(successor.signer.der, issuing.der, update.new_with_old, *links, update.new_with_new),
         _SIGNER_KEY: key_to_pem(keys.signer),
         _OCSP: to_pem(successor.ocsp.der, *issuing.all),
         _OCSP_KEY: key_to_pem(keys.ocsp),

@@ -38,7 +38,7 @@ from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of
+from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of, root_key_updates
 
 __all__ = [
     "CACertificatesInfo",
@@ -110,10 +110,11 @@ class RootCACertInfo:
     name = "rootCaCert"
 
     async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
-        """rootCaKeyUpdate; nothing if that root has no newer key here."""
+        """rootCaKeyUpdate: the key that came next after that root, which vouches for it; nothing if there is none."""
         root = None if value is None else encode(parse_tlv(value, CertificateWire))
-        update = await context.issuer.root_key_update()
-        if update is None or (root is not None and not is_update_of(update, root)):
+        updates = await root_key_updates(context.issuer)
+        update = next((one for one in updates if root is None or is_update_of(one, root)), None)
+        if update is None:
             return InfoTypeAndValue(oids.ROOT_CA_KEY_UPDATE)
         content = RootCaKeyUpdateContent(
             new_with_new=decode(CertificateWire, update.new_with_new),

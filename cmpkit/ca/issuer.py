@@ -85,6 +85,7 @@ class LocalIssuer:
     :param delta_crl_validity: the same for delta CRLs; ``None`` makes none.
     :param addresses: where more can be fetched, for the certificates it issues.
     :param root_update: the new key of the root CA above, for those who trust the old one.
+    :param earlier_root_updates: its keys before that, the latest first, for those who trust one of these.
     :param former: the same with keys of before, the latest first: they revoke what they issued, and list it.
     :param random: where serial numbers come from.
     :raises ConfigurationError: if the key is not that of the certificate.
@@ -105,6 +106,7 @@ class LocalIssuer:
         delta_crl_validity: timedelta | None = None,
         addresses: StatusAddresses = _NO_ADDRESSES,
         root_update: RootKeyUpdate | None = None,
+        earlier_root_updates: Sequence[RootKeyUpdate] = (),
         former: Sequence[LocalIssuer] = (),
         random: RandomOctets = secrets.token_bytes,
     ) -> None:
@@ -121,7 +123,8 @@ class LocalIssuer:
         self.crl_urls = tuple(crl_urls)
         self.former = tuple(former)
         self._root_update = root_update
-        self._chain = _chain(certificate, root_update)
+        self.earlier_root_updates = tuple(earlier_root_updates)
+        self._chain = _chain(certificate, root_update, self.earlier_root_updates)
         self.addresses = addresses
         self.ocsp_key: PrivateKey | None = key
         self._crl = CRLMaker(
@@ -239,12 +242,14 @@ class LocalIssuer:
         return self._root_update
 
 
-def _chain(certificate: IssuerCertificate, root_update: RootKeyUpdate | None) -> tuple[bytes, ...]:
-    """What is between a certificate and its trust anchor: under a new root, for those who trust the old one, too."""
+def _chain(
+    certificate: IssuerCertificate, root_update: RootKeyUpdate | None, earlier: Sequence[RootKeyUpdate]
+) -> tuple[bytes, ...]:
+    """What is between a certificate and its trust anchor: under a new root, for those who trust an old one, too."""
     link = None if root_update is None else root_update.new_with_old
     if link is None or root_update is None or root_update.new_with_new != certificate.all[-1]:
         return certificate.without_root
-    return (*certificate.without_root, link)
+    return (*certificate.without_root, link, *(one.new_with_old for one in earlier if one.new_with_old is not None))
 
 
 def _change(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:

@@ -19,7 +19,7 @@ from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import OpenContext, RootKeyUpdate, StatusAddresses
 
-__all__ = ["FormerKeySettings", "IssuerSettings", "open_local_issuer"]
+__all__ = ["FormerKeySettings", "IssuerSettings", "RootUpdateSettings", "open_local_issuer"]
 
 
 class FormerKeySettings(Settings):
@@ -48,6 +48,19 @@ class FormerKeySettings(Settings):
         return check_urls(urls, "http", "https", "ldap")
 
 
+class RootUpdateSettings(Settings):
+    """A table of ``earlier_root_updates``: a key that the root CA got before its present one.
+
+    :param new_with_new: file with the certificate of the root CA for that key.
+    :param new_with_old: file with that key, signed by the one before it.
+    :param old_with_new: file with the key before it, signed by that key.
+    """
+
+    new_with_new: str
+    new_with_old: str
+    old_with_new: str | None = None
+
+
 class IssuerSettings(FormerKeySettings):
     """The table ``[issuer]`` of kind ``local``.
 
@@ -64,6 +77,8 @@ class IssuerSettings(FormerKeySettings):
         who asks for rootCaCert gets it.
     :param new_with_old: file with the new key, signed by the old one.
     :param old_with_new: file with the old key, signed by the new one.
+    :param earlier_root_updates: the same for rollovers before that, the latest first: who missed some learns of each
+        root from the one before it (``cmpkit ca rollover`` writes them).
     :param former: keys that the CA issued with before, the latest first (``cmpkit ca rollover`` writes them).
     """
 
@@ -73,6 +88,7 @@ class IssuerSettings(FormerKeySettings):
     new_with_new: str | None = None
     new_with_old: str | None = None
     old_with_new: str | None = None
+    earlier_root_updates: tuple[RootUpdateSettings, ...] = ()
     former: tuple[FormerKeySettings, ...] = ()
 
     @field_validator("ocsp_urls")
@@ -110,7 +126,12 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             hint=f"if the CA still waits for its certificate: cmpkit init {context.directory} --ca-cert SIGNED.pem",
         )
     certificate = await _certificate("issuer", settings, context)
-    root_update = await _root_update(settings, certificate, context)
+    top = certificate.all[-1]
+    root_update = await _root_update(settings, "issuer", top, context)
+    earlier = [
+        await _root_update(table, "issuer.earlier_root_updates", top, context)
+        for table in settings.earlier_root_updates
+    ]
     former = [await _former(table, settings, context) for table in settings.former]
     with naming("[issuer] key"):
         return LocalIssuer(
@@ -123,6 +144,7 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             delta_crl_validity=settings.delta_crl_validity,
             addresses=StatusAddresses(settings.delta_crl_urls, settings.ocsp_urls, settings.ca_issuers_urls),
             root_update=root_update,
+            earlier_root_updates=[update for update in earlier if update is not None],
             former=former,
         )
 
@@ -148,24 +170,23 @@ async def _former(settings: FormerKeySettings, present: IssuerSettings, context:
 
 
 async def _root_update(
-    settings: IssuerSettings, certificate: IssuerCertificate, context: OpenContext
+    settings: IssuerSettings | RootUpdateSettings, where: str, top: bytes, context: OpenContext
 ) -> RootKeyUpdate | None:
     """The certificates of a root CA whose key was replaced, if they hold together.
 
+    :param where: the name of the table.
+    :param top: DER of the certificate at the top of the CA: under the old root still, or under the new one already.
     :raises ConfigurationError: naming the one that does not.
     """
-    new_with_new = await _one_certificate("new_with_new", settings.new_with_new, context)
-    if new_with_new is None:
+    if settings.new_with_new is None:
         return None
-    update = RootKeyUpdate(
-        new_with_new,
-        await _one_certificate("new_with_old", settings.new_with_old, context),
-        await _one_certificate("old_with_new", settings.old_with_new, context),
-    )
-    top = certificate.all[-1]
-    # The CA may be under the old root still, or under the new one already.
+    files = {key: getattr(settings, key) for key in ("new_with_new", "new_with_old", "old_with_new")}
+    found = {key: await _one_certificate(f"[{where}] {key}", file, context) for key, file in files.items()}
+    new_with_new = found["new_with_new"]
+    assert new_with_new is not None
+    update = RootKeyUpdate(new_with_new, found["new_with_old"], found["old_with_new"])
     old_root = top if is_self_issued(top) and is_update_of(update, top) else None
-    with naming("[issuer] new_with_new"):
+    with naming(f"[{where}] new_with_new"):
         check_root_update(update, old_root, plugins=context.plugins)
     return update
 
@@ -173,5 +194,5 @@ async def _root_update(
 async def _one_certificate(key: str, file: str | None, context: OpenContext) -> bytes | None:
     if file is None:
         return None
-    with naming(f"[issuer] {key}"):
+    with naming(key):
         return (await read_certificates(file, context.directory))[0]

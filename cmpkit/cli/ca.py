@@ -21,15 +21,16 @@ __all__ = ["ca_app"]
 
 ca_app = typer.Typer(help="The keys of the CA, and how they are replaced.", no_args_is_help=True)
 
-_CRLURL = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--crl-url",
-        metavar="URL",
-        help="Where the CRL of the new issuing CA will be; default: the old address with a number. May be repeated.",
-        show_default=False,
-    ),
-]
+
+def _address(option: str, what: str) -> Any:
+    """An option for where something of the new issuing CA will be published."""
+    text = f"Where {what} of the new issuing CA will be; default: the old address with a number. May be repeated."
+    return typer.Option(option, metavar="URL", help=text, show_default=False)
+
+
+_CRLURL = Annotated[list[str] | None, _address("--crl-url", "the CRL")]
+_DeltaCRLURL = Annotated[list[str] | None, _address("--delta-crl-url", "the delta CRL")]
+_CAIssuersURL = Annotated[list[str] | None, _address("--ca-issuers-url", "the certificate")]
 
 
 @ca_app.command(cls=Command)
@@ -52,7 +53,12 @@ def rollover(
     key_type: Annotated[
         str | None, typer.Option("--key-type", metavar="TYPE", help="Of the new keys; default: as the old one.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Even if keys from an earlier rollover are in use; they stay in use.")
+    ] = False,
     crl_url: _CRLURL = None,
+    delta_crl_url: _DeltaCRLURL = None,
+    ca_issuers_url: _CAIssuersURL = None,
     json: JSONOption = False,
 ) -> None:
     """Replace the keys of the CA, from the root on. What was issued before stays valid. Asks nothing."""
@@ -62,22 +68,38 @@ def rollover(
 
     plugins, now = plugins_of(ctx), datetime.now(UTC)
     name = None if subject is None else parse_name(subject)
+    addresses = _addresses(crl_url, delta_crl_url, ca_issuers_url)
 
     async def run() -> Generation | Switched:
-        made = await prepare_rollover(config, plugins, root=root, subject=name, key_type=key_type, now=now)
-        return made if prepare else await switch_keys(config, plugins, crl_urls=crl_url or (), now=now)
+        made = await prepare_rollover(config, plugins, root=root, subject=name, key_type=key_type, again=again, now=now)
+        return made if prepare else await switch_keys(config, plugins, addresses=addresses, now=now)
 
     _tell(anyio.run(run), config, json=json)
 
 
 @ca_app.command(cls=Command)
-def switch(ctx: typer.Context, *, config: ConfigOption, crl_url: _CRLURL = None, json: JSONOption = False) -> None:
+def switch(
+    ctx: typer.Context,
+    *,
+    config: ConfigOption,
+    crl_url: _CRLURL = None,
+    delta_crl_url: _DeltaCRLURL = None,
+    ca_issuers_url: _CAIssuersURL = None,
+    json: JSONOption = False,
+) -> None:
     """Issue by the keys that `cmpkit ca rollover --prepare` made."""
     with server_packages():
         from cmpkit.config.rollover import switch_keys
 
-    work = partial(switch_keys, config, plugins_of(ctx), crl_urls=crl_url or (), now=datetime.now(UTC))
+    addresses = _addresses(crl_url, delta_crl_url, ca_issuers_url)
+    work = partial(switch_keys, config, plugins_of(ctx), addresses=addresses, now=datetime.now(UTC))
     _tell(anyio.run(work), config, json=json)
+
+
+def _addresses(
+    crl: list[str] | None, delta_crl: list[str] | None, ca_issuers: list[str] | None
+) -> dict[str, list[str]]:
+    return {"crl_urls": crl or [], "delta_crl_urls": delta_crl or [], "ca_issuers_urls": ca_issuers or []}
 
 
 @ca_app.command(cls=Command)
@@ -107,9 +129,9 @@ def _tell(came: Generation | Switched, config: Path, *, json: bool) -> None:
 
     switched = isinstance(came, Switched)
     shown = _plain(came.generation if isinstance(came, Switched) else came, config.parent)
-    urls = came.crl_urls if isinstance(came, Switched) else ()
+    addresses = {key: list(urls) for key, urls in came.addresses.items()} if isinstance(came, Switched) else {}
     if json:
-        print_json({"config": str(config), "switched": switched, **shown, "crl_urls": list(urls)})
+        print_json({"config": str(config), "switched": switched, **shown, **_addresses(None, None, None), **addresses})
         return
     print(f"new root: {shown['subject']}, SHA-256 {shown['sha256']}, until {shown['not_after']}")
     print(f"trust anchors for clients, old and new: {shown['trust']}")
@@ -117,14 +139,16 @@ def _tell(came: Generation | Switched, config: Path, *, json: bool) -> None:
         print(f"The new root key is in {shown['root']}, encrypted, with its passphrase beside it: carry both away.")
     if switched:
         print(f"From its next start on, the server issues as {shown['issuing']}.")
-        for url in urls:
-            print(f"Where its certificates say that its CRL is: {url}")
+        for key, what in _PUBLISHED.items():
+            for url in addresses[key]:
+                print(f"Where its certificates say that {what} is: {url}")
         print("Later, when nothing from the old key is valid any more: cmpkit ca finish")
     else:
         print(f"From its next start on, the server tells of the new root, and issues by the old key until: {_SWITCH}")
 
 
 _SWITCH = "cmpkit ca switch"
+_PUBLISHED = {"crl_urls": "its CRL", "delta_crl_urls": "its delta CRL", "ca_issuers_urls": "its own"}
 
 
 def _plain(made: Generation, base: Path) -> dict[str, Any]:

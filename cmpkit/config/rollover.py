@@ -23,7 +23,7 @@ from cryptography import x509
 from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
 from cmpkit.ca.generation import Generation, build_generation, find_root, read_generation
 from cmpkit.ca.hierarchy import SIGNER_PROFILE
-from cmpkit.ca.opening import FormerKeySettings, IssuerSettings
+from cmpkit.ca.opening import FormerKeySettings, IssuerSettings, RootUpdateSettings
 from cmpkit.ca.settings import read_settings
 from cmpkit.ca.setup import TRUST
 from cmpkit.ca.sources import load_key, read_certificates, read_file
@@ -35,7 +35,7 @@ from cmpkit.config.tables import FormerSignerTable
 from cmpkit.crypto.keys import generate_key, write_file_atomically
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.root_update import check_root_update
-from cmpkit.crypto.x509 import load_certificates, to_pem
+from cmpkit.crypto.x509 import load_certificates, outline, to_pem
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import UnitOfWork
@@ -43,16 +43,24 @@ from cmpkit.plugins import Plugins
 
 __all__ = ["Switched", "finish_rollover", "prepare_rollover", "switch_keys"]
 
+_ADDRESSES = {
+    "crl_urls": "--crl-url",
+    "delta_crl_urls": "--delta-crl-url",
+    "ca_issuers_urls": "--ca-issuers-url",
+}
+_NO_ADDRESSES: Mapping[str, Sequence[str]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Switched:
     """What issues now.
 
-    :param crl_urls: where its CRL is to be published.
+    :param addresses: where its CRL, its delta CRL and its certificate are to be published, by their keys in
+        ``[issuer]``.
     """
 
     generation: Generation
-    crl_urls: tuple[str, ...]
+    addresses: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ async def prepare_rollover(
     root: Path | None = None,
     subject: x509.Name | None = None,
     key_type: str | None = None,
+    again: bool = False,
     now: datetime,
 ) -> Generation:
     """Make a new root, an issuing CA and a signer below it, and have the server tell of the new root.
@@ -110,13 +119,15 @@ async def prepare_rollover(
     :param root: the directory with the old root, if it is no longer where it was made.
     :param subject: of the new issuing CA; without it, the old name with a number.
     :param key_type: of all keys that are made; without it, that of the old issuing key.
+    :param again: whether the keys may be replaced though former ones are in use, which stay in use.
     :raises ConfigurationError: if that cannot be done; the CA then works as before.
     """
     with _alone(path.parent):
         ca = await _open(path, plugins, now)
-        if ca.settings.former:
+        if ca.settings.former and not again:
             raise ConfigurationError(
-                "the keys were replaced already, and the former ones are still in use", hint="see: cmpkit ca finish"
+                "the keys were replaced already, and the former ones are still in use",
+                hint="see: cmpkit ca finish; to replace the keys once more: --again",
             )
         directory = Path(f"ca-{ca.generation + 1}")
         if not await anyio.Path(ca.base, directory).exists():
@@ -129,16 +140,18 @@ async def prepare_rollover(
                     await store.commit(UnitOfWork(certificates=(record,)))
         await _write_trust(ca, (*await _trusted(ca), made.update.new_with_new))
         if ca.settings.new_with_new != made.update_settings["new_with_new"]:
-            await ca.replace_text(_telling(ca, made))
+            await ca.replace_text(_telling(ca, made, await _earlier_updates(ca)))
         return made
 
 
-async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] = (), now: datetime) -> Switched:
+async def switch_keys(
+    path: Path, plugins: Plugins, *, addresses: Mapping[str, Sequence[str]] = _NO_ADDRESSES, now: datetime
+) -> Switched:
     """Issue by the keys that were prepared; the old ones become former keys.
 
     Each key has addresses of its own for what is published of it: those of the old one with a number.
 
-    :param crl_urls: where the CRL of the new issuing CA can be fetched, if not there.
+    :param addresses: others, by their keys in ``[issuer]``: ``crl_urls``, ``delta_crl_urls``, ``ca_issuers_urls``.
     :raises ConfigurationError: if nothing was prepared, or it cannot be used; the CA then works as before.
     """
     with _alone(path.parent):
@@ -149,13 +162,12 @@ async def switch_keys(path: Path, plugins: Plugins, *, crl_urls: Sequence[str] =
         made = await _read(ca, directory)
         if ca.settings.new_with_new != made.update_settings["new_with_new"]:
             raise ConfigurationError(f"the keys in {directory} are not ready", hint="run: cmpkit ca rollover")
-        addresses = {
-            "crl_urls": tuple(crl_urls) or _next_urls(ca, ca.settings.crl_urls),
-            "delta_crl_urls": _next_urls(ca, ca.settings.delta_crl_urls),
-            "ca_issuers_urls": _next_urls(ca, ca.settings.ca_issuers_urls),
+        chosen = {
+            key: tuple(addresses.get(key) or ()) or _next_urls(ca, getattr(ca.settings, key), option)
+            for key, option in _ADDRESSES.items()
         }
-        await ca.replace_text(_issuing(ca, made, addresses))
-        return Switched(made, addresses["crl_urls"])
+        await ca.replace_text(_issuing(ca, made, chosen))
+        return Switched(made, chosen)
 
 
 async def finish_rollover(path: Path, plugins: Plugins, *, force: bool = False, now: datetime) -> tuple[str, ...]:
@@ -203,9 +215,22 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _telling(ca: _CA, made: Generation) -> str:
+async def _earlier_updates(ca: _CA) -> tuple[dict[str, Any], ...]:
+    """The updates of the root that were told of so far, without those that nobody can verify any more."""
+    names = set(RootUpdateSettings.model_fields)
+    told = [table.model_dump(include=names) for table in (ca.settings, *ca.settings.earlier_root_updates)]
+    found = []
+    for table in told:
+        if table["new_with_new"] is not None:
+            link = (await read_certificates(table["new_with_old"], ca.base))[0]
+            if outline(link).validity_period[1] >= ca.now:
+                found.append(table)
+    return tuple(found)
+
+
+def _telling(ca: _CA, made: Generation, earlier: tuple[dict[str, Any], ...]) -> str:
     """The configuration of a server that tells of the new root, and publishes its CRL."""
-    text = edit_table(ca.text, "issuer", made.update_settings)
+    text = edit_table(ca.text, "issuer", {**made.update_settings, "earlier_root_updates": earlier})
     published = ca.configuration.publication
     if published is None:
         return text
@@ -225,19 +250,20 @@ def _issuing(ca: _CA, made: Generation, addresses: Mapping[str, Sequence[str]]) 
     return edit_table(text, "ocsp", {**made.ocsp_settings, "key_password": None})
 
 
-def _next_urls(ca: _CA, urls: Sequence[str]) -> tuple[str, ...]:
+def _next_urls(ca: _CA, urls: Sequence[str], option: str) -> tuple[str, ...]:
     """The addresses for the next generation: a number before the suffix of the path, in place of an earlier one.
 
+    :param option: by which others can be given.
     :raises ConfigurationError: if one is none of http.
     """
-    return tuple(_next_url(url, ca.generation) for url in urls)
+    return tuple(_next_url(url, ca.generation, option) for url in urls)
 
 
-def _next_url(url: str, generation: int) -> str:
+def _next_url(url: str, generation: int, option: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise ConfigurationError(
-            f"each key of the CA needs an address of its own, and none can be made of {url}", hint="give --crl-url"
+            f"each key of the CA needs an address of its own, and none can be made of {url}", hint=f"give {option}"
         )
     path = PurePosixPath(parts.path)
     stem = f"{path.stem.removesuffix(f'-{generation}')}-{generation + 1}"
@@ -277,7 +303,8 @@ async def _make(ca: _CA, directory: Path, root: Path | None, subject: x509.Name 
         plugins=ca.plugins,
         now=ca.now,
     )
-    await build_generation(ca.base / directory, successor, keys)
+    links = [(await read_certificates(table["new_with_old"], ca.base))[0] for table in await _earlier_updates(ca)]
+    await build_generation(ca.base / directory, successor, keys, links=links)
 
 
 async def _read(ca: _CA, directory: Path) -> Generation:

@@ -178,17 +178,23 @@ class _Search:
     def paths(self, leaf: _Node) -> Iterator[tuple[tuple[_Node, ...], _Anchor]]:
         """Each path, the certificate first and the trust anchor apart."""
         partial: list[tuple[_Node, ...]] = [(leaf,)]
+        unlikely: list[tuple[tuple[_Node, ...], _Anchor]] = []
         for path in partial:
             last = path[-1]
             anchors = self.trust.get(last.outline.issuer_der, [])
-            yield from ((path, anchor) for anchor in anchors if len(anchors) < 2 or _may_have_issued(anchor.node, last))
-            # A key that comes twice under one name makes a loop and no better path.
             possible = self._issuers_of(last)
+            for anchor in anchors:
+                if len(anchors) + len(possible) < 2 or _may_have_issued(anchor.node, last):
+                    yield path, anchor
+                elif len(anchors) < 2:
+                    unlikely.append((path, anchor))
+            # A key that comes twice under one name makes a loop and no better path.
             if not anchors and not possible:
                 self.dead_end = last
             issuers = [issuer for issuer in possible if not any(_same_key(node, issuer) for node in path)]
             room = _MAX_PARTIAL_PATHS - len(partial)
             partial.extend((*path, issuer) for issuer in issuers[:room])
+        yield from unlikely
 
     def _issuers_of(self, node: _Node) -> list[_Node]:
         named = self._issuers.get(node.outline.issuer_der)

@@ -46,6 +46,7 @@ from cmpkit.parts import (
     RootKeyUpdate,
     Store,
     TransportOptions,
+    root_key_updates,
 )
 from cmpkit.plugins import Plugins
 
@@ -136,7 +137,7 @@ class Announcer:
         """Send every subscriber what it has not got yet. What cannot be delivered is tried again, ever more rarely."""
         now = self.clock()
         try:
-            news = [*await self._crls(now), *await self._root()]
+            news = [*await self._crls(now), *await self._roots()]
         except CMPError as error:
             _log.error("nothing is announced: %s", error)
             return
@@ -154,12 +155,14 @@ class Announcer:
             found.append(_News(topic, hashlib.sha256(crl).digest(), body, above))
         return found
 
-    async def _root(self) -> list[_News]:
-        update = await self.issuers[0][0].root_key_update()
-        if update is None:
-            return []
-        body = PKIBody(BodyType.CKUANN, Variant(_content(update), "ca_key_upd_ann_v3"))
-        return [_News("new root", hashlib.sha256(update.new_with_new).digest(), body)]
+    async def _roots(self) -> list[_News]:
+        """The keys of the root, the oldest first: each is believed by who believes the one before."""
+        found = []
+        for update in reversed(await root_key_updates(self.issuers[0][0])):
+            digest = hashlib.sha256(update.new_with_new).digest()
+            body = PKIBody(BodyType.CKUANN, Variant(_content(update), "ca_key_upd_ann_v3"))
+            found.append(_News(f"new root {digest.hex()}", digest, body))
+        return found
 
     async def _sequences(self, subscriber: Subscriber, standing: _Standing, now: datetime) -> list[_News]:
         """The next certificates and revocations that a subscriber is to be told of."""

@@ -75,7 +75,7 @@ from cmpkit.parts.store import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.parts.succession import SucceedingIssuer, issuers_of
+from cmpkit.parts.succession import SucceedingIssuer, SuccessiveRoots, issuers_of, root_key_updates
 from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
     AnnouncementTransport,
@@ -177,6 +177,7 @@ __all__ = [
     "StoreFactory",
     "StoredAnswer",
     "SucceedingIssuer",
+    "SuccessiveRoots",
     "Told",
     "Transaction",
     "TransactionState",
@@ -187,4 +188,5 @@ __all__ = [
     "Verdict",
     "Wanted",
     "issuers_of",
+    "root_key_updates",
 ]

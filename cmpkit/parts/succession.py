@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from cmpkit.parts.issuing import Issuer
+from cmpkit.parts.issuing import Issuer, RootKeyUpdate
 
-__all__ = ["SucceedingIssuer", "issuers_of"]
+__all__ = ["SucceedingIssuer", "SuccessiveRoots", "issuers_of", "root_key_updates"]
 
 
 @runtime_checkable
@@ -19,6 +19,24 @@ class SucceedingIssuer(Protocol):
     """
 
     former: tuple[Issuer, ...]
+
+
+@runtime_checkable
+class SuccessiveRoots(Protocol):
+    """What an issuer may have besides, if its root CA changed its key more than once.
+
+    :ivar earlier_root_updates: what :meth:`cmpkit.parts.Issuer.root_key_update` gave before, the latest first.
+    """
+
+    earlier_root_updates: tuple[RootKeyUpdate, ...]
+
+
+async def root_key_updates(issuer: Issuer) -> tuple[RootKeyUpdate, ...]:
+    """The newest key of the root CA, then those before it; each is vouched for by the one that follows."""
+    newest = await issuer.root_key_update()
+    if newest is None:
+        return ()
+    return (newest, *issuer.earlier_root_updates) if isinstance(issuer, SuccessiveRoots) else (newest,)
 
 
 def issuers_of(issuer: Issuer) -> tuple[Issuer, ...]:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from device import Device
 from operating import Operator
 
-from cmpkit.crypto.x509 import load_certificates
+from cmpkit.crypto.x509 import load_certificates, to_pem
 
 OLD, NEW = "CN=Example CA", "CN=Example CA 2"
 
@@ -114,3 +114,23 @@ class TestSteps:
         assert (told["issuing"], told["switched"]) == (NEW, True)
         assert Path(told["root"]).is_dir()
         assert set(operator.run("ca", "finish", "--json").json) == {"config", "keys"}
+
+
+@pytest.mark.rule("R-183")
+def test_whoever_missed_a_rollover_gets_to_the_present_root_by_the_one_between(
+    enrolled: Device, operator: Operator, old_root: Path
+) -> None:
+    for _ in range(2):
+        operator.run("ca", "rollover", "--again")
+    trusted, by = enrolled.path("trusted.pem"), enrolled.by_certificate()
+    shutil.copyfile(old_root, trusted)
+    for number in (2, 3):
+        folder = operator.directory / f"ca-{number}"
+        last = enrolled.path("last.pem")
+        last.write_bytes(to_pem(load_certificates(trusted.read_bytes())[-1]))
+        given = ("rootCaCert", "--oldwithold", last, "--adopt", trusted)
+        assert "which the old root vouches for" in command(enrolled, "info", old_root, *by, *given)
+        assert load_certificates(trusted.read_bytes())[-1:] == load_certificates(
+            (folder / "root/root.pem").read_bytes()
+        )
+    assert "caCerts  CN=Example CA 3" in command(enrolled, "info", trusted, *by, "caCerts")

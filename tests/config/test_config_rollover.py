@@ -13,18 +13,35 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from cmpkit import oids
+from cmpkit.asn1 import CertificateWire, decode, to_tlv
 from cmpkit.ca.generation import Generation
 from cmpkit.ca.setup import initialise
 from cmpkit.config import check_configuration, load_configuration, open_parts, open_store
 from cmpkit.config.rollover import Switched, finish_rollover, prepare_rollover, switch_keys
+from cmpkit.crypto.crls import check_crl_signature
 from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.root_update import check_root_update
 from cmpkit.crypto.x509 import load_certificates
+from cmpkit.endpoints.support import believe_root_update, read_root_update
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateRecord, StatusAddresses, StatusPublisher, UnitOfWork
+from cmpkit.parts import (
+    Authenticated,
+    CertificateRecord,
+    Credential,
+    InfoContext,
+    ProtectionKind,
+    StatusAddresses,
+    StatusPublisher,
+    UnitOfWork,
+    root_key_updates,
+)
 from cmpkit.plugins import Plugins
 
 from .conftest import Write
+
+NOBODY = Authenticated("", Credential(ProtectionKind.SIGNATURE, "nobody"))
 
 
 class Steps:
@@ -42,7 +59,7 @@ class Steps:
         return await prepare_rollover(self.path, self.plugins, **{"now": self.now, **options})  # type: ignore[arg-type]
 
     async def switch(self, *crl_urls: str) -> Switched:
-        return await switch_keys(self.path, self.plugins, crl_urls=crl_urls, now=self.now)
+        return await switch_keys(self.path, self.plugins, addresses={"crl_urls": crl_urls}, now=self.now)
 
     async def finish(self, *, force: bool = False, later: timedelta = timedelta()) -> tuple[str, ...]:
         return await finish_rollover(self.path, self.plugins, force=force, now=self.now + later)
@@ -214,7 +231,7 @@ class TestSwitch:
         steps = Steps(write(('kind = "local"\n', f'kind = "local"\n{line}\n')), plugins)
         await steps.prepare()
         if given:
-            assert (await steps.switch(*given)).crl_urls == given
+            assert (await steps.switch(*given)).addresses["crl_urls"] == given
             return
         with pytest.raises(ConfigurationError, match="needs an address of its own"):
             await steps.switch()
@@ -302,3 +319,85 @@ class TestFinish:
     async def test_without_former_keys_there_is_nothing_to_finish(self, steps: Steps) -> None:
         with pytest.raises(ConfigurationError, match="there are no former keys"):
             await steps.finish()
+
+
+class TestSeveral:
+    """Two rollovers, of which the first was not finished."""
+
+    @pytest.fixture
+    async def rolled(self, steps: Steps) -> Steps:
+        for _ in range(2):
+            await steps.prepare(again=True)
+            await steps.switch()
+        return steps
+
+    @pytest.mark.rule("R-183", "R-196")
+    async def test_each_root_leads_to_the_one_after_it(self, rolled: Steps, plugins: Plugins) -> None:
+        roots = [rolled.ders(name)[0] for name in ("root/root.pem", "ca-2/root/root.pem", "ca-3/root/root.pem")]
+        assert set(rolled.ders("trust.pem")) == set(roots)
+        part = plugins.require("info type", oids.ROOT_CA_CERT)
+        async with open_parts(load_configuration(rolled.path, plugins), plugins) as parts:
+            for old, new in ((roots[0], roots[1]), (roots[1], roots[2]), (None, roots[2]), (roots[2], None)):
+                context = InfoContext(parts.issuer, NOBODY, rolled.now)
+                asked = None if old is None else to_tlv(decode(CertificateWire, old))
+                answer = await part.answer(asked, context)
+                if new is None:
+                    assert answer.info_value is None
+                    continue
+                update = believe_root_update(read_root_update(answer), roots, plugins=plugins, now=rolled.now)
+                assert update.new_with_new == new
+            links = [rolled.ders(f"ca-{number}/new-with-old.pem")[0] for number in (3, 2)]
+            assert [der for der in parts.signer.extra_certs if der in links] == links
+            path = (*parts.signer.extra_certs[1:], *links)
+            validate_path(parts.signer.certificate, candidates=path, anchors=roots[:1], now=rolled.now, plugins=plugins)
+
+    async def test_every_key_has_its_crl_and_its_signer_of_ocsp_responses(
+        self, rolled: Steps, plugins: Plugins
+    ) -> None:
+        async with open_parts(load_configuration(rolled.path, plugins), plugins) as parts:
+            assert await parts.issuer.ca_certificates() == rolled.ders("ca-3/issuing.pem")
+            issuers = [rolled.ders(name)[0] for name in ("ca-3/issuing.pem", "ca-2/issuing.pem", "issuing.pem")]
+            assert [chain[0] for _, chain in parts.former] == issuers[1:]
+            for issuer, der in zip((parts.issuer, *(one for one, _ in parts.former)), issuers, strict=True):
+                check_crl_signature(await issuer.crl(now=rolled.now), der, plugins)
+            assert parts.published is not None
+            assert len(parts.published.signers) == 3
+            assert len(parts.former_signers) == 2
+
+    async def test_they_are_announced_the_oldest_first(self, rolled: Steps, plugins: Plugins) -> None:
+        async with open_parts(load_configuration(rolled.path, plugins), plugins) as parts:
+            updates = await root_key_updates(parts.issuer)
+        told = [rolled.ders(f"ca-{number}/new-with-new.pem")[0] for number in (3, 2)]
+        assert [update.new_with_new for update in updates] == told
+
+    async def test_what_nobody_can_verify_any_more_is_not_told(self, rolled: Steps, plugins: Plugins) -> None:
+        await rolled.finish(force=True)
+        rolled.now += timedelta(days=3651)
+        settings = load_configuration(rolled.path, plugins).issuer.settings
+        assert len(settings["earlier_root_updates"]) == 1
+        text = rolled.path.read_text()
+        with pytest.raises(ConfigurationError, match="valid from"):
+            await rolled.prepare()
+        assert rolled.path.read_text() == text
+
+    async def test_without_again_the_keys_are_not_replaced_twice(self, rolled: Steps) -> None:
+        with pytest.raises(ConfigurationError, match="former ones are still in use") as caught:
+            await rolled.prepare()
+        assert "--again" in caught.value.hint
+
+
+async def test_every_address_may_be_given(write: Write, plugins: Plugins) -> None:
+    lines = (
+        *('crl_urls = ["ldap://pki.example/cn=ca"]', 'delta_crl_validity = "1d"'),
+        *('delta_crl_urls = ["ldap://pki.example/cn=delta"]', 'ca_issuers_urls = ["ldap://pki.example/cn=issuer"]'),
+    )
+    text = "\n".join(lines)
+    steps = Steps(write(('kind = "local"\n', f'kind = "local"\n{text}\n')), plugins)
+    await steps.prepare()
+    given = {f"{name}_urls": (f"http://pki.example/{name}-2",) for name in ("crl", "delta_crl", "ca_issuers")}
+    for missing, option in (("crl", "--crl-url"), ("delta_crl", "--delta-crl-url"), ("ca_issuers", "--ca-issuers-url")):
+        some = {key: urls for key, urls in given.items() if key != f"{missing}_urls"}
+        with pytest.raises(ConfigurationError, match="needs an address of its own") as caught:
+            await switch_keys(steps.path, plugins, addresses=some, now=steps.now)
+        assert caught.value.hint == f"give {option}"
+    assert (await switch_keys(steps.path, plugins, addresses=given, now=steps.now)).addresses == given
