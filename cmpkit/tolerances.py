@@ -142,6 +142,13 @@ TOLERANCES = {
             ("rfc4210",),
         ),
         Tolerance(
+            "odd-revocation-details",
+            "an rr whose crlEntryDetails is empty, or whose reasonCode is none: the reason counts as unspecified",
+            "RFC 5280 section 5.3.1",
+            _SERVER,
+            ("rfc4210",),
+        ),
+        Tolerance(
             "openssl-central-keygen",
             "generated keys in messages of pvno 2, and bare in place of the key package, as OpenSSL 3.6 wants them",
             "RFC 9483 section 4.1.6",

@@ -150,10 +150,13 @@ class CertStatus:
 
 @sequence
 class RevDetails:
-    """One certificate to revoke; the reason is an entry extension (RFC 9810 section 5.3.9)."""
+    """One certificate to revoke; the reason is an entry extension (RFC 9810 section 5.3.9).
+
+    Extensions must not be empty; whether ``crl_entry_details`` may be nevertheless is for who serves it.
+    """
 
     cert_details: CertTemplate
-    crl_entry_details: Annotated[list[Extension] | None, NonEmpty] = None
+    crl_entry_details: list[Extension] | None = None
 
 
 @sequence

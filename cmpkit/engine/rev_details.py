@@ -11,12 +11,14 @@ from cmpkit.engine.wording import number_text
 from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import RevocationRequest
+from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = ["read_rev_details", "rev_details_faults", "revocation_faults"]
 
 _LONGEST_SERIAL = 160
 """Bits; RFC 5280 section 4.1.2.2 allows 20 octets."""
 _KNOWN = (oids.CRL_REASON, oids.INVALIDITY_DATE)
+_ODD = "odd-revocation-details"
 
 
 def revocation_faults(details: list[RevDetails], most: int = 1) -> Iterator[CMPError]:
@@ -59,6 +61,14 @@ def rev_details_faults(details: RevDetails) -> Iterator[CMPError]:
             hint="copy the serial number of the certificate",
         )
     extensions = details.crl_entry_details or []
+    if details.crl_entry_details == []:
+        yield CMPError(
+            "crlEntryDetails is empty",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 5280 section 4.1",
+            hint="leave it out, or give a reasonCode",
+            tolerance=_ODD,
+        )
     yield from fault_of(_reason, extensions)
     yield from fault_of(_invalidity_date, extensions)
     for extension in extensions:
@@ -72,18 +82,27 @@ def rev_details_faults(details: RevDetails) -> Iterator[CMPError]:
         yield from fault_of(getattr, template.issuer, "name")
 
 
-def read_rev_details(details: RevDetails) -> RevocationRequest:
+def read_rev_details(details: RevDetails, leniency: Leniency = STRICT) -> RevocationRequest:
     """One certificate that an rr names, by issuer and serial number (R-141).
 
+    :param leniency: what is let pass.
     :raises CMPError: the first of :func:`rev_details_faults`.
     """
-    raise_first(rev_details_faults(details))
+    raise_first(rev_details_faults(details), leniency)
     template, extensions = details.cert_details, details.crl_entry_details or []
     assert template.issuer is not None
     assert template.serial_number is not None
     return RevocationRequest(
-        template.issuer.name, template.serial_number, _reason(extensions), _invalidity_date(extensions)
+        template.issuer.name, template.serial_number, _tolerated_reason(extensions), _invalidity_date(extensions)
     )
+
+
+def _tolerated_reason(extensions: list[Extension]) -> CRLReason:
+    """The reasonCode, which was looked at before: one that is none counts as unspecified."""
+    try:
+        return _reason(extensions)
+    except CMPError:
+        return CRLReason.UNSPECIFIED
 
 
 def _only(extensions: list[Extension], kind: object, name: str, hint: str) -> bytes | None:
@@ -109,6 +128,7 @@ def _reason(extensions: list[Extension]) -> CRLReason:
             PKIFailureInfo.BAD_DATA_FORMAT,
             rule="RFC 5280 section 5.3.1",
             hint="it is an ENUMERATED from 0 to 10, without 7",
+            tolerance=_ODD,
         ) from None
 
 

@@ -38,23 +38,23 @@ def _revoke(work: Work, opening: PKIMessage) -> Steps:
     details: list[RevDetails] = opening.body.content
     raise_first(revocation_faults(details, work.settings.max_requests))
     if len(details) == 1:
-        results: list[Revoked | Pending | CMPError] = [(yield from _put(details[0]))]
+        results: list[Revoked | Pending | CMPError] = [(yield from _put(work, details[0]))]
     else:
         results = []
         for one in details:
-            results.append((yield from settled(_put(one))))
+            results.append((yield from settled(_put(work, one))))
     waiting = [result for result in results if isinstance(result, Pending)]
     if waiting:
         return delay(work, opening, *waiting)
     return _answer(work, opening, results)
 
 
-def _put(details: RevDetails) -> Generator[Need, Any, Revoked | Pending]:
+def _put(work: Work, details: RevDetails) -> Generator[Need, Any, Revoked | Pending]:
     """Ask for one revocation.
 
     :raises CMPError: the refusal.
     """
-    result: Revoked | Pending | Rejected = yield Revoke(read_rev_details(details))
+    result: Revoked | Pending | Rejected = yield Revoke(read_rev_details(details, work.leniency))
     if isinstance(result, Rejected):
         raise result.error
     return result

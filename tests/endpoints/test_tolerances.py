@@ -17,7 +17,9 @@ from cmpkit.asn1 import (
     AlgorithmIdentifier,
     BitString,
     CertReqMsg,
+    CertTemplate,
     ErrorMsgContent,
+    Extension,
     Null,
     PBMParameter,
     PKIBody,
@@ -25,6 +27,8 @@ from cmpkit.asn1 import (
     PKIStatusInfo,
     POPOSigningKey,
     POPOSigningKeyInput,
+    RDNSequence,
+    RevDetails,
     Variant,
     decode_message,
     directory_name,
@@ -38,7 +42,7 @@ from cmpkit.crypto.keys import generate_key, load_private_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.protector import protection_for, seal
-from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TransportError, TrustError
 from cmpkit.parts import PrivateKey, SharedSecret
 from cmpkit.tolerances import TOLERANCES, Side, peers, tolerances_for
@@ -144,6 +148,19 @@ async def without_digital_signature(device: Device) -> bytes:
     return await Device(world, device.by_secret.credentials, unfit, device.key).cr()
 
 
+def odd_details(*values: bytes) -> Callable[[Device], Awaitable[bytes]]:
+    """Revocations of the device's certificate, with those reasonCodes."""
+
+    async def rr(device: Device) -> bytes:
+        found = x509.load_der_x509_certificate(device.enrolled.certificate)
+        template = CertTemplate(serial_number=found.serial_number, issuer=RDNSequence.of(found.issuer))
+        entries = [Extension(extn_id=oids.CRL_REASON, extn_value=value) for value in values]
+        details = RevDetails(cert_details=template, crl_entry_details=entries)
+        return (await device.by_certificate.message(PKIBody(BodyType.RR, [details]))).raw
+
+    return rr
+
+
 AT_A_SERVER: dict[str, Callable[[Device], Awaitable[bytes]]] = {
     "ber": in_ber,
     "foreign-mac-sender": from_mallory,
@@ -153,6 +170,7 @@ AT_A_SERVER: dict[str, Callable[[Device], Awaitable[bytes]]] = {
     "needless-poposk-input": with_poposk_input,
     "no-digital-signature": without_digital_signature,
     "null-sender": from_nobody,
+    "odd-revocation-details": odd_details(),
     "recip-nonce-in-first": with_recip_nonce,
     "reordered-sender": reordered,
     "short-nonces": with_short_nonce,
@@ -187,6 +205,8 @@ async def answered(world: World, octets: bytes) -> PKIMessage:
 
 
 def granted(answer: PKIMessage) -> bool:
+    if answer.body.type is BodyType.RP:
+        return bool(answer.body.content.status[0].status is PKIStatus.ACCEPTED)
     if answer.body.type not in (BodyType.IP, BodyType.CP):
         return False
     return bool(answer.body.content.response[0].status.status is PKIStatus.ACCEPTED)
@@ -215,11 +235,25 @@ class TestServer:
         with caplog.at_level(logging.WARNING):
             answer = await answered(tolerant(device.world, name), octets)
         assert granted(answer)
-        body = "cr" if answer.body.type is BodyType.CP else "ir"
+        body = {BodyType.CP: "cr", BodyType.RP: "rr"}.get(answer.body.type, "ir")
         line = f"{body}, transaction {answer.header.transaction_id.hex()}: tolerated {name}"
         assert [record.getMessage() for record in caplog.records if "tolerated" in record.getMessage()] == [line]
         told = device.world.watcher.of("tolerated")
         assert [event.details["names"] for event in told] == [name]
+
+    @pytest.mark.parametrize("value", [b"\x0a\x01\x07", b"\x0a\x01\x63", b"\x02\x01\x01", b"?"])
+    @pytest.mark.rule("R-141")
+    async def test_a_reason_that_is_none_counts_as_unspecified_where_that_is_tolerated(self, device, value, caplog):
+        octets = await odd_details(value)(device)
+        assert not granted(await answered(device.world, octets))
+        assert 'tolerances = ["odd-revocation-details"]' in caplog.text
+        assert granted(await answered(tolerant(device.world, "odd-revocation-details"), octets))
+        (record,) = [one for one in await device.world.certificates() if one.der == device.enrolled.certificate]
+        assert record.reason is CRLReason.UNSPECIFIED
+
+    async def test_a_reason_that_is_given_twice_is_never_served(self, device):
+        twice = await odd_details(b"\x0a\x01\x01", b"\x0a\x01\x04")(device)
+        assert not granted(await answered(tolerant(device.world, *AT_A_SERVER), twice))
 
     async def test_what_needs_no_tolerance_uses_none(self, device, caplog):
         with caplog.at_level(logging.WARNING):
