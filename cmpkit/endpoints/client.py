@@ -171,8 +171,7 @@ class Client(SupportMessages):
         :param csr: DER; its own signature is the proof of possession.
         """
         body = p10_request(csr)
-        subject = x509.load_der_x509_csr(csr).subject.public_bytes()
-        sought = SoughtCertificate(0, encode(body.content.info.subject_pk_info), subject)
+        sought = SoughtCertificate(0, encode(body.content.info.subject_pk_info), encode(body.content.info.subject))
         return _only(await self._come(body, [sought], self._conversation(self.credentials), context))
 
     async def obtain(
@@ -305,8 +304,7 @@ class Client(SupportMessages):
     ) -> tuple[Enrolled | CMPError, ...]:
         keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
         conversation = self._conversation(credentials, self._profiles(wishes), keys)
-        sender, prover = conversation.sender, conversation.prover
-        body = await certificate_request(operation, *wishes, sender=sender, prover=prover)
+        body = await certificate_request(operation, *wishes, sender=conversation.sender, prover=conversation.prover)
         sought = [sought_certificate(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
         return await self._come(body, sought, conversation, context)
 
