@@ -110,6 +110,12 @@ TOLERANCES = {
             ("3gpp", "rfc4210"),
         ),
         Tolerance(
+            "missing-transaction-id",
+            "first messages without transactionID: the server makes one",
+            "RFC 9483 section 3.5",
+            _SERVER,
+        ),
+        Tolerance(
             "mixed-protection",
             "answers that are signed although the request was under a shared secret",
             "RFC 9483 section 3.2",

@@ -144,6 +144,18 @@ class PKIMessage:
             known["_content"] = encode(self.header) + self.body.to_der()
         return known["_content"]
 
+    def with_transaction_id(self, transaction_id: bytes) -> PKIMessage:
+        """The same message, octet by octet, read as if its header had that transactionID.
+
+        For a first message without one, to which the server gives it (RFC 9810 section 5.1.1).
+        """
+        header = dataclasses.replace(self.header, transaction_id=transaction_id)
+        message = PKIMessage(header, self.body, self.protection, self.extra_certs)
+        message.__dict__.update(raw=self.raw, _content=self._protected_content())
+        if "received_part" in self.__dict__:
+            message.__dict__["received_part"] = self.__dict__["received_part"]
+        return message
+
     def with_protection(self, protection: bytes, extra_certs: Iterable[bytes] = ()) -> PKIMessage:
         """The same header and body, octet by octet, with another protection.
 

@@ -276,12 +276,6 @@ class InfoOptions:
     oldcrl: Annotated[
         Path | None, _option("--oldcrl", "The CRL that is there already (crlStatusList).", _ABOUT, "FILE")
     ] = None
-    cacertsout: Annotated[
-        Path | None, _option("--cacertsout", "The CA certificates (caCerts), as PEM.", _FILES, "FILE")
-    ] = None
-    crlout: Annotated[
-        Path | None, _option("--crlout", "The CRL (currentCRL, crlStatusList), as PEM.", _FILES, "FILE")
-    ] = None
     passphrase: Annotated[
         str | None,
         _option(
@@ -294,6 +288,12 @@ class InfoOptions:
     passref: Annotated[
         str | None,
         _option("--passref", "The reference under which it is to be used (revPassphrase).", _ABOUT, "NAME"),
+    ] = None
+    cacertsout: Annotated[
+        Path | None, _option("--cacertsout", "The CA certificates (caCerts), as PEM.", _FILES, "FILE")
+    ] = None
+    crlout: Annotated[
+        Path | None, _option("--crlout", "The CRL (currentCRL, crlStatusList), as PEM.", _FILES, "FILE")
     ] = None
     newwithnew: Annotated[
         Path | None, _option("--newwithnew", "The new root CA certificate (rootCaCert), as PEM.", _FILES, "FILE")

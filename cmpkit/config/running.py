@@ -163,20 +163,27 @@ def build_server(
             tolerances=tolerances,
         ),
         Protector(plugins, parts.signer, parts.signer.subject, former=parts.former_signers),
-        ServerSettings(
-            responder=ResponderSettings(
-                implicit_confirm=table.implicit_confirm,
-                confirm_wait_time=table.confirm_wait_time,
-                pending_time=table.pending_time,
-                ca_pubs=parts.ca_pubs,
-                keep_unconfirmed=table.unconfirmed == "keep",
-                max_requests=table.max_requests,
-            ),
-            max_message_size=table.max_message_size,
-            message_time_window=table.message_time_window,
-            answer_retention=table.answer_retention,
-            housekeeping_interval=table.housekeeping_interval,
-        ),
+        _settings(table, parts),
         clock,
         parts.repository,
+    )
+
+
+def _settings(table: ServerTable, parts: ServerParts) -> ServerSettings:
+    """How the server behaves."""
+    return ServerSettings(
+        responder=ResponderSettings(
+            implicit_confirm=table.implicit_confirm,
+            confirm_wait_time=table.confirm_wait_time,
+            pending_time=table.pending_time,
+            ca_pubs=parts.ca_pubs,
+            keep_unconfirmed=table.unconfirmed == "keep",
+            max_requests=table.max_requests,
+        ),
+        max_message_size=table.max_message_size,
+        message_time_window=table.message_time_window,
+        answer_retention=table.answer_retention,
+        max_open=table.max_open,
+        max_open_per_peer=table.max_open_per_peer,
+        housekeeping_interval=table.housekeeping_interval,
     )

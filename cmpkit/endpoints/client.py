@@ -55,9 +55,9 @@ Revocable: TypeAlias = Enrolled | SigningCredentials | CertId | bytes
 
 
 class Client(SupportMessages):
-    """Talks to one CMP server (RFC 9810, RFC 9483 section 4).
+    """Talks to one CMP server (RFC 9810, RFC 9483 section 4), as an asynchronous context manager.
 
-    Use it as an asynchronous context manager. Every operation raises :class:`~cmpkit.errors.PeerRefusal` if the server
+    Every operation raises :class:`~cmpkit.errors.PeerRefusal` if the server
     refuses, :class:`~cmpkit.errors.TrustError` if an answer is not to be believed,
     :class:`~cmpkit.errors.TransportError` if none comes, and :class:`~cmpkit.errors.StillWaiting` if the operation
     takes longer than ``options.total_timeout``.
@@ -339,8 +339,8 @@ class Client(SupportMessages):
 
     async def _run(self, body: PKIBody, credentials: Credentials, context: Mapping[str, str] | None) -> Finished:
         asked = len(body.content) if body.type is BodyType.RR else 1
-        enveloped = body.type is BodyType.GENM and has_passphrase(body.content)
-        transaction = begin(body.type, asked=asked, enveloped=enveloped, context=context, random=self.options.random)
+        brings = has_passphrase(body)
+        transaction = begin(body.type, asked=asked, enveloped=brings, context=context, random=self.options.random)
         return await self._conversation(credentials).run(Send(transaction, body))
 
     def _conversation(

@@ -7,9 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cmpkit import oids
-from cmpkit.asn1 import CMSAttribute, EncryptedKey, InfoTypeAndValue, SetOf, Variant, encode, make_element, to_tlv
+from cmpkit.asn1 import (
+    CMSAttribute,
+    EncryptedKey,
+    InfoTypeAndValue,
+    PKIBody,
+    SetOf,
+    Variant,
+    encode,
+    make_element,
+    to_tlv,
+)
 from cmpkit.ca.passphrases import MIN_PASSPHRASE
 from cmpkit.crypto.enveloping import Recipient, envelop
+from cmpkit.enums import BodyType
 from cmpkit.errors import ConfigurationError, TrustError
 from cmpkit.parts import RandomOctets, SharedSecret
 from cmpkit.plugins import Plugins
@@ -43,9 +54,9 @@ async def passphrase_question(
     return InfoTypeAndValue(oids.REV_PASSPHRASE, make_element(Variant(enveloped, "enveloped_data"), EncryptedKey))
 
 
-def has_passphrase(questions: Sequence[InfoTypeAndValue]) -> bool:
+def has_passphrase(body: PKIBody) -> bool:
     """Whether a genm brings a passphrase, which needs pvno 3 (RFC 9810 section 5.2.2)."""
-    return any(item.info_type == oids.REV_PASSPHRASE for item in questions)
+    return body.type is BodyType.GENM and any(item.info_type == oids.REV_PASSPHRASE for item in body.content)
 
 
 def check_passphrase_kept(answers: Sequence[InfoTypeAndValue]) -> None:

@@ -10,17 +10,20 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
+from cmpkit.caching import cached_property
 from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.endpoints.places import Places, is_open
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.repository import Repository
 from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
 from cmpkit.endpoints.work import Workshop
-from cmpkit.engine.header import check_message_time, check_request_header
+from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
 from cmpkit.engine.needs import Issue, MakeChallenge
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
+from cmpkit.engine.states import OPENS
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
@@ -52,6 +55,8 @@ class ServerSettings:
     :param max_message_size: octets; more are refused.
     :param message_time_window: how far messageTime may be off; ``None`` does not check (RFC 9483 section 3.5).
     :param answer_retention: how long an answer is kept to be given again to the same octets.
+    :param max_open: how many transactions may be open at once; whoever opens another one is to come again later.
+    :param max_open_per_peer: how many of them may be of one requester.
     :param housekeeping_interval: how often expired transactions are ended and old answers dropped.
     """
 
@@ -59,6 +64,8 @@ class ServerSettings:
     max_message_size: int = MAX_MESSAGE_SIZE
     message_time_window: timedelta | None = timedelta(seconds=300)
     answer_retention: timedelta = timedelta(days=7)
+    max_open: int = 100_000
+    max_open_per_peer: int = 1000
     housekeeping_interval: timedelta = timedelta(seconds=60)
 
 
@@ -76,6 +83,7 @@ class _Turn:
     now: datetime
     leniency: Leniency
     auth: Authenticated | None = None
+    was_open: bool = False
     settled: list[str] = field(default_factory=list)
 
 
@@ -95,6 +103,10 @@ class Server:
     clock: Callable[[], datetime] = _utc_now
     repository: Repository | None = None
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.workshop.store, self.settings.max_open, self.settings.max_open_per_peer)
+
     async def handle(self, der: bytes, peer: Peer) -> Answer:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
         now, leniency = self.clock(), Leniency(self.verifier.tolerances)
@@ -104,6 +116,8 @@ class Server:
             self._report(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)
             return Answer(response.raw, Disposition.MALFORMED)
+        if not message.header.transaction_id and message.body.type in OPENS:
+            message = self._with_transaction_id(message, leniency)
         self._tell("message-received", message, peer=peer.address, road=peer.road)
         if message.body.type in ANNOUNCEMENTS:
             return await self._take(message, peer, now)
@@ -115,6 +129,15 @@ class Server:
                 names = ", ".join(leniency.used)
                 _log.warning("%s, transaction %s: tolerated %s", message.body.type.wire_name, _hex(message), names)
                 self._tell("tolerated", message, names=names)
+
+    def _with_transaction_id(self, message: PKIMessage, leniency: Leniency) -> PKIMessage:
+        """A first message with an ID of ours, where that is tolerated: RFC 9810 section 5.1.1 allows it (R-018).
+
+        The same octets get the stored answer, in which the ID is that of the first time.
+        """
+        if not leniency.allows("missing-transaction-id"):
+            return message
+        return message.with_transaction_id(self.protector.random(NONCE_SIZE))
 
     async def _take(self, message: PKIMessage, peer: Peer, now: datetime) -> Answer:
         """An announcement has no CMP answer, whatever becomes of it (RFC 9811 section 3.5, R-194)."""
@@ -175,6 +198,10 @@ class Server:
             check_message_time(message, now, window)
         raise_first(sender_faults(message, turn.auth), turn.leniency)
         transaction = find_transaction(transactions, message, turn.auth)
+        turn.was_open = is_open(transaction)
+        credential = turn.auth.credential.id
+        if message.body.type in OPENS and not turn.was_open and self._places.may_be_full(credential):
+            await self._places.check(credential, now)
         steps = respond(
             message,
             turn.auth,
@@ -258,6 +285,7 @@ class Server:
         )
         reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)
         await self.workshop.store.commit(unit)
+        self._places.moved(state.credential, was=turn.was_open, now_is=is_open(state))
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
         for entry in reply.audit:
             self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
@@ -283,6 +311,7 @@ class Server:
             except CMPError as error:
                 _log.error("transaction %s cannot be ended: %s", transaction.transaction_id.hex(), error)
         await self.workshop.store.prune(now)
+        await self._places.count(now)
 
     async def _expire(self, transaction: Transaction, now: datetime) -> None:
         kind = ProtectionKind.MAC if transaction.credential.startswith("mac:") else ProtectionKind.SIGNATURE

@@ -23,6 +23,7 @@ from cmpkit.asn1 import (
     PKIStatusInfo,
     directory_name,
 )
+from cmpkit.engine.states import OPENS
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, TrustError, raise_first
@@ -107,7 +108,9 @@ def header_form_faults(message: PKIMessage) -> Iterator[CMPError]:
             "a protected message has both, an unprotected one has neither",
         )
     if not header.transaction_id:
-        yield _bad_format("transactionID is missing", _RULE, "the client must send 16 random octets, the server theirs")
+        hint = "the client must send 16 random octets, the server theirs"
+        tolerance = "missing-transaction-id" if message.body.type in OPENS else ""
+        yield _bad_format("transactionID is missing", _RULE, hint, tolerance)
     for name in ("transaction_id", "sender_nonce", "recip_nonce", "sender_kid", "recip_kid"):
         if len(getattr(header, name) or b"") > MAX_IDENTIFIER_SIZE:
             detail = f"{name} has more than {MAX_IDENTIFIER_SIZE} octets"
@@ -128,8 +131,8 @@ def _short_nonce(size: int) -> str:
     return "short-nonces" if size >= SHORT_NONCE_SIZE else ""
 
 
-def _bad_format(detail: str, rule: str, hint: str) -> CMPError:
-    return CMPError(detail, PKIFailureInfo.BAD_DATA_FORMAT, rule=rule, hint=hint)
+def _bad_format(detail: str, rule: str, hint: str, tolerance: str = "") -> CMPError:
+    return CMPError(detail, PKIFailureInfo.BAD_DATA_FORMAT, rule=rule, hint=hint, tolerance=tolerance)
 
 
 def first_message_faults(header: PKIHeader) -> Iterator[CMPError]:

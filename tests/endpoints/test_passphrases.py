@@ -53,7 +53,8 @@ class Trusting(World):
 async def world(world: World) -> Trusting:
     key = generate_key("x25519", world.plugins)
     made = encryption_certificate(world, key)
-    return Trusting(**{name: getattr(world, name) for name in World.__dataclass_fields__}, encryption=made)
+    same = {name: getattr(world, name) for name in World.__dataclass_fields__}
+    return Trusting(**{**same, "encryption": made})
 
 
 def encryption_certificate(world: World, key: Any) -> EncryptionCredentials:

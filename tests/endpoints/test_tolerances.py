@@ -105,6 +105,10 @@ async def by_sha1(device: Device) -> bytes:
     return await device.ir(protection_alg=SHA1)
 
 
+async def without_id(device: Device) -> bytes:
+    return await device.ir(transaction_id=None)
+
+
 async def without_kid(device: Device) -> bytes:
     return await device.cr(sender_kid=None)
 
@@ -167,6 +171,7 @@ AT_A_SERVER: dict[str, Callable[[Device], Awaitable[bytes]]] = {
     "foreign-sender-kid": with_foreign_kid,
     "hmac-sha1": by_sha1,
     "missing-sender-kid": without_kid,
+    "missing-transaction-id": without_id,
     "needless-poposk-input": with_poposk_input,
     "no-digital-signature": without_digital_signature,
     "null-sender": from_nobody,
@@ -288,6 +293,19 @@ class TestServer:
             assert not granted(await answered(device.world, octets))
         assert 'tolerances = ["missing-sender-kid"]' in caplog.text
         assert granted(await answered(tolerant(device.world, "missing-sender-kid"), octets))
+
+    @pytest.mark.rule("R-018", "R-022")
+    async def test_a_server_makes_one_transaction_id_for_a_message_without(self, device):
+        """The rest of the transaction has it, and who repeats the message gets the same."""
+        world = tolerant(device.world, "missing-transaction-id")
+        octets = await without_id(device)
+        answer = await answered(world, octets)
+        assert len(answer.header.transaction_id) == 16
+        assert await answered(world, octets) == answer
+        confirmation = await device.by_secret.message(PKIBody(BodyType.PKICONF, Null()), to=answer)
+        assert (await answered(world, confirmation.raw)).body.type is BodyType.PKICONF
+        late = await device.by_secret.message(PKIBody(BodyType.PKICONF, Null()), to=answer, transaction_id=None)
+        assert (await answered(world, late.raw)).body.type is BodyType.ERROR
 
     async def test_a_tolerance_excuses_no_wrong_protection(self, device):
         everything = tolerant(device.world, *AT_A_SERVER)
