@@ -21,6 +21,7 @@ from cmpkit.endpoints.client import Revocable
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.options import ClientOptions
+from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.requests import Wish
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.enums import BodyType, CRLReason, ProofMethod
@@ -213,6 +214,27 @@ class Client:
         """Go on with what :meth:`obtain_several` began in another process."""
         return self._call(self._client.resume_several, saved, keys)
 
-    def forget(self, enrolled: Enrolled) -> None:
-        """Remove the saved transaction of a certificate that is in a safe place now."""
-        self._client.forget(enrolled)
+    def recover(
+        self,
+        encryption_key: PrivateKey | None = None,
+        *,
+        key: PrivateKey | None = None,
+        subject: x509.Name | str | None = None,
+        context: Mapping[str, str] | None = None,
+    ) -> Recovery:
+        """Have archived keys back (krr)."""
+        return self._call(self._client.recover, encryption_key, key=key, subject=subject, context=context)
+
+    def resume_recovery(
+        self,
+        saved: Path | ClientTransaction,
+        encryption_key: PrivateKey | None = None,
+        *,
+        key: PrivateKey | None = None,
+    ) -> Recovery:
+        """Go on with a recovery that another process began."""
+        return self._call(self._client.resume_recovery, saved, encryption_key, key=key)
+
+    def forget(self, came: Enrolled | Recovery) -> None:
+        """Remove the saved transaction of what is in a safe place now."""
+        self._client.forget(came)

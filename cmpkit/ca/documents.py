@@ -109,6 +109,8 @@ approval = "none"                      # or "manual": a person has to agree, see
 # proofs = ["signature"]               # or "encrCert", "challengeResp", "agreeMAC", "DHBasedMac"
 # publish = false                      # whether repositories are told of its certificates, see [[announce]]
 # key_generation = "central"           # keys are generated here for those who ask; absent: by requesters alone
+# archive = "never"                    # or "requested", "always": private keys are kept, encrypted
+# recovery = []                        # who may have them back: "certificate", "secret", "ra"
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 

@@ -1,4 +1,4 @@
-"""The key generation authority: it makes keys for requesters, and keeps none (RFC 9483 section 4.1.6)."""
+"""The key generation authority: it makes keys for requesters (RFC 9483 section 4.1.6)."""
 
 from __future__ import annotations
 
@@ -67,13 +67,21 @@ class KeyGeneration:
         self._recipient(request, auth)
 
     async def issue(
-        self, issuer: Issuer, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
+        self,
+        issuer: Issuer,
+        request: CertificateRequest,
+        auth: Authenticated,
+        *,
+        idempotency_key: str,
+        now: datetime,
+        archive: bool = False,
     ) -> Issued | Pending | Rejected:
         """A certificate for a new key, with the key, encrypted for the requester.
 
-        The key is nowhere but in the answer: a request that is lost gets another key and another certificate.
+        A request that is lost gets another key and another certificate.
 
         :param request: as the policy allowed it; it has no key.
+        :param archive: whether the key is to be kept; otherwise it is nowhere but in the answer.
         :raises CMPError: badCertTemplate if the profile leaves keys to the requester, badAlg or notAuthorized if there
             is no way to hand one over.
         """
@@ -100,7 +108,7 @@ class KeyGeneration:
             bare=self._for_openssl,
             random=self.random,
         )
-        return replace(result, private_key=package)
+        return replace(result, private_key=package, archived=key.to_pkcs8() if archive else b"")
 
     def _key_type(self, request: CertificateRequest) -> str:
         profile: Any = self.profiles.get(request.profile or "")
@@ -140,12 +148,17 @@ def check_key_generation(profiles: Iterable[CertificateProfile], certificate: by
     """Whether what profiles hand over can be signed.
 
     :param certificate: DER of the signer's certificate.
-    :raises ConfigurationError: if there is a profile that generates keys, and the signer is no authority for that.
+    :raises ConfigurationError: if there is a profile that generates keys or lets them be recovered, and the signer is
+        no authority for that.
     """
-    names = [profile.name for profile in profiles if getattr(profile, "key_generation", "") == "central"]
+    names = [
+        profile.name
+        for profile in profiles
+        if getattr(profile, "key_generation", "") == "central" or getattr(profile, "recovery", ())
+    ]
     if names and not _is_authority(x509.load_der_x509_certificate(certificate)):
         raise ConfigurationError(
-            f"the profile {names[0]} generates keys, but the signer's certificate has no extended key usage cmKGA",
+            f"the profile {names[0]} hands over keys, but the signer's certificate has no extended key usage cmKGA",
             hint="sign with one that has it, or with the CA itself; cmpkit init makes one",
         )
 

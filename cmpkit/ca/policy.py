@@ -31,15 +31,16 @@ from cmpkit.parts import (
     CertificateState,
     Grant,
     ProtectionKind,
+    RecoveryRequest,
     RequestTemplate,
     RevocationRequest,
 )
 
 __all__ = ["DefaultPolicy", "PolicySettings", "load_policy"]
 
-_FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.GENM})
-_FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.GENM, BodyType.RR})
-_FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.RR})
+_FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KRR, BodyType.GENM})
+_FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.KRR, BodyType.GENM, BodyType.RR})
+_FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.KRR, BodyType.RR})
 _FOR_PASSPHRASES = frozenset({BodyType.RR})
 _USABLE = (CertificateState.VALID, CertificateState.ISSUED)
 
@@ -103,7 +104,7 @@ class DefaultPolicy:
             _check_usable(auth.record, now)
             _check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
         elif "ra" in auth.roles:
-            _check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke and ask for information")
+            _check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke, recover keys, ask for information")
         else:
             raise _refusal(
                 f"{auth.identity!r} has neither a shared secret nor a certificate of this CA",
@@ -136,6 +137,24 @@ class DefaultPolicy:
             "RFC 9483 section 4.2",
             "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
         )
+
+    async def authorize_recovery(
+        self, request: RecoveryRequest, auth: Authenticated, *, now: datetime
+    ) -> dict[str, x509.Name]:
+        """What ``recovery`` of the profiles allows; see :meth:`cmpkit.parts.RecoveryPolicy.authorize_recovery`."""
+        await self.authorize(BodyType.KRR, auth, now=now)
+        found: dict[str, x509.Name] = {}
+        for name, profile in self._profiles.items():
+            subject = None if request.profile not in (None, name) else _recoverable(profile, request, auth)
+            if subject is not None and (request.subject is None or names_match(subject, request.subject)):
+                found[name] = subject
+        if not found:
+            raise _refusal(
+                f"{auth.identity!r} may not have the archived keys that it asks for",
+                "RFC 9810 section 5.3.7",
+                "name the subject, or widen recovery of the profile",
+            )
+        return found
 
     async def authorize_passphrase(self, auth: Authenticated, *, now: datetime) -> None:
         """Who may ask may choose one; see :meth:`cmpkit.parts.PassphrasePolicy.authorize_passphrase`."""
@@ -222,6 +241,19 @@ class DefaultPolicy:
                 fail_info=PKIFailureInfo.BAD_CERT_TEMPLATE,
             )
         return profile
+
+
+def _recoverable(profile: CertificateProfile, request: RecoveryRequest, auth: Authenticated) -> x509.Name | None:
+    """Of which subject this sender may have keys under a profile; ``None`` if of none."""
+    rules = getattr(profile, "recovery", ())
+    if "ra" in rules and "ra" in auth.roles:
+        return request.subject
+    if "certificate" in rules and auth.record is not None:
+        return _own_subject(auth.record)
+    grant = auth.grant
+    if "secret" in rules and grant is not None and grant.profile in (None, profile.name):
+        return profile.template(auth).subject or grant.subject
+    return None
 
 
 def _led_to(auth: Authenticated, record: CertificateRecord) -> bool:

@@ -67,6 +67,10 @@ class ProfileSettings(Settings):
         they are not (pkiPublicationInfo, RFC 4211 section 6.3).
     :param key_generation: ``central``: keys are generated here for those who ask for that (RFC 9483 section 4.1.6), the
         first of ``key_types``, or P-256, unless another of them is asked for; ``requester``: nobody's are.
+    :param archive: whether private keys are kept, encrypted, so that their holders can have them back: ``never``; where
+        it is ``requested``, by the control pkiArchiveOptions (RFC 4211 section 6.4); or ``always``.
+    :param recovery: who may have archived keys back (RFC 9810 section 5.3.7): the holder of a ``certificate`` of ours
+        those of its own subject, that of a shared ``secret`` those of the subject that it grants, and an ``ra`` all.
     :param proofs: by what requesters may show that they have the key (RFC 9810 section 5.2.8): ``signature``; or
         for keys that do not sign ``encrCert``, where the certificate comes encrypted to its key, ``challengeResp``,
         where a number does, or ``agreeMAC`` and ``DHBasedMac``, a MAC under a secret that the key agrees on with one of
@@ -85,6 +89,8 @@ class ProfileSettings(Settings):
     approval: Literal["none", "manual"] = "none"
     publish: StrictBool = False
     key_generation: Literal["requester", "central"] = "requester"
+    archive: Literal["never", "requested", "always"] = "never"
+    recovery: tuple[Literal["certificate", "secret", "ra"], ...] = ()
     proofs: tuple[Literal["signature", "encrCert", "challengeResp", "agreeMAC", "DHBasedMac"], ...] = Field(
         default=("signature",), min_length=1
     )
@@ -114,6 +120,12 @@ class ProfileSettings(Settings):
         if names:
             key_usage_extension(names)
         return names
+
+    @model_validator(mode="after")
+    def _check_recovery(self) -> ProfileSettings:
+        if self.recovery and self.archive == "never":
+            raise ValueError('recovery: no keys are kept; if they are to be, set archive to "requested" or "always"')
+        return self
 
     @model_validator(mode="after")
     def _check_purposes(self) -> ProfileSettings:
@@ -153,6 +165,8 @@ class ConfiguredProfile:
         self.approval = settings.approval
         self.publish = settings.publish
         self.key_generation = settings.key_generation
+        self.archive = settings.archive
+        self.recovery = settings.recovery
         self._settings = settings
         self._plugins = plugins
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)

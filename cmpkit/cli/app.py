@@ -20,6 +20,7 @@ from cmpkit.cli.init import init
 from cmpkit.cli.inspect import inspect
 from cmpkit.cli.p10 import p10
 from cmpkit.cli.plugins import plugins as list_plugins
+from cmpkit.cli.recover import recover
 from cmpkit.cli.renew import renew_app
 from cmpkit.cli.request import request_app
 from cmpkit.cli.resume import resume
@@ -67,7 +68,7 @@ app.add_typer(request_app, name="request")
 app.add_typer(renew_app, name="renew")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)
-for _command in (enroll, certify, update, p10, revoke, info, inspect, doctor, verify, resume):
+for _command in (enroll, certify, update, p10, revoke, recover, info, inspect, doctor, verify, resume):
     app.command(cls=Command)(_command)
 
 

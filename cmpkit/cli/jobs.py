@@ -55,6 +55,8 @@ class Wanted:
     issuer: str | None = None
     serial: str | None = None
     revreason: str | None = None
+    keysout: Path | None = None
+    keysoutpass: str | None = None
     questions: list[str] = field(default_factory=list)
 
     @classmethod
@@ -125,7 +127,7 @@ class Job:
         return transaction.context.get(_REQUEST) == self.fingerprint
 
 
-_WITHOUT_MEANING = {"newkey_type", "newkeypass"}
+_WITHOUT_MEANING = {"newkey_type", "newkeypass", "keysoutpass"}
 
 
 def default_state() -> Path:
@@ -159,7 +161,7 @@ def job_of(transaction: ClientTransaction) -> Job:
 
 
 _PORTABLE: Mapping[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(("secret", "keypass", "newkeypass", "passphrase"), absolute_source),
+    **dict.fromkeys(("secret", "keypass", "newkeypass", "keysoutpass", "passphrase"), absolute_source),
     "crl": absolute_address,
     "key": key_uri,
 }

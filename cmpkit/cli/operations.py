@@ -20,6 +20,7 @@ from cmpkit.cli.watching import MessageSaver, Progress, TransactionTracker, spli
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
@@ -101,9 +102,9 @@ async def _perform(
             job.url, credentials=given, trust=trust, options=options, plugins=plugins, observers=observers
         ) as client:
             came = await _come(client, operation, work, transaction, begin_anew=saved is None)
-            # A certificate is kept in its transaction until it is in the files.
+            # Certificates and keys are kept in their transaction until they are in the files.
             result = await anyio.to_thread.run_sync(operation.finish, came, work)
-            if isinstance(came, Enrolled):
+            if isinstance(came, Enrolled | Recovery):
                 client.forget(came)
     return result
 

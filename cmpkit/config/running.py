@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.ca.approval import Approvals
+from cmpkit.ca.archive import KeyArchive
 from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.ca.passphrases import Passphrases
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
@@ -140,6 +141,10 @@ def build_server(
     tolerances = wanted_tolerances(Side.SERVER, plugins, names=table.tolerances, peer=table.peer)
     signer = parts.signer
     key_generation = KeyGeneration(plugins, parts.profiles, signer.key, signer.extra_certs, tolerances)
+    archiving = {name: one for name, one in parts.profiles.items() if getattr(one, "archive", "never") != "never"}
+    encryption = parts.encryption
+    opening_key = None if encryption is None else encryption.key
+    archive = KeyArchive(archiving, opening_key, signer=signer.key, certificates=signer.extra_certs)
     return Server(
         plugins,
         Workshop(
@@ -151,7 +156,8 @@ def build_server(
             former,
             approvals,
             key_generation,
-            encryption=parts.encryption,
+            archive=archive,
+            encryption=encryption,
         ),
         ServerVerifier(
             plugins,

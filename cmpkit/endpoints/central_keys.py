@@ -93,11 +93,13 @@ def check_deliverer(
     anchors: Sequence[bytes],
     now: datetime,
     plugins: Plugins,
+    is_archived: bool = False,
 ) -> None:
     """Whether who signed a key may hand it over: the CA that issued the certificate, or whom that CA lets (R-173).
 
-    :param path: of the new certificate, to the trust anchor.
+    :param path: of the certificate, to the trust anchor.
     :param candidates: DER certificates that the signer's path may go through, besides those that came with the key.
+    :param is_archived: whether the certificate may be of a former key of the CA: then whom the present one lets does.
     :raises TrustError: if not.
     """
     authority, signer = path[min(1, len(path) - 1)], delivered.signer
@@ -112,7 +114,7 @@ def check_deliverer(
         raise _not_believed(error.detail, error.hint) from error
     if not _generates_keys(signer):
         raise _not_believed("its certificate has no extended key usage cmKGA")
-    if not _same_authority(found[min(1, len(found) - 1)], authority):
+    if not is_archived and not _same_authority(found[min(1, len(found) - 1)], authority):
         raise _not_believed("another CA than that of the new certificate certified it")
 
 

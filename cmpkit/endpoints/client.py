@@ -15,7 +15,7 @@ from cmpkit.asn1 import CertId, Extension, InfoTypeAndValue, PKIBody, encode
 from cmpkit.crypto.agreed_proof import AgreedProof
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.central_keys import CentralKey
-from cmpkit.endpoints.controls import old_certificate
+from cmpkit.endpoints.controls import hands_over_key, old_certificate
 from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.credentials import (
     Anchors,
@@ -28,6 +28,7 @@ from cmpkit.endpoints.credentials import (
 from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_results
 from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.passphrases import has_passphrase
+from cmpkit.endpoints.recovery import Recovering
 from cmpkit.endpoints.requests import (
     Wish,
     alternative_names_of,
@@ -46,15 +47,15 @@ from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import Observer, PrivateKey, Road, Transform
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.transports.address import open_transport
+from cmpkit.transports.postbox import with_answers
 
 __all__ = ["Client", "Revocable"]
-from cmpkit.transports.postbox import with_answers
 
 Revocable: TypeAlias = Enrolled | SigningCredentials | CertId | bytes
 """What names a certificate to revoke; octets are DER."""
 
 
-class Client(SupportMessages):
+class Client(SupportMessages, Recovering):
     """Talks to one CMP server (RFC 9810, RFC 9483 section 4), as an asynchronous context manager.
 
     Every operation raises :class:`~cmpkit.errors.PeerRefusal` if the server
@@ -251,10 +252,12 @@ class Client(SupportMessages):
 
         :param saved: its file, or the transaction.
         :param key: the private key of the certificate that was asked for, to be in the result; it is needed to open one
-            that comes encrypted.
-        :returns: :class:`Enrolled` for a certificate, the content of the answer for the rest.
+            that comes encrypted. Of a recovery, the one that archived keys are encrypted to.
+        :returns: :class:`Enrolled` for a certificate, ``Recovery`` for archived keys, else the answer.
         """
         finished, conversation = await self._resumed(saved, [] if key is None else [key])
+        if finished.transaction.recovered:
+            return await self._recovered(finished.transaction, conversation, self._opening_key(key), None)
         if not finished.transaction.sought:
             return finished.content
         return _only(await certificate_results(finished.transaction, conversation))
@@ -275,11 +278,6 @@ class Client(SupportMessages):
         conversation = self._conversation(self.credentials, keys=keys)
         transaction = conversation.load(saved) if isinstance(saved, Path) else saved
         return await conversation.resume(transaction), conversation
-
-    def forget(self, enrolled: Enrolled) -> None:
-        """Remove the saved transaction of a certificate that is in a safe place now."""
-        if enrolled.saved is not None:
-            enrolled.saved.unlink(missing_ok=True)
 
     def _wish(
         self,
@@ -324,6 +322,7 @@ class Client(SupportMessages):
         transaction = begin(
             body.type,
             sought=sought,
+            enveloped=hands_over_key(body),
             implicit_confirm=self.options.implicit_confirm,
             tolerances=self.options.tolerances,
             context=context,

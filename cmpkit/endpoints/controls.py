@@ -5,23 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import (
     AttributeTypeAndValue,
     CertRequest,
+    EncryptedKey,
+    EnvelopedData,
+    PKIArchiveOptions,
+    PKIBody,
     PKIPublicationInfo,
     SinglePubInfo,
     SubjectPublicKeyInfo,
+    Variant,
     decode,
     join_utf8_pairs,
+    make_element,
     to_tlv,
 )
+from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, Recipient
+from cmpkit.crypto.handed_keys import seal_private_key
 from cmpkit.endpoints.requests import certificate_id
+from cmpkit.engine.registration import read_archive_option
+from cmpkit.enums import BodyType
+from cmpkit.parts import PrivateKey, SharedSecret
+from cmpkit.plugins import Plugins
 
 __all__ = [
+    "archived_key",
     "authenticator",
+    "generated_key_archival",
+    "hands_over_key",
     "old_certificate",
     "protocol_encryption_key",
     "publication",
@@ -54,6 +70,41 @@ def publication(*places: SinglePubInfo, publish: bool) -> AttributeTypeAndValue:
     """
     action = _PLEASE_PUBLISH if publish else _DONT_PUBLISH
     return _attribute(oids.PKI_PUBLICATION_INFO, PKIPublicationInfo(action=action, pub_infos=list(places) or None))
+
+
+async def archived_key(
+    key: PrivateKey, server: SharedSecret | bytes, holder: x509.Name, *, plugins: Plugins
+) -> AttributeTypeAndValue:
+    """The control pkiArchiveOptions with the private key to certify, for the CA to keep (RFC 4211 section 6.4).
+
+    :param server: what it is encrypted with: the secret that is shared with the CA, or DER of the certificate that the
+        CA has for that (caProtEncCert).
+    :param holder: the name of who has the key.
+    :raises CMPError: badAlg if nothing can be encrypted to that certificate, or the key cannot leave its place.
+    """
+    if isinstance(server, SharedSecret):
+        recipient: Recipient = PasswordRecipient(server)
+    else:
+        recipient = KeyRecipient.of_certificate(server)
+    enveloped = await seal_private_key(key, recipient, holder, plugins=plugins)
+    element = make_element(Variant(enveloped, "enveloped_data"), EncryptedKey)
+    return _archiving(Variant(element, "encrypted_priv_key"))
+
+
+def generated_key_archival(wanted: bool) -> AttributeTypeAndValue:
+    """The control pkiArchiveOptions: whether a key that the server generates is to be kept (RFC 4211 section 6.4)."""
+    return _archiving(Variant(wanted, "archive_rem_gen_priv_key"))
+
+
+def hands_over_key(body: PKIBody) -> bool:
+    """Whether a request brings a private key to be kept, which needs pvno 3 (RFC 9810 section 5.2.2)."""
+    if body.type is BodyType.P10CR:
+        return False
+    return any(isinstance(read_archive_option(message.request), EnvelopedData) for message in body.content)
+
+
+def _archiving(options: Any) -> AttributeTypeAndValue:
+    return _attribute(oids.PKI_ARCHIVE_OPTIONS, make_element(options, PKIArchiveOptions))
 
 
 def old_certificate(certificate: bytes) -> AttributeTypeAndValue:

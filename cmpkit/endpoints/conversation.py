@@ -37,7 +37,6 @@ from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
     Finished,
-    Judgement,
     Send,
     Step,
     Wait,
@@ -48,6 +47,7 @@ from cmpkit.engine.client import (
     sent,
 )
 from cmpkit.engine.header import request_header
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.repeating import Repeat, make_anew
 from cmpkit.engine.solving import Solve
 from cmpkit.engine.sought import SoughtCertificate
@@ -133,7 +133,7 @@ class Conversation:
     async def _conclude(self, finished: Finished) -> Finished:
         """What is over is forgotten, but for certificates and keys: until they are in a safe place, they are here."""
         transaction = finished.transaction
-        if any(one.certificate and not one.rejection for one in transaction.sought):
+        if transaction.recovered or any(one.certificate and not one.rejection for one in transaction.sought):
             self._save(transaction)
         else:
             self._forget(transaction)

@@ -8,7 +8,8 @@ from typing import Final
 
 from cmpkit.asn1 import EncryptedKey, read_element, to_tlv
 from cmpkit.crypto.later_proof import open_certificate
-from cmpkit.engine.client import Decide, Judgement
+from cmpkit.engine.client import Decide
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.parts import PrivateKey

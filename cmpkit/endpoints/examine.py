@@ -16,7 +16,7 @@ from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.x509 import cert_hash, certificate_public_key_info
 from cmpkit.endpoints.central_keys import check_deliverer, take_key
 from cmpkit.endpoints.credentials import Credentials
-from cmpkit.engine.client import Judgement
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError

@@ -54,6 +54,7 @@ __all__ = [
     "certificate_id",
     "certificate_request",
     "p10_request",
+    "recovery_request",
     "revocation_request",
     "sought_certificate",
     "subject_alternative_names",
@@ -209,6 +210,22 @@ def p10_request(csr: bytes) -> PKIBody:
     :raises CMPError: badDataFormat if it cannot be read.
     """
     return PKIBody(BodyType.P10CR, decode(CertificationRequest, csr))
+
+
+async def recovery_request(
+    key: PrivateKey | None,
+    subject: x509.Name | None,
+    controls: Sequence[AttributeTypeAndValue],
+    *,
+    sender: x509.Name,
+) -> PKIBody:
+    """krr for the archived keys of a subject, and for a certificate (RFC 9810 section 5.3.7).
+
+    :param key: a signing key to certify besides; ``None`` asks for no certificate.
+    :param controls: with the key that archived keys are to be encrypted to (protocolEncrKey).
+    """
+    wish = Wish(key=CentralKey() if key is None else key, subject=subject, controls=tuple(controls))
+    return await certificate_request(BodyType.KRR, wish, sender=sender)
 
 
 def revocation_request(

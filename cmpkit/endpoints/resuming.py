@@ -23,10 +23,10 @@ async def is_own_transaction(
 ) -> bool:
     """Whether the last message was protected with these credentials, and asks for this key to be certified.
 
-    :param public_key_info: DER of the key to certify; ``None`` for operations that certify none.
+    :param public_key_info: DER of the key to certify; ``None`` for none. Operations that certify no key fit any.
     """
     keys = [one.public_key_info for one in transaction.sought]
-    if public_key_info is not None and keys != [public_key_info]:
+    if public_key_info is not None and keys not in ([], [public_key_info]):
         return False
     credential = credentials if isinstance(credentials, SharedSecret) else credentials.key.public_key_info
     try:

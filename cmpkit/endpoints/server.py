@@ -277,6 +277,7 @@ class Server:
             answer=answer,
             certificates=reply.certificates,
             changes=reply.changes,
+            archived=reply.archived,
             spent=reply.spent,
             finished_intents=settled,
             held=tuple(replace(request, address=turn.peer.address) for request in reply.held),

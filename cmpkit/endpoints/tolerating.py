@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmpkit.engine.client import ClientTransaction, Judgement
+from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.judging import Judgement
 from cmpkit.errors import ConfigurationError
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import TOLERANCES, Side, peers, tolerances_for

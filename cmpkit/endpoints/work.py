@@ -19,6 +19,7 @@ from cmpkit.asn1 import (
     read_name,
 )
 from cmpkit.ca.approval import Approvals
+from cmpkit.ca.archive import KeyArchive
 from cmpkit.ca.facts import describe_request
 from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.ca.passphrases import check_owner, check_purpose
@@ -38,6 +39,7 @@ from cmpkit.engine.needs import (
     Issue,
     MakeChallenge,
     Need,
+    Recover,
     Revoke,
 )
 from cmpkit.enums import PKIFailureInfo, ProofMethod
@@ -54,6 +56,8 @@ from cmpkit.parts import (
     Issuer,
     Pending,
     Policy,
+    Recovered,
+    RecoveryPolicy,
     Rejected,
     RevocationRequest,
     Revoked,
@@ -78,6 +82,7 @@ class Workshop:
     :param approvals: which requests wait for a person.
     :param key_generation: makes the keys that requests leave to the server; ``None`` makes none.
     :param encryption: what requesters encrypt to, or agree on secrets with; ``None`` if there is no such key.
+    :param archive: which private keys are kept, and what hands them over again.
     """
 
     plugins: Plugins
@@ -89,6 +94,7 @@ class Workshop:
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
     encryption: EncryptionCredentials | None = None
+    archive: KeyArchive = field(default_factory=KeyArchive)
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.
@@ -138,6 +144,7 @@ class Workshop:
         generation = None if request.public_key_info else self._generation()
         if generation is not None:
             generation.check(request, auth)
+        archived = await self.archive.take(request, auth, self.plugins)
         if kept is None and profile is not None:
             subject, facts = describe_request(asked, request, auth, profile, plugins=self.plugins, now=now)
             name = request.profile or ""
@@ -145,9 +152,13 @@ class Workshop:
                 HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
             )
         if generation is not None:
-            return await generation.issue(self.issuer, request, auth, idempotency_key=need.key, now=now)
+            return await generation.issue(
+                self.issuer, request, auth, idempotency_key=need.key, now=now, archive=self.archive.keeps(request)
+            )
         await self._announce("issue", need.key, auth, transaction_id, now)
         result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
+        if archived and isinstance(result, Issued):
+            result = replace(result, archived=archived)
         if need.request.proof is not ProofMethod.ENCRYPTED_CERTIFICATE or not isinstance(result, Issued):
             return result
         return replace(result, encrypted=await self._encrypted(result.certificate.der, need))
@@ -222,6 +233,17 @@ class Workshop:
             hint="name issuer and serial number as the certificate has them, to the CA that issued it",
         )
 
+    async def _recover(self, need: Recover, auth: Authenticated, _: bytes, now: datetime) -> Recovered:
+        if not isinstance(self.policy, RecoveryPolicy):
+            raise CMPError(
+                f"the policy {self.policy.name} lets nobody have archived keys back",
+                PKIFailureInfo.NOT_AUTHORIZED,
+                rule="RFC 9810 section 5.3.7",
+            )
+        sources = await self.policy.authorize_recovery(need.request, auth, now=now)
+        issuers = {self.issuer_key: self.issuer, **self.former}
+        return await self.archive.recover(need.request, sources, self.store, issuers, self.plugins)
+
     async def _inform(
         self, need: Inform, auth: Authenticated, _: bytes, now: datetime
     ) -> tuple[InfoTypeAndValue | Told | Pending, ...]:
@@ -272,5 +294,6 @@ _WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {
     FindCertificate: Workshop._find_certificate,
     Confirm: Workshop._confirm,
     Revoke: Workshop._revoke,
+    Recover: Workshop._recover,
     Inform: Workshop._inform,
 }

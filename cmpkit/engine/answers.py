@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator
 
-from cmpkit.asn1 import CertRepMessage, CertResponse, PKIStatusInfo, PollRep, RevRepContent
+from cmpkit.asn1 import (
+    CertifiedKeyPair,
+    CertRepMessage,
+    CertResponse,
+    KeyRecRepContent,
+    PKIStatusInfo,
+    PollRep,
+    RevRepContent,
+)
 from cmpkit.engine.states import P10_CERT_REQ_ID
 from cmpkit.engine.wording import number_text
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
@@ -16,6 +24,7 @@ __all__ = [
     "certificate_answer_faults",
     "misplaced_answer",
     "poll_rep_faults",
+    "recovery_answer_faults",
     "revocation_answer_faults",
     "waiting_faults",
 ]
@@ -105,6 +114,33 @@ def poll_rep_faults(content: list[PollRep], poll_ids: Collection[int] | None = N
             "RFC 9810 section 5.3.22",
             "the server must repeat the certReqId and say in how many seconds to ask again",
         )
+
+
+def recovery_answer_faults(content: KeyRecRepContent, *, with_certificate: bool | None = None) -> Iterator[TrustError]:
+    """What is wrong with a krp: archived keys, each with its certificate, were asked for (R-082).
+
+    :param with_certificate: whether a certificate for a new key was asked for, too; ``None`` if it is not known.
+    """
+    rule, status = "RFC 9810 section 5.3.8", content.status
+    brought = (content.new_sig_cert, content.ca_certs, content.key_pair_hist)
+    if status.status in (PKIStatus.WAITING, PKIStatus.REJECTION):
+        if any(part is not None for part in brought):
+            yield broken_answer(f"{status.status.wire_name} with keys or certificates", rule)
+        yield from waiting_faults(status)
+        return
+    if status.failures:
+        yield broken_answer(f"{status.status.wire_name} with failInfo", rule)
+    if with_certificate is not None and with_certificate is (content.new_sig_cert is None):
+        yield broken_answer(f"krp has {'no' if with_certificate else 'a'} newSigCert", rule)
+    if with_certificate is not None and content.key_pair_hist is None:
+        yield broken_answer("krp has no keyPairHist, which was asked for", rule)
+    if not all(map(_is_recovered, content.key_pair_hist or ())):
+        yield broken_answer("keyPairHist needs a certificate and a private key in EnvelopedData for each", rule)
+
+
+def _is_recovered(pair: CertifiedKeyPair) -> bool:
+    key = pair.private_key
+    return pair.cert_or_enc_cert.tag == "certificate" and key is not None and key.tag == "enveloped_data"
 
 
 def revocation_answer_faults(content: RevRepContent, asked: int = 1) -> Iterator[TrustError]:

@@ -15,9 +15,8 @@ from typing import Any, TypeAlias
 
 from cmpkit import oids
 from cmpkit.asn1 import (
-    AlgorithmIdentifier,
     CertRepMessage,
-    CertStatus,
+    KeyRecRepContent,
     PKIBody,
     PKIMessage,
     PKIStatusInfo,
@@ -32,15 +31,17 @@ from cmpkit.engine.answers import (
     certificate_answer_faults,
     misplaced_answer,
     poll_rep_faults,
+    recovery_answer_faults,
     revocation_answer_faults,
     waiting_faults,
 )
 from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
+from cmpkit.engine.judging import Judgement, cert_status
 from cmpkit.engine.solving import Solve, challenged
-from cmpkit.engine.sought import SoughtCertificate, answered_by, refusal_by
+from cmpkit.engine.sought import SoughtCertificate, answered_by, refusal_by, signing_certificate
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, P10_CERT_REQ_ID, WHOLE_MESSAGE, ClientState
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import CMPError, TrustError, raise_first
+from cmpkit.errors import TrustError, raise_first
 from cmpkit.parts import RandomOctets
 from cmpkit.tolerances import STRICT, Leniency
 
@@ -48,7 +49,6 @@ __all__ = [
     "ClientTransaction",
     "Decide",
     "Finished",
-    "Judgement",
     "Send",
     "Step",
     "Wait",
@@ -75,13 +75,15 @@ class ClientTransaction:
     :param sought: the certificates that it asks for; none for other operations.
     :param asked: how many certificates an rr names.
     :param poll_ids: the certReqIds to poll for.
-    :param message: DER of the last message; once it ``is_sent``, its answer is waited for without sending it again.
+    :param message: DER of the message that was sent last; it is what is sent again.
+    :param is_sent: whether it is known to have left, to wait for its answer without sending it again.
     :param request_nonce: senderNonce of the message that opened it.
     :param sender_nonce: senderNonce of the message that was sent last.
     :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
     :param recip_nonce: senderNonce of the last answer.
     :param poll_at: when the next pollReq is due.
     :param chain: DER of the extraCerts that came.
+    :param recovered: DER of the krp that came.
     :param ca_pubs: DER of the caPubs that came; they are no trust anchors by themselves (R-048).
     :param context: what the caller needs to go on in another process, as plain text: no secrets.
     """
@@ -103,6 +105,7 @@ class ClientTransaction:
     poll_at: datetime | None = None
     chain: tuple[bytes, ...] = ()
     ca_pubs: tuple[bytes, ...] = ()
+    recovered: bytes = b""
     context: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -150,22 +153,11 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What comes of examining a certificate (R-084, R-092).
-
-    :param cert_hash: over the certificate; empty if it could not be decrypted.
-    :param hash_alg: the hash, where the certificate's signature does not name one; needs pvno 3.
-    :param fault: why it is not acceptable, or ``None``.
-    """
-
-    cert_hash: bytes
-    hash_alg: AlgorithmIdentifier | None = None
-    fault: CMPError | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
-    """The operation is over; ``content`` is of genp or rp, ``None`` for certificates, which are in the transaction."""
+    """The operation is over.
+
+    :param content: of genp, rp or krp; ``None`` for certificates, which are in the transaction.
+    """
 
     transaction: ClientTransaction
     content: Any = None
@@ -196,13 +188,14 @@ def begin(
     """
     if operation is BodyType.P10CR:
         sought = [replace(one, cert_req_id=P10_CERT_REQ_ID) for one in sought]
+    # What is encrypted comes as EnvelopedData (RFC 9810 section 5.2.2, RFC 9483 section 3.1).
+    enveloped = enveloped or any(one.needs_version_3(tolerances) for one in sought)
     return ClientTransaction(
         operation=operation,
         transaction_id=random(NONCE_SIZE),
         sought=tuple(sought),
         asked=asked,
-        # What is encrypted comes as EnvelopedData (RFC 9810 section 5.2.2, RFC 9483 section 3.1).
-        pvno=PVNO.CMP2021 if enveloped or any(one.needs_version_3(tolerances) for one in sought) else PVNO.CMP2000,
+        pvno=PVNO.CMP2021 if enveloped else PVNO.CMP2000,
         implicit_confirm=implicit_confirm and not any(one.is_encrypted for one in sought),
         context=dict(context or {}),
     )
@@ -357,6 +350,19 @@ def _revocation(transaction: ClientTransaction, message: PKIMessage, now: dateti
     return Finished(replace(transaction, state=ClientState.DONE), content)
 
 
+def _recovery(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
+    content: KeyRecRepContent = message.body.content
+    raise_first(recovery_answer_faults(content, with_certificate=transaction.sought != ()))
+    if content.status.status is PKIStatus.WAITING:
+        return _wait(transaction, (WHOLE_MESSAGE,), now, content.status)
+    if content.status.status is PKIStatus.REJECTION:
+        raise refusal_by(content.status, BodyType.KRP.wire_name)
+    came = replace(transaction, recovered=encode(content))
+    if content.new_sig_cert is None:
+        return Finished(replace(came, state=ClientState.DONE), content)
+    return _certificates(came, replace(message, body=signing_certificate(content, transaction.sought[0])), now)
+
+
 def _information(transaction: ClientTransaction, message: PKIMessage, now: datetime) -> Step:
     return Finished(replace(transaction, state=ClientState.DONE), message.body.content)
 
@@ -364,6 +370,7 @@ def _information(transaction: ClientTransaction, message: PKIMessage, now: datet
 _ANSWERED: dict[BodyType, Callable[[ClientTransaction, PKIMessage, datetime], Step]] = {
     **dict.fromkeys(CERTIFICATE_REQUESTS, _certificates),
     BodyType.RR: _revocation,
+    BodyType.KRR: _recovery,
     BodyType.GENM: _information,
 }
 
@@ -384,16 +391,6 @@ def decide(step: Decide, *judgements: Judgement) -> Step:
     named = any(judgement.hash_alg is not None for judgement in judgements)
     pvno = PVNO.CMP2021 if named else transaction.pvno
     # What could not be decrypted has no hash: a certificate that is left out is rejected (RFC 9810 section 5.2.1).
-    statuses = [_cert_status(one, judgement) for one, judgement in judged.items() if judgement.cert_hash]
+    statuses = [cert_status(one, judgement) for one, judgement in judged.items() if judgement.cert_hash]
     confirming = replace(transaction, state=ClientState.CONF_SENT, pvno=pvno)
     return Send(confirming, PKIBody(BodyType.CERT_CONF, statuses))
-
-
-def _cert_status(one: SoughtCertificate, judgement: Judgement) -> CertStatus:
-    fault = judgement.fault
-    return CertStatus(
-        cert_hash=judgement.cert_hash,
-        cert_req_id=one.cert_req_id,
-        status_info=None if fault is None else PKIStatusInfo.of(PKIStatus.REJECTION, [fault.detail], fault.fail_info),
-        hash_alg=judgement.hash_alg,
-    )

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cmpkit import oids
-from cmpkit.asn1 import CertificationRequest, CertReqMsg, InfoTypeAndValue, Null, PKIMessage
+from cmpkit.asn1 import CertificationRequest, CertReqMsg, EnvelopedData, InfoTypeAndValue, Null, PKIBody, PKIMessage
 from cmpkit.engine.challenging import challenge, challenged
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
@@ -18,6 +18,7 @@ from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
 from cmpkit.engine.states import OPENS
 from cmpkit.engine.template import (
+    archived_key_faults,
     is_by_rsa,
     key_generation_faults,
     proof_version_faults,
@@ -26,10 +27,11 @@ from cmpkit.engine.template import (
     request_faults,
     requested_profiles,
 )
-from cmpkit.engine.work import Steps, Work, settled
+from cmpkit.engine.work import Steps, Work, settled, spent
 from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import (
+    ArchivedKey,
     AuditEntry,
     CertificateChange,
     CertificateRequest,
@@ -41,7 +43,7 @@ from cmpkit.parts import (
     TransactionState,
 )
 
-__all__ = ["enrol", "enrol_again"]
+__all__ = ["enrol", "enrol_again", "grant", "put"]
 
 _SYSTEM_FAILURE = PKIFailureInfo.SYSTEM_FAILURE
 
@@ -77,7 +79,7 @@ def _put_all(work: Work, opening: PKIMessage) -> Steps:
     key = work.request_key(opening)
     if len(asked) == 1:
         # Its proof was checked when it came: what fails in that is never kept.
-        request, result = yield from _put(work, opening, asked[0], profiles[0], key, proven=opening is not work.message)
+        request, result = yield from put(work, opening, asked[0], profiles[0], key, proven=opening is not work.message)
         if isinstance(result, Pending):
             return delay(work, opening, result)
         return (yield from _answer(work, opening, [(request.cert_req_id, result)]))
@@ -94,7 +96,7 @@ def _put_several(work: Work, opening: PKIMessage, profiles: Sequence[str | None]
         if left is not None and left <= len(waiting) + sum(isinstance(outcome, Issued) for _, outcome in outcomes):
             outcomes.append((number, _used_up(work, left)))
             continue
-        outcome = yield from settled(_put(work, opening, asked, profile, f"{key}-{number}", proven=False))
+        outcome = yield from settled(put(work, opening, asked, profile, f"{key}-{number}", proven=False))
         if isinstance(outcome, CMPError):
             outcomes.append((number, outcome))
         elif isinstance(outcome[1], Pending):
@@ -121,7 +123,7 @@ def _used_up(work: Work, uses: int) -> CMPError:
     )
 
 
-def _put(
+def put(
     work: Work,
     opening: PKIMessage,
     asked: CertReqMsg | CertificationRequest,
@@ -132,6 +134,9 @@ def _put(
 ) -> Generator[Need, Any, tuple[CertificateRequest, Issued | Pending]]:
     """Ask for one certificate.
 
+    :param profile: the profile that is asked for.
+    :param key: the idempotency key.
+    :param proven: whether the proof of possession was checked when the request came.
     :raises CMPError: the refusal.
     """
     if isinstance(asked, CertificationRequest):
@@ -144,6 +149,8 @@ def _put(
     by_rsa = encrypted and isinstance(asked, CertReqMsg) and is_by_rsa(asked, opening.header.pvno, work.leniency)
     if request.proof is ProofMethod.AGREED_MAC:
         raise_first(proof_version_faults(request.proof, opening.header.pvno))
+    if isinstance(request.archive, EnvelopedData):
+        raise_first(archived_key_faults(opening.header.pvno))
     check_registration(request.registration, work.auth.grant)
     if not proven:
         yield CheckProof(asked, opening.header.sender, work.leniency)
@@ -163,6 +170,25 @@ def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issue
     issued = [(number, outcome) for number, outcome in outcomes if isinstance(outcome, Issued)]
     if not issued:
         return _all_refused(work, opening, outcomes)
+    by_mac = work.auth.credential.kind is ProtectionKind.MAC
+    ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
+    refused = [] if len(issued) == len(outcomes) else _errors(outcomes)
+    body = certificate_response(opening.body.type, outcomes, ca_pubs)
+    return (yield from grant(work, opening, issued, body, refused))
+
+
+def grant(
+    work: Work,
+    opening: PKIMessage,
+    issued: Sequence[tuple[int, Issued]],
+    body: PKIBody,
+    refused: Sequence[CMPError] = (),
+) -> Steps:
+    """The reply with certificates, by their certReqIds, and everything that is stored with it.
+
+    :param body: that brings them.
+    :param refused: why further requests of the message were refused.
+    """
     named = tuple([(number, item.certificate.issuer_key, item.certificate.serial_number) for number, item in issued])
     changes: tuple[CertificateChange, ...] = ()
     if work.settings.implicit_confirm and opening.header.info(oids.IMPLICIT_CONFIRM) is not None:
@@ -177,22 +203,20 @@ def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issue
         kind = TransactionState.ISSUED_ENCRYPTED if _any_encrypted(issued) else TransactionState.ISSUED
         state = work.followed(kind, certificates=named, request=b"", expires=expires)
         info = _confirm_until(expires.replace(microsecond=0))
-    by_mac = work.auth.credential.kind is ProtectionKind.MAC
-    ca_pubs = work.settings.ca_pubs if by_mac and opening.body.type is BodyType.IR else ()
-    refused = [] if len(issued) == len(outcomes) else _errors(outcomes)
     events = [_issued_event(work, opening, item) for _, item in issued]
     if refused:
         events += [work.refused(error) for error in refused]
     if changes:
         events += [change_event(work.now, work.auth, opening, change) for change in changes]
     return Reply(
-        certificate_response(opening.body.type, outcomes, ca_pubs),
+        body,
         transaction=state,
         general_info=(info,),
         extra_certs=issued[0][1].chain if len(issued) == 1 else _chains(issued),
         certificates=tuple([item.certificate for _, item in issued]),
         changes=changes,
-        spent=_spent(work) * len(issued),
+        archived=tuple([ArchivedKey(item.certificate, item.archived) for _, item in issued if item.archived]),
+        spent=spent(work) * len(issued),
         audit=tuple(events),
         refused=refused[0] if refused else None,
         also_refused=tuple(refused[1:]),
@@ -242,6 +266,7 @@ def _chains(issued: Sequence[tuple[int, Issued]]) -> tuple[bytes, ...]:
 
 def _issued_event(work: Work, opening: PKIMessage, item: Issued) -> AuditEntry:
     record = item.certificate
+    details = {"key": "archived"} if item.archived else {}
     return work.audit(
         "issued",
         serial=f"{record.serial_number:x}",
@@ -249,6 +274,7 @@ def _issued_event(work: Work, opening: PKIMessage, item: Issued) -> AuditEntry:
         profile=record.profile,
         identity=work.auth.identity,
         body=opening.body.type.wire_name,
+        **details,
     )
 
 
@@ -256,10 +282,3 @@ def _issued_event(work: Work, opening: PKIMessage, item: Issued) -> AuditEntry:
 def _confirm_until(moment: datetime) -> InfoTypeAndValue:
     """Kept, because what is issued within a second may be confirmed for as long."""
     return InfoTypeAndValue(oids.CONFIRM_WAIT_TIME, whole_seconds(moment))
-
-
-def _spent(work: Work) -> tuple[bytes, ...]:
-    """What the store counts a use of: a secret without limit may be one that it does not hold."""
-    secret, grant = work.auth.credential.secret, work.auth.grant
-    counted = grant is not None and (grant.uses is not None or grant.reg_token is not None)
-    return (secret.reference,) if secret and counted else ()

@@ -159,6 +159,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "poll_at": _time,
     "chain": _octet_strings,
     "ca_pubs": _octet_strings,
+    "recovered": _octets,
     "context": _context,
 }
 _SOUGHT_READERS: dict[str, Callable[[Any], Any]] = {

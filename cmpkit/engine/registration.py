@@ -13,10 +13,13 @@ from cmpkit.asn1 import (
     CertId,
     CertReqMsg,
     CertRequest,
+    EncryptedKey,
+    EnvelopedData,
+    PKIArchiveOptions,
     PKIPublicationInfo,
     SubjectPublicKeyInfo,
-    encode,
     parse_tlv,
+    read_element,
     split_utf8_pairs,
 )
 from cmpkit.enums import BodyType, PKIFailureInfo
@@ -28,14 +31,13 @@ __all__ = [
     "control_faults",
     "find_attribute",
     "is_replaced",
+    "read_archive_option",
     "read_registration",
     "registration_faults",
     "replaced_request",
 ]
 
 _DONT_PUBLISH, _PLEASE_PUBLISH = 0, 1
-# archiveRemGenPrivKey [2] FALSE, with which a requester asks for what is done anyway (R-074).
-_ARCHIVE_NOTHING = bytes.fromhex("820100")
 # What they ask for cannot be left undone in silence; others are wishes, or of no consequence here (R-073).
 _REFUSED = {oids.ALT_CERT_TEMPLATE: "altCertTemplate"}
 _SECRETS = (oids.REG_TOKEN, oids.AUTHENTICATOR)
@@ -57,8 +59,7 @@ def control_faults(body_type: BodyType, request: CertRequest) -> Iterator[CMPErr
         elif control.type in _SECRETS:
             yield from fault_of(_text, control)
         elif control.type == oids.PKI_ARCHIVE_OPTIONS:
-            if encode(control.value) != _ARCHIVE_NOTHING:
-                yield _not_served("pkiArchiveOptions")
+            yield from fault_of(_archive_option, control)
         elif control.type == oids.PKI_PUBLICATION_INFO:
             yield from fault_of(_publication, control)
         elif control.type == oids.OLD_CERT_ID and body_type is BodyType.KUR:
@@ -100,6 +101,43 @@ def _publication(control: AttributeTypeAndValue) -> bool:
             hint="the action is dontPublish (0), without places, or pleasePublish (1)",
         )
     return bool(info.action == _PLEASE_PUBLISH)
+
+
+def read_archive_option(request: CertRequest) -> EnvelopedData | bool | None:
+    """What a request says of keeping the private key; see :attr:`cmpkit.parts.CertificateRequest.archive`.
+
+    :param request: in which :func:`control_faults` found nothing.
+    """
+    control = find_attribute(request.controls, oids.PKI_ARCHIVE_OPTIONS)
+    return None if control is None else _archive_option(control)
+
+
+def _archive_option(control: AttributeTypeAndValue) -> EnvelopedData | bool:
+    try:
+        options = read_element(control.value, PKIArchiveOptions)
+        key = read_element(options.value, EncryptedKey) if options.tag == "encrypted_priv_key" else None
+    except CMPError as error:
+        raise CMPError(
+            f"pkiArchiveOptions cannot be read: {error.detail}",
+            PKIFailureInfo.BAD_DATA_FORMAT,
+            rule="RFC 4211 section 6.4",
+            hint="hand over a private key by encryptedPrivKey, or say archiveRemGenPrivKey for one to generate",
+        ) from error
+    if options.tag == "key_gen_parameters":
+        raise CMPError(
+            "pkiArchiveOptions has keyGenParameters, of which no form is defined",
+            rule="RFC 4211 section 6.4",
+            hint="hand over the private key itself: encryptedPrivKey",
+        )
+    if key is None:
+        return bool(options.value)
+    if isinstance(key.value, EnvelopedData):
+        return key.value
+    raise CMPError(
+        "the private key to archive is not in EnvelopedData",
+        rule="RFC 9810 section 5.2.2",
+        hint="EncryptedValue is out of use: send EnvelopedData, with pvno 3",
+    )
 
 
 def registration_faults(message: CertReqMsg) -> Iterator[CMPError]:

@@ -10,6 +10,7 @@ from typing import Literal
 from cmpkit.asn1 import (
     TLV,
     CertId,
+    CertificateWire,
     CertifiedKeyPair,
     CertRepMessage,
     CertResponse,
@@ -17,11 +18,13 @@ from cmpkit.asn1 import (
     EncryptedValue,
     ErrorMsgContent,
     InfoTypeAndValue,
+    KeyRecRepContent,
     PKIBody,
     PKIMessage,
     PKIStatusInfo,
     RevRepContent,
     Variant,
+    decode,
     make_element,
     to_tlv,
 )
@@ -29,6 +32,7 @@ from cmpkit.engine.states import ANSWERS, DELAYED_BY, P10_CERT_REQ_ID
 from cmpkit.enums import BodyType, PKIStatus
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
+    ArchivedKey,
     AuditEntry,
     Authenticated,
     CertificateChange,
@@ -37,6 +41,7 @@ from cmpkit.parts import (
     HeldRequest,
     Issued,
     KeptValue,
+    Recovered,
     Transaction,
 )
 
@@ -44,6 +49,7 @@ __all__ = [
     "Reply",
     "certificate_response",
     "change_event",
+    "recovery_response",
     "refusal",
     "rejection",
     "requests_in",
@@ -60,6 +66,7 @@ class Reply:
     :param transaction: the state to store, before the senderNonce of the answer is known; ``None`` stores nothing.
     :param general_info: for the header of the answer.
     :param extra_certs: DER certificates for extraCerts, beside those of the signer.
+    :param archived: private keys of these certificates that are to be kept.
     :param held: requests that wait for a person, to be kept for that person.
     :param keep: what is to be kept for the requester.
     :param refused: why, if the body says no: what the operator should know.
@@ -72,6 +79,7 @@ class Reply:
     extra_certs: tuple[bytes, ...] = ()
     certificates: tuple[CertificateRecord, ...] = ()
     changes: tuple[CertificateChange, ...] = ()
+    archived: tuple[ArchivedKey, ...] = ()
     spent: tuple[bytes, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
     held: tuple[HeldRequest, ...] = ()
@@ -119,6 +127,31 @@ def _granted(cert_req_id: int, result: Issued) -> CertResponse:
     return CertResponse(cert_req_id=cert_req_id, status=PKIStatusInfo.of(status), certified_key_pair=pair)
 
 
+def recovery_response(new_certificate: bytes | None, recovered: Recovered | None) -> PKIBody:
+    """krp (RFC 9810 section 5.3.8).
+
+    :param new_certificate: DER of the certificate for a new signing key, if one was asked for.
+    :param recovered: the keys that are handed over, if any were asked for; if there are more, it says so.
+    """
+    complete = recovered is None or recovered.is_complete
+    status = PKIStatus.ACCEPTED if complete else PKIStatus.GRANTED_WITH_MODS
+    keys, chain = ((), ()) if recovered is None else (recovered.keys, recovered.chain)
+    pairs = [
+        CertifiedKeyPair(
+            cert_or_enc_cert=Variant(to_tlv(key.certificate.der), "certificate"),
+            private_key=Variant(key.private_key, "enveloped_data"),
+        )
+        for key in keys
+    ]
+    content = KeyRecRepContent(
+        status=PKIStatusInfo.of(status, [] if complete else ["there are older keys"]),
+        new_sig_cert=None if new_certificate is None else decode(CertificateWire, new_certificate),
+        ca_certs=[decode(CertificateWire, der) for der in chain] or None,
+        key_pair_hist=pairs or None,
+    )
+    return PKIBody(BodyType.KRP, content)
+
+
 def revocation_response(outcomes: Sequence[tuple[CertId, CMPError | None]]) -> PKIBody:
     """rp (RFC 9810 section 5.3.10).
 
@@ -132,7 +165,7 @@ def revocation_response(outcomes: Sequence[tuple[CertId, CMPError | None]]) -> P
 
 
 def waiting_response(body_type: BodyType, cert_req_ids: Sequence[int], reason: str) -> PKIBody:
-    """What says "later" to a body: ip, cp or kup to requests for certificates, error to others (RFC 9483 section 4.4).
+    """What says "later" to a body: ip, cp, kup or krp to requests, error to others (RFC 9483 section 4.4).
 
     :param body_type: of what is answered.
     :param cert_req_ids: of the requests for certificates.
@@ -141,6 +174,8 @@ def waiting_response(body_type: BodyType, cert_req_ids: Sequence[int], reason: s
     answer = DELAYED_BY[body_type]
     if answer is BodyType.ERROR:
         return PKIBody(answer, ErrorMsgContent(pki_status_info=status))
+    if answer is BodyType.KRP:
+        return PKIBody(answer, KeyRecRepContent(status=status))
     responses = [CertResponse(cert_req_id=cert_req_id, status=status) for cert_req_id in cert_req_ids]
     return PKIBody(answer, CertRepMessage(response=responses))
 
@@ -152,6 +187,8 @@ def rejection(body: PKIBody, error: CMPError) -> Reply:
     status = _status(error)
     if body.type is BodyType.RR:
         return Reply(PKIBody(BodyType.RP, RevRepContent(status=[status] * max(1, len(body.content)))), refused=error)
+    if body.type is BodyType.KRR:
+        return Reply(PKIBody(BodyType.KRP, KeyRecRepContent(status=status)), refused=error)
     ids = [P10_CERT_REQ_ID] if body.type is BodyType.P10CR else [msg.request.cert_req_id for msg in body.content]
     return Reply(certificate_response(body.type, [(cert_req_id, error) for cert_req_id in ids], ()), refused=error)
 

@@ -17,6 +17,7 @@ from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
 from cmpkit.engine.enrolment import enrol, enrol_again
 from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
 from cmpkit.engine.polling import poll
+from cmpkit.engine.recovery import recover, recover_again
 from cmpkit.engine.replies import rejection, requests_in
 from cmpkit.engine.revocation import revoke, revoke_again
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CONTINUES, HEADER_FAULTS, OPENS
@@ -153,12 +154,14 @@ _AGAIN = {
     **dict.fromkeys(CERTIFICATE_REQUESTS, enrol_again),
     BodyType.RR: revoke_again,
     BodyType.GENM: inform_again,
+    BodyType.KRR: recover_again,
     BodyType.CERT_CONF: confirm_again,
     BodyType.PKICONF: confirm_again,
 }
 _BRANCHES: dict[BodyType, Callable[[Work], Steps]] = {
     **dict.fromkeys(CERTIFICATE_REQUESTS, enrol),
     BodyType.RR: revoke,
+    BodyType.KRR: recover,
     BodyType.GENM: inform,
     BodyType.CERT_CONF: confirm,
     BodyType.PKICONF: confirm,

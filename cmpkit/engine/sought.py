@@ -11,17 +11,21 @@ from cmpkit.asn1 import (
     CertifiedKeyPair,
     CertRepMessage,
     CertResponse,
+    KeyRecRepContent,
+    PKIBody,
     PKIStatusInfo,
+    Variant,
     decode,
     encode,
     read_public_key_info,
+    to_tlv,
 )
 from cmpkit.crypto.encrypted_values import TOLERATE_LEGACY_ENCRYPTION
 from cmpkit.engine.answers import broken_answer
-from cmpkit.enums import PKIFailureInfo, PKIStatus
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import PeerRefusal
 
-__all__ = ["SoughtCertificate", "answered_by", "refusal_by"]
+__all__ = ["SoughtCertificate", "answered_by", "refusal_by", "signing_certificate"]
 
 _HINTS: Final[Mapping[PKIFailureInfo, str]] = {
     PKIFailureInfo.BAD_TIME: "the clocks differ, or the message is too old to be sent again",
@@ -153,6 +157,14 @@ def answered_by(
         return (sought[0].answered(content.response[0]),)
     responses = {response.cert_req_id: response for response in content.response}
     return tuple(one.answered(responses[one.cert_req_id]) if one.cert_req_id in responses else one for one in sought)
+
+
+def signing_certificate(content: KeyRecRepContent, one: SoughtCertificate) -> PKIBody:
+    """The newSigCert of a krp as what answers a request for a certificate."""
+    assert content.new_sig_cert is not None
+    pair = CertifiedKeyPair(cert_or_enc_cert=Variant(to_tlv(content.new_sig_cert), "certificate"))
+    response = CertResponse(cert_req_id=one.cert_req_id, status=content.status, certified_key_pair=pair)
+    return PKIBody(BodyType.CP, CertRepMessage(response=[response]))
 
 
 def _enveloped_key(pair: CertifiedKeyPair) -> bytes:

@@ -42,6 +42,7 @@ ANSWERS = {
     BodyType.P10CR: BodyType.CP,
     BodyType.KUR: BodyType.KUP,
     BodyType.RR: BodyType.RP,
+    BodyType.KRR: BodyType.KRP,
     BodyType.GENM: BodyType.GENP,
 }
 """The body that answers a request (RFC 9810 section 5.3)."""
@@ -50,7 +51,7 @@ OPENS = frozenset(ANSWERS)
 """Bodies that open an operation at a server."""
 
 DELAYED_BY = {
-    **{request: ANSWERS[request] for request in CERTIFICATE_REQUESTS},
+    **{request: ANSWERS[request] for request in (*CERTIFICATE_REQUESTS, BodyType.KRR)},
     **dict.fromkeys((BodyType.RR, BodyType.GENM, BodyType.CERT_CONF, BodyType.PKICONF), BodyType.ERROR),
 }
 """The body in which a server says "waiting" to what it needs time for (RFC 9810 section 5.3.22, RFC 9483 section 4.4).

@@ -28,6 +28,7 @@ from cmpkit.crypto.pop import leaves_key_to_server, p10_extensions
 from cmpkit.engine.registration import (
     control_faults,
     find_attribute,
+    read_archive_option,
     read_registration,
     registration_faults,
     replaced_request,
@@ -40,6 +41,7 @@ from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
 from cmpkit.tolerances import Leniency
 
 __all__ = [
+    "archived_key_faults",
     "is_by_rsa",
     "key_generation_faults",
     "p10_faults",
@@ -82,6 +84,7 @@ def read_request(
         encryption_key=_encryption_key(request),
         proof=proof_method(message),
         registration=read_registration(message) if request.controls or message.reg_info else None,
+        archive=read_archive_option(request) if request.controls else None,
     )
 
 
@@ -220,6 +223,19 @@ def proof_version_faults(proof: ProofMethod | None, pvno: int) -> Iterator[CMPEr
             rule="RFC 9810 section 5.2.2",
             hint="set pvno to 3, or for an RSA key allow legacy-encryption",
             tolerance="openssl-encrypted-cert",
+        )
+
+
+def archived_key_faults(pvno: int) -> Iterator[CMPError]:
+    """What a server refuses in a message with a key to archive: it is in EnvelopedData (R-074).
+
+    :param pvno: of the message.
+    """
+    if pvno < PVNO.CMP2021:
+        yield CMPError(
+            f"a private key comes in EnvelopedData, and the message has pvno {pvno}",
+            rule="RFC 9810 section 5.2.2",
+            hint="set pvno to 3",
         )
 
 

@@ -17,7 +17,7 @@ from cmpkit.errors import CMPError
 from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ResponderSettings", "Steps", "Work", "settled"]
+__all__ = ["ResponderSettings", "Steps", "Work", "settled", "spent"]
 
 _REMEMBERED_NONCES = 64
 
@@ -108,6 +108,13 @@ class Work:
     def audit(self, event: str, **details: str | int) -> AuditEntry:
         """A line of the audit about this message."""
         return AuditEntry(self.now, event, self.auth.credential.id, self.message.header.transaction_id, {**details})
+
+
+def spent(work: Work) -> tuple[bytes, ...]:
+    """What the store counts a use of: a secret without limit may be one that it does not hold."""
+    secret, grant = work.auth.credential.secret, work.auth.grant
+    counted = grant is not None and (grant.uses is not None or grant.reg_token is not None)
+    return (secret.reference,) if secret and counted else ()
 
 
 def settled(steps: Generator[Need, Any, _T]) -> Generator[Need, Any, _T | CMPError]:

@@ -14,6 +14,7 @@ from cmpkit.engine.answers import (
     certificate_answer_faults,
     misplaced_answer,
     poll_rep_faults,
+    recovery_answer_faults,
     revocation_answer_faults,
     waiting_faults,
 )
@@ -31,6 +32,7 @@ from cmpkit.engine.header import (
     used_nonce_faults,
 )
 from cmpkit.engine.polling import poll_req_faults
+from cmpkit.engine.recovery import recovery_faults
 from cmpkit.engine.replies import requests_in
 from cmpkit.engine.responder import place_faults, unknown_transaction
 from cmpkit.engine.rev_details import rev_details_faults, revocation_faults
@@ -53,7 +55,6 @@ _CLIENT_BODIES = OPENS | {
     BodyType.CERT_CONF,
     BodyType.POLL_REQ,
     BodyType.POPDECR,
-    BodyType.KRR,
     BodyType.CCR,
     BodyType.NESTED,
 }
@@ -169,6 +170,10 @@ def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Contain
         yield from fault_of(requested_profiles, message, None, requests_in(body))
     if body.type in CRMF_REQUESTS:
         yield from _request_faults(message)
+    elif body.type is BodyType.KRR:
+        yield from request_faults(body.content)
+        for request in body.content:
+            yield from recovery_faults(request, message.header.pvno)
     elif body.type is BodyType.P10CR:
         yield from p10_faults(body.content)
     elif body.type is BodyType.RR:
@@ -217,6 +222,8 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
     yield from confirm_wait_time_faults(message.header)
     if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
         yield from certificate_answer_faults(body.content, _request_ids(request), _due(request))
+    elif body.type is BodyType.KRP:
+        yield from recovery_answer_faults(body.content)
     elif body.type is BodyType.RP:
         rr = request is not None and request.body.type is BodyType.RR
         yield from revocation_answer_faults(body.content, len(request.body.content) if request and rr else 1)

@@ -17,7 +17,6 @@ from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
     Finished,
-    Judgement,
     Send,
     Step,
     Wait,
@@ -29,6 +28,7 @@ from cmpkit.engine.client import (
 )
 from cmpkit.engine.header import request_header
 from cmpkit.engine.journal import dump_transaction, load_transaction
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS, ClientState
 from cmpkit.enums import BodyType

@@ -16,8 +16,8 @@ from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import CertificateRecord, CertificateState, Credential, Grant, PrivateKey, ProtectionKind
 
-BY_SECRET = {BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.GENM}
-BY_CERTIFICATE = {BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.GENM, BodyType.RR}
+BY_SECRET = {BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KRR, BodyType.GENM}
+BY_CERTIFICATE = {BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.KRR, BodyType.GENM, BodyType.RR}
 DEV_42 = Grant(parse_name("CN=dev-42"))
 NOT_AUTHORIZED, BAD_CERT_TEMPLATE = PKIFailureInfo.NOT_AUTHORIZED, PKIFailureInfo.BAD_CERT_TEMPLATE
 
@@ -145,7 +145,7 @@ async def test_r_063_a_certificate_of_another_pki_may_do_nothing(check: Check, a
 
 async def test_an_ra_may_revoke_and_ask_but_not_enrol(policy: DefaultPolicy, check: Check, ask: Any) -> None:
     auth = ask.by_certificate(None, "ra")
-    for body_type in set(BodyType) - {BodyType.RR, BodyType.GENM}:
+    for body_type in set(BodyType) - {BodyType.RR, BodyType.KRR, BodyType.GENM}:
         await check.refused(body_type, auth)
     await policy.authorize(BodyType.RR, auth, now=ask.now)
     await check.refused(ask.request(body_type=BodyType.GENM), auth)

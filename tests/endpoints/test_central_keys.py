@@ -489,5 +489,5 @@ async def test_server_whose_signer_is_no_authority_for_keys_does_not_start(autho
     key = generate_key("p256", world.plugins)
     other = await authority.certificate("signer", key, purposes=[oids.KP_CMC_CA])
     check_key_generation([load_profile("device", {}, world.plugins)], other)
-    with pytest.raises(ConfigurationError, match="profile device generates keys"):
+    with pytest.raises(ConfigurationError, match="profile device hands over keys"):
         check_key_generation([central], other)

@@ -29,7 +29,6 @@ from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
     Finished,
-    Judgement,
     Send,
     Wait,
     begin,
@@ -38,6 +37,7 @@ from cmpkit.engine.client import (
     receive,
     sent,
 )
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus

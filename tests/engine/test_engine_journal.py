@@ -113,6 +113,7 @@ def test_nothing_in_it_could_be_a_key_or_a_secret() -> None:
         "poll_at",
         "chain",
         "ca_pubs",
+        "recovered",
         "context",
     }
     assert {item.name for item in dataclasses.fields(SoughtCertificate)} == {

@@ -11,12 +11,18 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit import oids
 from cmpkit.asn1 import (
     AttributeTypeAndValue,
+    BitString,
     CertReqMsg,
     CertRequest,
+    EncryptedKey,
+    EncryptedValue,
     Null,
+    PKIArchiveOptions,
     PKIPublicationInfo,
     SinglePubInfo,
+    Variant,
     directory_name,
+    make_element,
     to_tlv,
 )
 from cmpkit.crypto.names import parse_name
@@ -109,14 +115,32 @@ class TestArchiving:
         return AttributeTypeAndValue(type=oids.PKI_ARCHIVE_OPTIONS, value=to_tlv(der))
 
     @pytest.mark.rule("R-074")
-    @pytest.mark.parametrize("value", [True, b"pp"])
-    def test_nothing_is_archived_here(self, value: bool | bytes) -> None:
-        error = refused(crmf(controls=[self.options(value)]))
+    def test_key_generation_parameters_have_no_form_that_could_be_read(self) -> None:
+        error = refused(crmf(controls=[self.options(b"pp")]))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
-        assert "pkiArchiveOptions" in error.detail
+        assert "keyGenParameters" in error.detail
 
-    def test_who_wants_nothing_archived_gets_that(self) -> None:
-        assert read(crmf(controls=[self.options(False)])).registration is None
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_whether_a_generated_key_is_to_be_archived_is_read(self, wanted: bool) -> None:
+        request = read(crmf(controls=[self.options(wanted)]))
+        assert request.archive is wanted
+        assert request.registration is None
+
+    def test_a_request_may_say_nothing_of_archiving(self) -> None:
+        assert read(crmf()).archive is None
+
+    @pytest.mark.rule("R-074")
+    def test_a_key_in_the_form_that_is_out_of_use_is_refused(self) -> None:
+        value = EncryptedValue(enc_value=BitString(b"x", 0))
+        options = Variant(make_element(Variant(value, "encrypted_value"), EncryptedKey), "encrypted_priv_key")
+        control = AttributeTypeAndValue(type=oids.PKI_ARCHIVE_OPTIONS, value=make_element(options, PKIArchiveOptions))
+        error = refused(crmf(controls=[control]))
+        assert error.fail_info is PKIFailureInfo.BAD_REQUEST
+        assert "EnvelopedData" in error.detail
+
+    def test_options_that_cannot_be_read_are_bad_data_format(self) -> None:
+        error = refused(crmf(controls=[attribute(oids.PKI_ARCHIVE_OPTIONS, "everything")]))
+        assert error.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
 
 
 class TestPairs:

@@ -66,6 +66,7 @@ OPENING = {
     BodyType.KUR: ir(body_type=BodyType.KUR),
     BodyType.P10CR: p10(),
     BodyType.RR: rr(),
+    BodyType.KRR: ir(body_type=BodyType.KRR),
     BodyType.GENM: genm(),
 }
 CONTINUING = {
@@ -268,7 +269,10 @@ class TestRefusals:
         assert reply.body is not None
         assert reply.body.type is ANSWERS[kind]
         content = reply.body.content
-        status = content.status[0] if kind is BodyType.RR else content.response[0].status
+        if kind is BodyType.KRR:
+            status = content.status
+        else:
+            status = content.status[0] if kind is BodyType.RR else content.response[0].status
         assert (status.status, status.failures) == (PKIStatus.REJECTION, fail_info)
         assert status.texts == (error.status_text,)
         assert reply.refused is error

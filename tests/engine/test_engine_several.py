@@ -24,7 +24,8 @@ from cmpkit.asn1 import (
     directory_name,
     encode,
 )
-from cmpkit.engine.client import Decide, Finished, Judgement, Send, Wait, begin, decide, poll, receive, sent
+from cmpkit.engine.client import Decide, Finished, Send, Wait, begin, decide, poll, receive, sent
+from cmpkit.engine.judging import Judgement
 from cmpkit.engine.needs import CheckProof, Confirm, FindCertificate, Issue, Revoke
 from cmpkit.engine.replies import Reply
 from cmpkit.engine.responder import ResponderSettings, expire

@@ -170,11 +170,10 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("oid", "name"),
         [
-            (oids.PKI_ARCHIVE_OPTIONS, "pkiArchiveOptions"),
             (oids.ALT_CERT_TEMPLATE, "altCertTemplate"),
         ],
     )
-    @pytest.mark.rule("R-073", "R-074")
+    @pytest.mark.rule("R-073")
     def test_control_that_would_be_left_undone_is_refused(self, oid: ObjectIdentifier, name: str) -> None:
         error = refused(crmf(controls=[control(ObjectIdentifier("1.2.3"), "x"), control(oid, "token")]))
         assert error.fail_info is PKIFailureInfo.BAD_REQUEST
