@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
+from cmpkit_mac import DHBasedMac
 
 from cmpkit import oids
-from cmpkit.asn1 import GMACParameters, PBMAC1Params, PBMParameter
-from cmpkit.endpoints.protector import mac_names
-from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Event
+from cmpkit.asn1 import GMACParameters, PBMAC1Params, PBMParameter, PKIMessage, decode_message
+from cmpkit.crypto.keys import generate_key
+from cmpkit.endpoints.protector import mac_names, seal
+from cmpkit.enums import PKIFailureInfo
+from cmpkit.errors import ConfigurationError, TrustError
+from cmpkit.parts import Event, SharedSecret
 
 from .conftest import World
+from .forge import Forge
+from .test_delayed import Listening
 
 
 class Algorithms:
@@ -82,3 +88,47 @@ async def test_a_signature_is_a_signature_whatever_mac_is_named(world):
         enrolled = await client.enroll(subject="CN=dev-42")
     async with world.client(enrolled.credentials, mac="kmac128") as client:
         assert await client.info(oids.CA_CERTS)
+
+
+class TestAgreedSecrets:
+    """DHBasedMac proves keys; no message is believed that it protects (RFC 9810 section 5.1.3.2)."""
+
+    async def under(self, message: PKIMessage, secret: SharedSecret) -> PKIMessage:
+        """The same message, protected by DHBasedMac with that secret."""
+        part = DHBasedMac()
+        header = dataclasses.replace(message.header, protection_alg=part.algorithm(secret))
+        return await seal(header, message.body, part, secret, message.extra_certs)
+
+    async def test_a_server_refuses_it(self, world):
+        forge = Forge(world.plugins, await world.secret(), world.clock)
+        message = await forge.request(generate_key("p256", world.plugins), forge.sender)
+        answer = await world.handle((await self.under(message, forge.credentials)).raw)
+        assert decode_message(answer.der).body.content.pki_status_info.failures is PKIFailureInfo.WRONG_INTEGRITY
+
+    async def test_a_client_refuses_it(self, world):
+        async with world.client(await world.secret()) as client:
+            enrolled = (await client.enroll("CN=dev-42")).credentials
+
+        class Forging(Listening):
+            async def exchange(road, request: bytes) -> bytes:
+                answer = decode_message(await super().exchange(request))
+                return (await self.under(answer, SharedSecret("", "guessed"))).raw
+
+        async with world.client(enrolled, transport=Forging(world)) as client:
+            with pytest.raises(TrustError, match="protection by key agreement is no signature"):
+                await client.update()
+
+    async def test_nothing_is_sent_that_is_protected_by_it(self, world):
+        class Unfit:
+            async def before_protection(self, message: PKIMessage) -> PKIMessage:
+                algorithm = DHBasedMac().algorithm(SharedSecret("", ""))
+                return dataclasses.replace(
+                    message, header=dataclasses.replace(message.header, protection_alg=algorithm)
+                )
+
+            async def after_protection(self, octets: bytes) -> bytes:
+                return octets
+
+        async with world.client(await world.secret(), transform=Unfit()) as client:
+            with pytest.raises(ConfigurationError, match="do not protect by"):
+                await client.enroll("CN=dev-42")

@@ -5,12 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import AlgorithmIdentifier, CertStatus, PKIBody, PKIMessage, decode_message, encode
-from cmpkit.enums import BodyType
+from cmpkit import oids
+from cmpkit.asn1 import (
+    AlgorithmIdentifier,
+    BitString,
+    CertStatus,
+    DHBMParameter,
+    PKIBody,
+    PKIMessage,
+    PKMACValue,
+    POPOPrivKey,
+    POPOSigningKey,
+    Variant,
+    decode_message,
+    encode,
+    make_element,
+)
+from cmpkit.enums import BodyType, SubsequentMessage
 from cmpkit.inspection.findings import Severity
 from cmpkit.inspection.inspecting import inspect, prove
 from cmpkit.inspection.proofs import Evidence, Outcome, check_proofs
@@ -21,6 +37,10 @@ MESSAGES = Path(__file__).parent.parent / "asn1" / "messages" / "openssl-3.6"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLUGINS = load_plugins()
 EVIDENCE = Evidence(PLUGINS, NOW)
+DH_BASED = AlgorithmIdentifier(
+    oids.DH_BASED_MAC,
+    DHBMParameter(owf=AlgorithmIdentifier(oids.SHA256), mac=AlgorithmIdentifier(oids.HMAC_SHA256)),
+)
 
 
 def read(name: str) -> PKIMessage:
@@ -79,6 +99,12 @@ class TestProtection:
         assert proof.outcome is Outcome.UNKNOWN
         assert "no protection for protectionAlg" in proof.text
 
+    async def test_what_an_agreed_secret_protects_is_not_checked(self) -> None:
+        message = read("pkiconf")
+        header = replace(message.header, protection_alg=DH_BASED)
+        [proof] = await check_proofs(replace(message, header=header), EVIDENCE)
+        assert (proof.outcome, proof.text) == (Outcome.UNKNOWN, "it is by key agreement")
+
     async def test_an_unprotected_message_has_nothing_to_check(self) -> None:
         assert await check_proofs(read("error-unprotected"), EVIDENCE) == ()
 
@@ -100,6 +126,28 @@ class TestPossession:
 
     async def test_who_vouches_is_not_checked(self) -> None:
         assert (await outcomes(read("ir-ra-verified")))["proof of possession"] is Outcome.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("private", "text"),
+        [
+            (Variant(SubsequentMessage.ENCR_CERT, "subsequent_message"), "encrCert"),
+            (Variant(SubsequentMessage.CHALLENGE_RESP, "subsequent_message"), "challengeResp"),
+            (Variant(PKMACValue(alg_id=DH_BASED, value=BitString(bytes(32), 0)), "agree_mac"), "agreeMAC"),
+            (None, "DHBasedMac"),
+        ],
+        ids=["encrCert", "challengeResp", "agreeMAC", "DHBasedMac"],
+    )
+    async def test_what_only_the_two_sides_can_check_is_not(self, private: Any, text: str) -> None:
+        message = read("ir")
+        (asked,) = message.body.content
+        by_mac = POPOSigningKey(algorithm_identifier=DH_BASED, signature=BitString(bytes(32), 0))
+        popo: Any = Variant(by_mac, "signature")
+        if private is not None:
+            popo = Variant(make_element(private, POPOPrivKey), "key_agreement")
+        body = PKIBody(message.body.type, [asked.build(asked.request, popo)])
+        [*_, proof] = await check_proofs(PKIMessage(message.header, body), EVIDENCE)
+        assert (proof.what, proof.outcome) == ("proof of possession", Outcome.UNKNOWN)
+        assert proof.text.startswith(f"{text}: ")
 
     async def test_a_request_without_proof_has_none_to_check(self) -> None:
         assert "proof of possession" not in await outcomes(read("ir-central"))
