@@ -163,6 +163,7 @@ class ConfiguredProfile:
     def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
         self.name = name
         self.approval = settings.approval
+        self.key_types = settings.key_types or ()
         self.publish = settings.publish
         self.key_generation = settings.key_generation
         self.archive = settings.archive

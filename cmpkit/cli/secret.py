@@ -105,16 +105,12 @@ def add(
         uses=_granted_uses(uses),
         expires=_granted_until(expires, datetime.now(UTC)),
     )
-    made = secrets.token_urlsafe(SECRET_OCTETS) if secret is None else None
+    wanted = _wanted_octets(configuration, grant)
+    made = secrets.token_urlsafe(max(SECRET_OCTETS, wanted)) if secret is None else None
 
     async def run() -> None:
         value = made.encode() if made is not None else await read_secret(str(secret), "--secret")
-        if len(value) < MIN_OCTETS:
-            print(
-                f"cmpkit: the secret has {len(value)} octets only: it can be guessed from one recorded message "
-                "unless it is random and long (RFC 9810 section 8.4)",
-                file=sys.stderr,
-            )
+        _warn_of_shortness(value, wanted, grant)
         granted = replace(
             grant,
             reg_token=await _control(reg_token, "--reg-token"),
@@ -130,6 +126,31 @@ def add(
     if made is not None:
         print(made)
     print(_sentence(reference, grant), file=sys.stderr)
+
+
+def _warn_of_shortness(value: bytes, wanted: int, grant: Grant) -> None:
+    """Say on standard error if a secret is shorter than it should be."""
+    if len(value) < MIN_OCTETS:
+        said = (
+            f"the secret has {len(value)} octets only: it can be guessed from one recorded message unless it is random "
+            "and long (RFC 9810 section 8.4)"
+        )
+    elif len(value) < wanted:
+        said = (
+            f"the secret has {len(value)} octets, {wanted} would be as strong as the strongest keys of profile "
+            f"{grant.profile} (RFC 9810 section 8.7)"
+        )
+    else:
+        return
+    print(f"cmpkit: {said}", file=sys.stderr)
+
+
+def _wanted_octets(configuration: Configuration, grant: Grant) -> int:
+    """How long a random secret is that is as strong as the keys that its profile names (R-176)."""
+    from cmpkit.crypto.strength import key_strength
+
+    key_types = getattr(configuration.profiles.get(grant.profile or ""), "key_types", ())
+    return max((key_strength(key_type) or 0 for key_type in key_types), default=0) // 8
 
 
 async def _control(source: str | None, option: str) -> str | None:

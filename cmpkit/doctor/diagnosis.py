@@ -19,6 +19,7 @@ from cmpkit.doctor.service import (
     examine_versions,
 )
 from cmpkit.doctor.settings import Settings, settings_for, shown_url
+from cmpkit.doctor.strength import examine_strength
 from cmpkit.doctor.trust import examine_trust
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredentials, read_anchors
@@ -97,6 +98,8 @@ async def diagnose(
     visit = _Visit(plugins, options, credentials, anchors, tuple(observers), note)
     with anyio.move_on_after(options.total_timeout) as scope:
         await visit.examine(url)
+        if credentials is not None and visit.address:
+            examine_strength(credentials, None if enrolment is None else enrolment.key, plugins, note)
         if enrolment is not None and credentials is not None and visit.address:
             if any(check.verdict is Verdict.BAD for check in checks):
                 advice = "put right what is wrong before"

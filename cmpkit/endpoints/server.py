@@ -18,6 +18,7 @@ from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.repository import Repository
 from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
+from cmpkit.endpoints.weakness import weak_protection
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
 from cmpkit.engine.needs import Issue, MakeChallenge
@@ -28,6 +29,7 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
     Answer,
+    AuditEntry,
     Authenticated,
     Credential,
     Disposition,
@@ -272,6 +274,9 @@ class Server:
             der=response.raw,
             keep_until=self._keep_until(turn.message, turn.now),
         )
+        audit = reply.audit
+        if reply.certificates:
+            audit = (*audit, *self._weaknesses(turn, reply, turn.auth.credential))
         unit = UnitOfWork(
             transaction=state,
             answer=answer,
@@ -282,14 +287,30 @@ class Server:
             finished_intents=settled,
             held=tuple(replace(request, address=turn.peer.address) for request in reply.held),
             kept=reply.keep,
-            audit=reply.audit,
+            audit=audit,
         )
         reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)
         await self.workshop.store.commit(unit)
         self._places.moved(state.credential, was=turn.was_open, now_is=is_open(state))
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
-        for entry in reply.audit:
+        for entry in audit:
             self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
+
+    def _weaknesses(self, turn: _Turn, reply: Reply, credential: Credential) -> tuple[AuditEntry, ...]:
+        """What is issued to a credential that is weaker than the keys that it has certified (R-176)."""
+        assert reply.transaction is not None
+        found = weak_protection(
+            reply.certificates, credential, reply.transaction.transaction_id, plugins=self.plugins, at=turn.now
+        )
+        for entry in found:
+            _log.warning(
+                "certificate %s, transaction %s: its key has %s bits of security, what protected the request %s",
+                entry.details["serial"],
+                _hex(turn.message),
+                entry.details["key_bits"],
+                entry.details["bits"],
+            )
+        return found
 
     def _keep_until(self, message: PKIMessage, now: datetime) -> datetime | None:
         """Until when the message would be accepted if the store did not know it: for ever, if nothing dates it."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import re
 from datetime import UTC, datetime, timedelta
@@ -76,6 +77,18 @@ def test_a_short_secret_is_taken_with_a_warning(operator: Operator) -> None:
     outcome = operator.run("secret", "add", "dev-42", "--secret", "env:SHORT", env={"SHORT": "hunter2"})
     assert "has 7 octets only" in outcome.err
     assert "hunter2" not in outcome.err
+
+
+@pytest.mark.rule("R-176")
+def test_a_secret_that_is_weaker_than_the_keys_of_its_profile_is_taken_with_a_warning(operator: Operator) -> None:
+    text = operator.config.read_text()
+    operator.config.write_text(text.replace('# key_types = ["p256", "rsa3072"]', 'key_types = ["p256", "p521"]'))
+    given = "a secret of 23 octets !!"[:23]
+    outcome = operator.run("secret", "add", "dev-42", "--secret", "env:GIVEN", env={"GIVEN": given})
+    assert "the secret has 23 octets, 32 would be as strong as the strongest keys of profile device" in outcome.err
+    made = operator.run("secret", "add", "dev-43")
+    assert "octets" not in made.err
+    assert len(base64.urlsafe_b64decode(made.out.strip() + "=")) == 32
 
 
 def test_a_grant_may_be_wider(operator: Operator) -> None:
