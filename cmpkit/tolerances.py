@@ -5,7 +5,7 @@ both take whole sets by the name of a peer (``peer``, ``--peer``). A check that 
 with the name (:attr:`cmpkit.errors.CMPError.tolerance`). Whoever looks at the fault asks the message's
 :class:`Leniency`, which remembers what was let pass. Tolerances relax syntax and correlation: none of them skips the
 verification of a message that grants something, a proof of possession, or the check that a certificate holds the key
-that was sent.
+that was sent; one of them, ``self-issued-in-ip``, trusts on first use what a message is verified by.
 """
 
 from __future__ import annotations
@@ -182,6 +182,14 @@ TOLERANCES = {
             "RFC 9483 section 3.1",
             _BOTH,
             ("ejbca",),
+        ),
+        Tolerance(
+            "self-issued-in-ip",
+            "a root certificate that comes with a signed ip, unknown before: it is trusted, on first use, if the new "
+            "certificate leads to it as the signer does",
+            "RFC 9483 section 3.2",
+            _CLIENT,
+            ("3gpp",),
         ),
         Tolerance(
             "short-nonces",

@@ -160,10 +160,9 @@ class Client(SupportMessages, Recovering):
         credentials = self._own_certificate(old)
         key = key or generate_key(credentials.key.key_type, self.plugins)
         wanted = as_name(subject) if subject is not None else credentials.subject
-        if extensions is None:
-            extensions = alternative_names_of(credentials.certificate)
+        kept = alternative_names_of(credentials.certificate) if extensions is None else tuple(extensions)
         controls = (old_certificate(credentials.certificate),)
-        wish = Wish(key=key, subject=wanted, extensions=tuple(extensions), controls=controls, proof=proof)
+        wish = Wish(key=key, subject=wanted, extensions=kept, controls=controls, proof=proof)
         return _only(await self._obtain(BodyType.KUR, (wish,), credentials, context))
 
     async def request_p10(self, csr: bytes, *, context: Mapping[str, str] | None = None) -> Enrolled:
@@ -314,7 +313,7 @@ class Client(SupportMessages, Recovering):
         context: Mapping[str, str] | None,
     ) -> tuple[Enrolled | CMPError, ...]:
         """What comes of a request for certificates."""
-        if not self.trust and not self.options.adopt_ca_pubs:
+        if not (self.trust or self.options.adopt_ca_pubs or "self-issued-in-ip" in self.options.tolerances):
             raise ConfigurationError(
                 "no trust anchors: a new certificate could not be checked",
                 hint="give them with --trusted, or adopt those that the server offers with --adopt-ca-pubs",
@@ -359,7 +358,7 @@ class Client(SupportMessages, Recovering):
             plugins=self.plugins,
             transport=self._transport,
             credentials=credentials,
-            sender=self._sender(credentials),
+            sender=credentials.subject if isinstance(credentials, SigningCredentials) else secret_sender(credentials),
             verifier=verifier,
             options=self.options,
             observers=self._observers,
@@ -367,12 +366,6 @@ class Client(SupportMessages, Recovering):
             profiles=profiles,
             keys={key.public_key_info: key for key in keys},
         )
-
-    @staticmethod
-    def _sender(credentials: Credentials) -> x509.Name:
-        if isinstance(credentials, SigningCredentials):
-            return credentials.subject
-        return secret_sender(credentials)
 
     def _own_certificate(self, given: Enrolled | SigningCredentials | None) -> SigningCredentials:
         credentials = given.credentials if isinstance(given, Enrolled) else given or self.credentials

@@ -24,6 +24,7 @@ from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.encrypted_certificates import open_certificates
 from cmpkit.endpoints.examine import Examiner, judgement
+from cmpkit.endpoints.first_use import first_use, offered_roots, trusts_on_first_use
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
@@ -284,6 +285,7 @@ class Conversation:
             issuers=self._own_certificates(transaction, answer),
             now=self.options.clock(),
             leniency=leniency,
+            first_use=first_use(transaction, answer),
         )
         step = receive(transaction, answer, authentic=authentic, now=self.options.clock(), leniency=leniency)
         return replace(step, transaction=replace(step.transaction, chain=seen_so_far(step.transaction, answer)))
@@ -329,6 +331,8 @@ class Conversation:
         anchors = self.verifier.anchors
         if self.options.adopt_ca_pubs and isinstance(self.credentials, SharedSecret):
             anchors = (*anchors, *transaction.ca_pubs)
+        if trusts_on_first_use(self.options.tolerances, transaction, self.credentials):
+            anchors = (*anchors, *offered_roots(transaction))
         examiner = Examiner(
             self.plugins,
             self.credentials,

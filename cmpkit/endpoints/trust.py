@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import PKIMessage
 from cmpkit.crypto.names import format_name, names_match
+from cmpkit.crypto.paths import validate_path
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import fingerprint, outline
@@ -31,10 +33,24 @@ from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["AnswerVerifier", "hearsay"]
+__all__ = ["AnswerVerifier", "FirstUse", "hearsay"]
 
+_log = logging.getLogger("cmpkit.client")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _RULE = "RFC 9810 sections 4.5 and 5.1.3"
+_FIRST_USE = "self-issued-in-ip"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstUse:
+    """What an ip brings that may be trusted from then on where the operator wants that (3GPP TS 33.310).
+
+    :param roots: DER of self-issued certificates.
+    :param certificates: DER of the new certificates, which must lead to the same root as the signer of the ip.
+    """
+
+    roots: tuple[bytes, ...] = ()
+    certificates: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,17 +79,20 @@ class AnswerVerifier:
         issuers: Sequence[bytes],
         now: datetime,
         leniency: Leniency = STRICT,
+        first_use: FirstUse | None = None,
     ) -> bool:
         """Whether the answer is authentic; ``False`` for a refusal that is taken although it is not.
 
         :param known: DER certificates of earlier answers.
         :param issuers: DER certificates that this operation got or renews: who issued one may sign for itself.
         :param leniency: what is let pass.
+        :param first_use: what came with the ip of this operation.
         :raises TrustError: naming what cannot be believed, the rule, and the option.
         """
         try:
             raise_first(unprotected_answer_faults(message))
-            await self._verify_protected(message, known, issuers, now, leniency)
+            given = first_use or FirstUse()
+            await self._verify_protected(message, known, issuers, now=now, leniency=leniency, first_use=given)
         except CMPError as error:
             if is_refusal(message) and leniency.allows("unprotected-errors"):
                 return False
@@ -81,7 +100,14 @@ class AnswerVerifier:
         return True
 
     async def _verify_protected(
-        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime, leniency: Leniency
+        self,
+        message: PKIMessage,
+        known: Sequence[bytes],
+        issuers: Sequence[bytes],
+        *,
+        now: datetime,
+        leniency: Leniency,
+        first_use: FirstUse,
     ) -> None:
         assert message.header.protection_alg is not None
         protection = find_protection(self.plugins, message.header.protection_alg.algorithm)
@@ -91,35 +117,52 @@ class AnswerVerifier:
             await verify_message(protection, message, self.credentials, leniency=leniency)
             return
         raise_first(mixed_protection_faults(message, asked_by_mac=asked_by_mac), leniency)
-        if not self.anchors and self.pinned is None:
-            raise TrustError(
-                "the answer is signed, and there is no trust anchor to check it with",
-                PKIFailureInfo.SIGNER_NOT_TRUSTED,
-                rule="RFC 9483 section 3.2",
-                hint="give trust anchors with --trusted",
-            )
-        await self._verify_signed(message, known, issuers, now, leniency)
-
-    async def _verify_signed(
-        self, message: PKIMessage, known: Sequence[bytes], issuers: Sequence[bytes], now: datetime, leniency: Leniency
-    ) -> None:
         if self.pinned is not None:
             await self._verify_pinned(message, self.pinned, leniency)
             return
         signer = find_signer(message, (*known, *self.anchors), leniency)
         await verify_signature(message, signer, self.plugins)
-        path = validate_signer(
-            message,
-            signer,
-            known=known,
-            anchors=self.anchors,
-            now=now,
-            plugins=self.plugins,
-            leniency=leniency,
-        )
+        path = self._find_path(message, signer, known, now=now, leniency=leniency, first_use=first_use)
         self._check_authority(message, path, issuers)
         if self.revocation is not None:
             await self.revocation.check(path, now=now)
+
+    def _find_path(
+        self,
+        message: PKIMessage,
+        signer: bytes,
+        known: Sequence[bytes],
+        *,
+        now: datetime,
+        leniency: Leniency,
+        first_use: FirstUse,
+    ) -> tuple[bytes, ...]:
+        """The path from the signer to a trust anchor, or to what becomes one."""
+        options: Any = {"known": known, "now": now, "plugins": self.plugins, "leniency": leniency}
+        try:
+            if not self.anchors:
+                raise TrustError(
+                    "the answer is signed, and there is no trust anchor to check it with",
+                    PKIFailureInfo.SIGNER_NOT_TRUSTED,
+                    rule="RFC 9483 section 3.2",
+                    hint="give trust anchors with --trusted",
+                )
+            return validate_signer(message, signer, anchors=self.anchors, **options)
+        except CMPError as error:
+            if error.tolerance or not first_use.roots or not first_use.certificates:
+                raise
+            try:
+                path = validate_signer(message, signer, anchors=first_use.roots, **options)
+                for der in first_use.certificates:
+                    validate_path(der, candidates=known, anchors=path[-1:], now=now, plugins=self.plugins)
+            except CMPError:
+                raise error from None
+            error.tolerance = _FIRST_USE
+            if not leniency.allows(_FIRST_USE):
+                raise
+        root = outline(path[-1])
+        _log.warning("the root %s is trusted, on first use: SHA-256 %s", root.title, fingerprint(path[-1]).hex())
+        return path
 
     async def _verify_pinned(self, message: PKIMessage, pinned: bytes, leniency: Leniency) -> None:
         try:

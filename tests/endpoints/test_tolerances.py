@@ -189,6 +189,7 @@ ELSEWHERE = {
     "legacy-encryption": "tests/endpoints/test_proofs_of_version_2.py",
     "openssl-central-keygen": "tests/endpoints/test_central_keys.py",
     "openssl-encrypted-cert": "tests/endpoints/test_encrypted_certificates.py",
+    "self-issued-in-ip": "tests/endpoints/test_first_use.py",
 }
 """Where those are tried that need more than a message."""
 
