@@ -29,7 +29,6 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
     Answer,
-    AuditEntry,
     Authenticated,
     Credential,
     Disposition,
@@ -276,7 +275,7 @@ class Server:
         )
         audit = reply.audit
         if reply.certificates:
-            audit = (*audit, *self._weaknesses(turn, reply, turn.auth.credential))
+            audit += weak_protection(reply.certificates, turn.auth.credential, state, plugins=self.plugins, at=turn.now)
         unit = UnitOfWork(
             transaction=state,
             answer=answer,
@@ -295,22 +294,6 @@ class Server:
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
         for entry in audit:
             self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
-
-    def _weaknesses(self, turn: _Turn, reply: Reply, credential: Credential) -> tuple[AuditEntry, ...]:
-        """What is issued to a credential that is weaker than the keys that it has certified (R-176)."""
-        assert reply.transaction is not None
-        found = weak_protection(
-            reply.certificates, credential, reply.transaction.transaction_id, plugins=self.plugins, at=turn.now
-        )
-        for entry in found:
-            _log.warning(
-                "certificate %s, transaction %s: its key has %s bits of security, what protected the request %s",
-                entry.details["serial"],
-                _hex(turn.message),
-                entry.details["key_bits"],
-                entry.details["bits"],
-            )
-        return found
 
     def _keep_until(self, message: PKIMessage, now: datetime) -> datetime | None:
         """Until when the message would be accepted if the store did not know it: for ever, if nothing dates it."""
