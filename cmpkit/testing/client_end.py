@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from cmpkit import oids
-from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, decode_message
+from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, decode, decode_message
+from cmpkit.crypto.later_proof import proof_method
 from cmpkit.engine.client import (
     ClientTransaction,
     Decide,
@@ -29,9 +30,10 @@ from cmpkit.engine.client import (
 from cmpkit.engine.header import request_header
 from cmpkit.engine.journal import dump_transaction, load_transaction
 from cmpkit.engine.judging import Judgement
+from cmpkit.engine.solving import Solve
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS, ClientState
-from cmpkit.enums import BodyType
+from cmpkit.enums import BodyType, ProofMethod
 from cmpkit.errors import PeerRefusal, TrustError
 from cmpkit.parts import Authenticated
 from cmpkit.testing.responder_end import ALGORITHM, SERVER, START, ResponderEnd, known_sender, on_the_road
@@ -48,6 +50,7 @@ class ClientEnd:
     :param auth: who it is.
     :param step: what is to be done next; ``None`` while an answer is awaited.
     :param likes_it: whether the certificates that come are what was asked for.
+    :param proves: whether it has the keys that are challenged.
     :param now: its time.
     :param saved: the transaction as it was saved last.
     :param refusal: what the peer refused with.
@@ -56,6 +59,7 @@ class ClientEnd:
     auth: Authenticated
     step: Step | None
     likes_it: bool = True
+    proves: bool = True
     now: datetime = START
     saved: str = ""
     refusal: PeerRefusal | None = None
@@ -75,7 +79,11 @@ class ClientEnd:
         :param public_key_info: DER of the key that the certificates must hold, for bodies that ask for some.
         """
         ids = [item.request.cert_req_id for item in body.content] if body.type in CRMF_REQUESTS else [0]
-        sought = [SoughtCertificate(number, public_key_info) for number in ids]
+        proofs = [proof_method(item) for item in body.content] if body.type in CRMF_REQUESTS else [None]
+        sought = [
+            SoughtCertificate(number, public_key_info, is_challenged=proof is ProofMethod.CHALLENGE_RESPONSE)
+            for number, proof in zip(ids, proofs, strict=True)
+        ]
         transaction = begin(
             body.type,
             sought=sought if body.type in CERTIFICATE_REQUESTS else (),
@@ -108,6 +116,10 @@ class ClientEnd:
                     for one in self.step.transaction.open_certificates
                 ]
                 self.step = decide(self.step, *judgements)
+            elif isinstance(self.step, Solve):
+                wrong = 0 if self.proves else 1
+                numbers = [decode(int, one.challenge) + wrong for one in self.step.challenges]
+                self.step = Send(self.step.transaction, PKIBody(BodyType.POPDECR, numbers))
             elif isinstance(self.step, Send):
                 self._send(self.step)
         return None if self.is_over else decode_message(self.transaction.message)

@@ -27,6 +27,7 @@ from cmpkit.asn1 import (
     PKIMessage,
     decode_message,
     directory_name,
+    encode,
     encode_message,
 )
 from cmpkit.crypto.names import parse_name
@@ -54,11 +55,13 @@ from cmpkit.parts import (
     Credential,
     Grant,
     Issued,
+    KeptValue,
     Pending,
     ProtectionKind,
     RevocationRequest,
     Revoked,
     SharedSecret,
+    Told,
     Transaction,
     TransactionState,
 )
@@ -74,6 +77,7 @@ SERVER: Final = parse_name("CN=server")
 _ISSUER = parse_name("CN=Toy CA")
 _ISSUER_KEY = "1f" * 32
 _FIRST_SERIAL = 0x2000
+_FIRST_NUMBER = 1 << 100
 _VALIDITY = timedelta(days=30)
 _LATER = Pending(3, "an operator looks at it")
 
@@ -122,7 +126,7 @@ class ResponderEnd:
     """A responder and what it has committed.
 
     :param settings: of the responder.
-    :param waits: how often its issuer needs more time to issue or revoke.
+    :param waits: how often it needs more time to issue, to revoke or to answer a question.
     :param confirm_waits: how often it needs more time for what a certConf says.
     :param parts: what answers a need in place of the usual, by the class of the need: a function of it, which may raise
         a :class:`~cmpkit.errors.CMPError`.
@@ -130,6 +134,9 @@ class ResponderEnd:
     :param answers: what it answered, by digest of the request and credential.
     :param certificates: what it issued; :attr:`states` has their states by serial number.
     :param revocations: of certificates that it did not issue.
+    :param kept: what its information types keep.
+    :param asked: the certificates that were asked for, as numbers, by their idempotency keys.
+    :param challenged: how often it challenged a key; the numbers can be read in its challenges.
     """
 
     settings: ResponderSettings = field(default_factory=ResponderSettings)
@@ -142,6 +149,9 @@ class ResponderEnd:
     certificates: list[CertificateRecord] = field(default_factory=list)
     states: dict[int, CertificateState] = field(default_factory=dict)
     revocations: list[CertificateChange] = field(default_factory=list)
+    kept: list[KeptValue] = field(default_factory=list)
+    challenged: int = 0
+    asked: dict[str, int] = field(default_factory=dict)
 
     def handle(self, message: PKIMessage, auth: Authenticated, *, killed: bool = False) -> PKIMessage | None:
         """The answer, once everything is committed.
@@ -207,20 +217,28 @@ class ResponderEnd:
         usual: dict[type[Any], Callable[[Any], Any]] = {
             Authorize: lambda need: None,
             CheckProof: lambda need: None,
-            MakeChallenge: lambda need: Challenge(witness=b"", challenge=b""),
+            MakeChallenge: lambda need: self._challenge(),
             Issue: self._issue,
             FindCertificate: self._find,
             Confirm: self._confirm,
             Revoke: lambda need: self._revoke(need.request),
-            Inform: lambda need: (InfoTypeAndValue(oids.CA_CERTS),),
+            Inform: self._inform,
         }
         return {**usual, **self.parts}[type(need)](need)
+
+    def _challenge(self) -> Challenge:
+        """A challenge with its number for everybody to read."""
+        number = _FIRST_NUMBER + self.challenged
+        self.challenged += 1
+        witness = hashlib.sha256(encode(number)).digest()
+        return Challenge(owf=AlgorithmIdentifier(oids.SHA256), witness=witness, challenge=encode(number))
 
     def _issue(self, need: Issue) -> Issued | Pending:
         if self.waits:
             self.waits -= 1
             return _LATER
-        record = _toy_certificate(_FIRST_SERIAL + len(self.certificates))
+        number = self.asked.setdefault(need.key, len(self.asked))
+        record = _toy_certificate(_FIRST_SERIAL + number)
         return Issued(replace(record, request_key=need.key))
 
     def _find(self, need: FindCertificate) -> tuple[CertificateRecord, bytes]:
@@ -249,11 +267,20 @@ class ResponderEnd:
         )
         return Revoked(change)
 
+    def _inform(self, need: Inform) -> tuple[InfoTypeAndValue | Told | Pending, ...]:
+        if self.waits:
+            self.waits -= 1
+            return (_LATER,)
+        return (Told(InfoTypeAndValue(oids.CA_CERTS), (KeptValue("question", need.key, need.key.encode(), b""),)),)
+
     def _commit(self, transaction: Transaction, reply: Reply) -> None:
         key = (transaction.transaction_id, transaction.credential)
         stored = self.transactions.get(key)
         assert transaction.version == (stored.version if stored else 0)
         self.transactions[key] = replace(transaction, version=transaction.version + 1)
+        for value in reply.keep:
+            assert value not in self.kept
+            self.kept.append(value)
         for record in reply.certificates:
             self.certificates.append(record)
             self.states[record.serial_number] = CertificateState.ISSUED

@@ -10,6 +10,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,18 +26,23 @@ from cmpkit.asn1 import (
     PKIStatusInfo,
     PollRep,
     PollReq,
+    POPOPrivKey,
     RevRepContent,
+    Variant,
+    make_element,
 )
+from cmpkit.crypto.challenges import is_answer
 from cmpkit.engine.client import Finished, receive
-from cmpkit.engine.needs import Authorize, CheckProof, Issue, Revoke
+from cmpkit.engine.needs import Authorize, CheckProof, Inform, Issue, Revoke
+from cmpkit.engine.replies import Reply
 from cmpkit.engine.responder import ResponderSettings
-from cmpkit.engine.states import CERTIFICATE_REQUESTS
-from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus, SubsequentMessage
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateState, Transaction, TransactionState
-from cmpkit.testing import ClientEnd, ResponderEnd
+from cmpkit.testing import ClientEnd, ResponderEnd, run_to_the_end
 
-from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, cert_hash, genm, ir, message, nonce, p10, rr
+from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, cert_hash, crmf, genm, ir, message, nonce, p10, rr
 
 ENOUGH = 60
 REQUESTS = {
@@ -49,6 +55,10 @@ REQUESTS = {
 }
 MALLORY = by_mac("mallory")
 HONEST_CERTIFIED, HONEST = by_certificate(), by_mac()
+HONEST_TWICE = by_mac(uses=2)
+
+SHAPES = ("plain", "challenged", "two")
+"""What a CertReqMessages asks for: a certificate, one whose key is to be challenged, or two."""
 
 REFUSALS = [*[frozenset()] * 5, *(frozenset({kind}) for kind in (Authorize, CheckProof, Issue))]
 
@@ -77,6 +87,7 @@ class Strange:
             BodyType.POLL_REP: lambda: [
                 PollRep(cert_req_id=n, check_after=3 if self.hash else -3) for n in self.numbers
             ],
+            BodyType.POPDECR: lambda: list(self.numbers),
             BodyType.PKICONF: Null,
             BodyType.ERROR: lambda: ErrorMsgContent(pki_status_info=info or PKIStatusInfo.of(PKIStatus.REJECTION)),
             BodyType.RP: lambda: RevRepContent(status=[info or PKIStatusInfo.of(PKIStatus.ACCEPTED)]),
@@ -95,7 +106,14 @@ def strange(*kinds: BodyType) -> st.SearchStrategy[Strange]:
 
 
 TO_SERVER = strange(
-    *REQUESTS, BodyType.CERT_CONF, BodyType.POLL_REQ, BodyType.PKICONF, BodyType.ERROR, BodyType.IP, BodyType.RP
+    *REQUESTS,
+    BodyType.CERT_CONF,
+    BodyType.POPDECR,
+    BodyType.POLL_REQ,
+    BodyType.PKICONF,
+    BodyType.ERROR,
+    BodyType.IP,
+    BodyType.RP,
 )
 TO_CLIENT = strange(
     BodyType.IP, BodyType.RP, BodyType.POLL_REP, BodyType.PKICONF, BodyType.ERROR, BodyType.CERT_CONF, BodyType.IR
@@ -103,11 +121,16 @@ TO_CLIENT = strange(
 
 
 class Watched(ResponderEnd):
-    """A responder whose every certificate must have been asked for by the rules."""
+    """A responder whose every certificate must have been asked for by the rules.
 
-    def __init__(self, *, refuses: frozenset[type], **options: Any) -> None:
+    :ivar proved: transactions whose challenges were answered rightly.
+    """
+
+    def __init__(self, *, refuses: frozenset[type], refuses_late: bool, **options: Any) -> None:
         super().__init__(**options)
-        self.refuses = refuses
+        self.refuses, self.refuses_late = refuses, refuses_late
+        self.challenged_ids: set[tuple[bytes, str]] = set()
+        self.proved: set[tuple[bytes, str]] = set()
         self.needs: list[Any] = []
         self.parts = dict.fromkeys(refuses, self._refuse)
 
@@ -116,9 +139,32 @@ class Watched(ResponderEnd):
         raise CMPError("no", PKIFailureInfo.NOT_AUTHORIZED)
 
     def _answer(self, need: Any) -> Any:
+        if self.refuses_late and isinstance(need, Issue) and need.again:
+            # A person said no (cmpkit request reject).
+            raise CMPError("no", PKIFailureInfo.NOT_AUTHORIZED)
         result = super()._answer(need)
         self.needs.append(need)
         return result
+
+    def handle(self, message: PKIMessage, auth: Authenticated, *, killed: bool = False) -> PKIMessage | None:
+        key = (message.header.transaction_id or b"", auth.credential.id)
+        stored = self.transactions.get(key)
+        if stored is not None and stored.witnesses and message.body.type is BodyType.POPDECR:
+            told = message.body.content
+            if len(told) == len(stored.witnesses) and all(map(is_answer, told, stored.witnesses)):
+                self.proved.add(key)
+        return super().handle(message, auth, killed=killed)
+
+    def _commit(self, transaction: Transaction, reply: Reply) -> None:
+        key = (transaction.transaction_id, transaction.credential)
+        if transaction.state is TransactionState.CHALLENGED:
+            self.challenged_ids.add(key)
+            self.proved.discard(key)
+            assert not reply.certificates
+        assert not reply.certificates or key not in self.challenged_ids - self.proved
+        if reply.certificates or transaction.state is TransactionState.DONE:
+            self.challenged_ids.discard(key)
+        super()._commit(transaction, reply)
 
     def granted(self, kind: type) -> int:
         return sum(isinstance(need, kind) for need in self.needs)
@@ -134,6 +180,9 @@ class Disorder(RuleBasedStateMachine):
         waits=st.tuples(st.integers(0, 2), st.integers(0, 2)),
         granted=st.booleans(),
         refuses=st.sampled_from(REFUSALS),
+        refuses_late=st.sampled_from([False, False, True]),
+        shape=st.sampled_from(SHAPES),
+        proves=st.sampled_from([True, True, False]),
     )
     def meet(
         self,
@@ -144,15 +193,21 @@ class Disorder(RuleBasedStateMachine):
         waits: tuple[int, int],
         granted: bool,
         refuses: frozenset[type],
+        refuses_late: bool,
+        shape: str,
+        proves: bool,
     ) -> None:
         self.operation, self.is_implicit = operation, implicit
-        auth = HONEST_CERTIFIED if operation in (BodyType.KUR, BodyType.RR) else HONEST
+        self.is_challenged = operation in CRMF_REQUESTS and shape == "challenged"
+        auth = HONEST_CERTIFIED if operation in (BodyType.KUR, BodyType.RR) else HONEST_TWICE
         self.client = ClientEnd.of(
-            REQUESTS[operation], auth, implicit_confirm=implicit, public_key_info=PUBLIC_KEY_INFO, likes_it=likes_it
+            shaped(operation, shape), auth, implicit_confirm=implicit, public_key_info=PUBLIC_KEY_INFO
         )
+        self.client.likes_it, self.client.proves = likes_it, proves
         self.server = Watched(
             refuses=refuses,
-            settings=ResponderSettings(implicit_confirm=granted),
+            refuses_late=refuses_late,
+            settings=ResponderSettings(implicit_confirm=granted, max_requests=2),
             waits=waits[0],
             confirm_waits=waits[1],
         )
@@ -204,7 +259,8 @@ class Disorder(RuleBasedStateMachine):
 
     def _waiting_for_cert_conf(self) -> Transaction | None:
         stored = self.server.transactions.get((self._transaction_id(), self.client.auth.credential.id))
-        return stored if stored is not None and stored.state is TransactionState.ISSUED else None
+        waits = stored is not None and stored.state is TransactionState.ISSUED and len(stored.certificates) == 1
+        return stored if waits else None
 
     def _send_strange(self, what: Strange, transaction_id: bytes, *, fits: bool, by: str) -> None:
         auth = self.client.auth if by == "client" else MALLORY
@@ -288,6 +344,11 @@ class Disorder(RuleBasedStateMachine):
         assert not (issued and self.server.refuses)
 
     @invariant()
+    def nothing_is_kept_without_its_rules(self) -> None:
+        assert len(self.server.kept) <= self.server.granted(Inform)
+        assert not (self.server.kept and Authorize in self.server.refuses)
+
+    @invariant()
     def nothing_is_revoked_without_its_rules(self) -> None:
         assert len(self.server.revocations) <= self.server.granted(Revoke)
         assert not (self.server.revocations and Authorize in self.server.refuses)
@@ -325,17 +386,34 @@ class Disorder(RuleBasedStateMachine):
 
     def _agree(self) -> None:
         """What the client ended with is what the server has of it; but for its own errors, and time, it is valid."""
-        if self.is_undisturbed and not self.server.refuses:
+        proven = self.client.proves or not self.is_challenged
+        if self.is_undisturbed and proven and not self.server.refuses and not self.server.refuses_late:
             assert self.client.refusal is None
+        if self.is_challenged and not self.client.proves:
+            assert not isinstance(self.client.step, Finished)
         if not isinstance(self.client.step, Finished) or self.operation not in CERTIFICATE_REQUESTS:
             return
-        der = self.client.step.transaction.certificate
-        (record,) = (record for record in self.server.certificates if record.der == der)
-        state = self.server.states[record.serial_number]
-        if self.is_undisturbed:
-            wanted = self.client.likes_it or record.serial_number in self.implicit
-            assert state is (CertificateState.VALID if wanted else CertificateState.REVOKED)
-        assert state in (CertificateState.VALID, CertificateState.REVOKED)
+        for one in self.client.step.transaction.sought:
+            if not one.certificate:
+                assert self.server.refuses or self.server.refuses_late
+                continue
+            (record,) = (record for record in self.server.certificates if record.der == one.certificate)
+            state = self.server.states[record.serial_number]
+            if self.is_undisturbed:
+                wanted = self.client.likes_it or record.serial_number in self.implicit
+                assert state is (CertificateState.VALID if wanted else CertificateState.REVOKED)
+            assert state in (CertificateState.VALID, CertificateState.REVOKED)
+
+
+def shaped(operation: BodyType, shape: str) -> PKIBody:
+    """A request for a certificate, or for two; what is no CertReqMessages has one shape."""
+    if operation not in CRMF_REQUESTS or shape == "plain":
+        return REQUESTS[operation]
+    if shape == "two":
+        return ir(crmf(), crmf(1), body_type=operation)
+    private = make_element(Variant(SubsequentMessage.CHALLENGE_RESP, "subsequent_message"), POPOPrivKey)
+    popo: Any = Variant(private, "key_agreement")
+    return ir(dataclasses.replace(crmf(), popo=popo), body_type=operation)
 
 
 def _status(one: CertStatus) -> PKIStatus | None:
@@ -344,3 +422,27 @@ def _status(one: CertStatus) -> PKIStatus | None:
 
 Disorder.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestDisorder = Disorder.TestCase
+
+
+@pytest.mark.parametrize("proves", [True, False])
+@pytest.mark.rule("R-067")
+def test_who_answers_the_challenge_rightly_gets_the_certificate(*, proves: bool) -> None:
+    client = ClientEnd.of(shaped(BodyType.IR, "challenged"), HONEST, public_key_info=PUBLIC_KEY_INFO)
+    client.proves = proves
+    server = Watched(refuses=frozenset(), refuses_late=False, waits=1)
+    bodies = [one.body.type for one in run_to_the_end(client, server)[::2]]
+    if proves:
+        assert bodies == [BodyType.IR, BodyType.POPDECR, BodyType.POLL_REQ, BodyType.CERT_CONF]
+        assert list(server.states.values()) == [CertificateState.VALID]
+    else:
+        assert bodies == [BodyType.IR, BodyType.POPDECR]
+        assert client.refusal is not None
+        assert client.refusal.fail_info is PKIFailureInfo.BAD_POP
+        assert server.states == {}
+
+
+def test_two_certificates_of_one_message_are_confirmed_by_one() -> None:
+    client = ClientEnd.of(shaped(BodyType.CR, "two"), HONEST_TWICE, public_key_info=PUBLIC_KEY_INFO)
+    server = Watched(refuses=frozenset(), refuses_late=False, settings=ResponderSettings(max_requests=2))
+    run_to_the_end(client, server)
+    assert list(server.states.values()) == [CertificateState.VALID] * 2

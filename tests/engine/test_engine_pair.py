@@ -180,7 +180,7 @@ class Road(RuleBasedStateMachine):
         check_agreement(self.client, self.server)
 
 
-Road.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
+Road.TestCase.settings = settings(max_examples=160, stateful_step_count=40)
 TestRoad = Road.TestCase
 
 
@@ -195,7 +195,7 @@ def test_good_road_leads_to_the_end(
     bodies = [message.body.type for message in run_to_the_end(client, server)[::2]]
     check_agreement(client, server)
     issues = operation in CERTIFICATE_REQUESTS
-    polls = [BodyType.POLL_REQ] * (0 if operation is BodyType.GENM else waits)
+    polls = [BodyType.POLL_REQ] * waits
     # Asked to confirm at once, an issuer that needs time gets a certConf.
     confirmed = issues and (not implicit or confirm_waits > 0)
     confirms = [BodyType.CERT_CONF, *[BodyType.POLL_REQ] * (confirm_waits - implicit)] if confirmed else []
