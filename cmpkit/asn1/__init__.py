@@ -91,6 +91,7 @@ from cmpkit.asn1.encrypted_key import (
 )
 from cmpkit.asn1.extensions import (
     KEY_USAGES,
+    SIGNING_USAGES,
     AccessDescription,
     AuthorityKeyIdentifier,
     BasicConstraints,
@@ -209,6 +210,7 @@ from cmpkit.asn1.x509 import (
 __all__ = [
     "KEY_USAGES",
     "MAX_MESSAGE_SIZE",
+    "SIGNING_USAGES",
     "TLV",
     "AccessDescription",
     "AlgorithmIdentifier",

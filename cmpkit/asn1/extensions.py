@@ -13,6 +13,7 @@ from cmpkit.asn1.primitives import TLV, BitString, Default, Holds, Implicit
 
 __all__ = [
     "KEY_USAGES",
+    "SIGNING_USAGES",
     "AccessDescription",
     "AuthorityKeyIdentifier",
     "BasicConstraints",
@@ -31,6 +32,8 @@ KEY_USAGES: Final = (
     "decipherOnly",
 )
 """The bits of KeyUsage, bit 0 first (RFC 5280 section 4.2.1.3)."""
+SIGNING_USAGES: Final = frozenset({"digitalSignature", "nonRepudiation", "keyCertSign", "cRLSign"})
+"""The bits for keys that do nothing but sign (RFC 9295 section 3, RFC 9881 section 5)."""
 
 
 @sequence

@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import AlgorithmIdentifier, SubjectPublicKeyInfo, decode
+from cmpkit.asn1 import SIGNING_USAGES, AlgorithmIdentifier, read_public_key_info
 from cmpkit.crypto.pkcs8 import encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
@@ -53,7 +53,7 @@ class MLDSAKeys:
     signature_oids: tuple[ObjectIdentifier, ...] = tuple(_BY_OID)
     key_types: tuple[str, ...] = tuple(size.key_type for size in SIZES)
     # RFC 9881 section 5.
-    key_usages: frozenset[str] = frozenset({"digitalSignature", "nonRepudiation", "keyCertSign", "cRLSign"})
+    key_usages: frozenset[str] = SIGNING_USAGES
 
     def generate(self, key_type: str) -> MLDSAKey:
         """A new key of the size that the type names."""
@@ -85,7 +85,7 @@ class MLDSAKeys:
 
 @lru_cache(maxsize=256)
 def _public_key(public_key_info: bytes) -> tuple[PublicKey, Size]:
-    info = decode(SubjectPublicKeyInfo, public_key_info)
+    info = read_public_key_info(public_key_info)
     size = _BY_OID.get(info.algorithm.algorithm)
     if size is None:
         raise CMPError(

@@ -1,33 +1,34 @@
-"""What the key algorithms share: hashes, refusals, PKCS#8."""
+"""What the key algorithms share: hashes, refusals, reading and writing of keys."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol, Self, TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.asn1 import AlgorithmIdentifier, decode
 from cmpkit.crypto.digests import SHAKE_SIZES
-from cmpkit.crypto.pkcs8 import encrypt_pkcs8
+from cmpkit.crypto.pkcs8 import PrivateKeyInfo, encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
 __all__ = [
     "HASHES",
     "RULE",
-    "SIGNING_USAGES",
     "bad_alg",
+    "load_curve_key",
+    "load_public_key",
     "refuse_sha1",
     "to_pkcs8",
-    "unreadable_key",
     "wrong_algorithm",
 ]
 
 RULE: Final = "RFC 9481 section 3"
-SIGNING_USAGES: Final = frozenset({"digitalSignature", "nonRepudiation", "keyCertSign", "cRLSign"})
-"""The keyUsages of keys that do nothing but sign."""
 
 HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha224": hashes.SHA224(),
@@ -63,9 +64,44 @@ def wrong_algorithm(algorithm: AlgorithmIdentifier, keys: str) -> CMPError:
     return bad_alg(f"{keys} cannot verify or make signatures by {oid} with these parameters")
 
 
-def unreadable_key(keys: str, error: object) -> CMPError:
-    """The refusal of a public key that is none."""
-    return CMPError(f"the {keys} public key cannot be read: {error}", PKIFailureInfo.BAD_CERT_TEMPLATE, rule=RULE)
+def load_public_key(public_key_info: bytes, keys: str) -> PublicKeyTypes:
+    """The key of DER SubjectPublicKeyInfo.
+
+    :param keys: what such keys are called.
+    :raises CMPError: badCertTemplate if it is none.
+    """
+    try:
+        return serialization.load_der_public_key(public_key_info)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CMPError(
+            f"the {keys} public key cannot be read: {error}", PKIFailureInfo.BAD_CERT_TEMPLATE, rule=RULE
+        ) from error
+
+
+class _CurveKey(Protocol):
+    @classmethod
+    def from_private_bytes(cls, data: bytes) -> Self: ...
+
+
+Curve = TypeVar("Curve", bound=_CurveKey)
+
+
+def load_curve_key(pkcs8: bytes, kinds: Mapping[ObjectIdentifier, type[Curve]], keys: str) -> Curve:
+    """The private key of DER PKCS#8, on a curve of RFC 8410.
+
+    :param kinds: the class of the keys on each curve.
+    :param keys: what such keys are called.
+    :raises CMPError: badDataFormat if it is none.
+    """
+    info = decode(PrivateKeyInfo, pkcs8)
+    kind = kinds.get(info.algorithm.algorithm)
+    if kind is None or info.algorithm.parameters is not None:
+        raise CMPError(f"the private key is not an {keys} key", PKIFailureInfo.BAD_DATA_FORMAT)
+    # The library's own reader fails with an internal error where the length is wrong.
+    try:
+        return kind.from_private_bytes(decode(bytes, info.private_key))
+    except ValueError as error:
+        raise CMPError(f"the {keys} private key cannot be read: {error}", PKIFailureInfo.BAD_DATA_FORMAT) from error
 
 
 def to_pkcs8(

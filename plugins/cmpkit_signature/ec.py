@@ -13,16 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier
+from cmpkit.asn1 import SIGNING_USAGES, AlgorithmIdentifier
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit_signature.common import (
     HASHES,
-    SIGNING_USAGES,
     bad_alg,
+    load_public_key,
     refuse_sha1,
     to_pkcs8,
-    unreadable_key,
     wrong_algorithm,
 )
 
@@ -140,10 +139,7 @@ class EllipticCurveKeys:
 @lru_cache(maxsize=256)
 def _public_key(public_key_info: bytes) -> tuple[ec.EllipticCurvePublicKey, str]:
     """The key and its type."""
-    try:
-        key = serialization.load_der_public_key(public_key_info)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise unreadable_key("EC", error) from error
+    key = load_public_key(public_key_info, "EC")
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise bad_alg("an ECDSA signature needs an EC key, this key is of another kind")
     return key, _curve(key.curve)[0]

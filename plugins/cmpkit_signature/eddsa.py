@@ -5,17 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TypeAlias
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, SubjectPublicKeyInfo, decode
-from cmpkit.crypto.pkcs8 import PrivateKeyInfo
-from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError
-from cmpkit_signature.common import SIGNING_USAGES, bad_alg, to_pkcs8, unreadable_key, wrong_algorithm
+from cmpkit.asn1 import SIGNING_USAGES, AlgorithmIdentifier, read_public_key_info
+from cmpkit_signature.common import bad_alg, load_curve_key, load_public_key, to_pkcs8, wrong_algorithm
 
 __all__ = ["EdwardsCurveKey", "EdwardsCurveKeys"]
 
@@ -69,15 +66,7 @@ class EdwardsCurveKeys:
 
     def load_private_key(self, pkcs8: bytes) -> EdwardsCurveKey:
         """A key from DER PKCS#8."""
-        info = decode(PrivateKeyInfo, pkcs8)
-        kind = _KINDS.get(info.algorithm.algorithm)
-        if kind is None or info.algorithm.parameters is not None:
-            raise CMPError("the private key is not an EdDSA key", PKIFailureInfo.BAD_DATA_FORMAT)
-        # The library's own reader fails with an internal error where the length is wrong.
-        try:
-            return EdwardsCurveKey(kind.from_private_bytes(decode(bytes, info.private_key)))
-        except ValueError as error:
-            raise CMPError(f"the EdDSA private key cannot be read: {error}", PKIFailureInfo.BAD_DATA_FORMAT) from error
+        return EdwardsCurveKey(load_curve_key(pkcs8, _KINDS, "EdDSA"))
 
     def key_type(self, public_key_info: bytes) -> str:
         """``ed25519`` or ``ed448``."""
@@ -101,11 +90,8 @@ class EdwardsCurveKeys:
 @lru_cache(maxsize=256)
 def _public_key(public_key_info: bytes) -> tuple[_Public, ObjectIdentifier]:
     """The key and its OID."""
-    oid = decode(SubjectPublicKeyInfo, public_key_info).algorithm.algorithm
-    try:
-        key = serialization.load_der_public_key(public_key_info)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise unreadable_key("EdDSA", error) from error
+    oid = read_public_key_info(public_key_info).algorithm.algorithm
+    key = load_public_key(public_key_info, "EdDSA")
     if not isinstance(key, _Public):
         raise bad_alg("an EdDSA signature needs an Ed25519 or Ed448 key, this key is of another kind")
     return key, oid

@@ -11,18 +11,25 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, Null, SubjectPublicKeyInfo, decode, encode
+from cmpkit.asn1 import (
+    SIGNING_USAGES,
+    AlgorithmIdentifier,
+    Null,
+    SubjectPublicKeyInfo,
+    decode,
+    encode,
+    read_public_key_info,
+)
 from cmpkit.crypto.oaep import OAEPParameters
 from cmpkit.crypto.pkcs8 import PrivateKeyInfo, encrypt_pkcs8
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit_signature.common import (
     HASHES,
-    SIGNING_USAGES,
     bad_alg,
+    load_public_key,
     refuse_sha1,
     to_pkcs8,
-    unreadable_key,
     wrong_algorithm,
 )
 from cmpkit_signature.pss import PSSParameters
@@ -171,16 +178,13 @@ class RSAKeys:
 
 @lru_cache(maxsize=256)
 def _public_key(public_key_info: bytes) -> _PublicKey:
-    info = decode(SubjectPublicKeyInfo, public_key_info)
+    info = read_public_key_info(public_key_info)
     pss_only = info.algorithm.algorithm == oids.RSASSA_PSS
     if not pss_only and info.algorithm.algorithm != oids.RSA_ENCRYPTION:
         raise bad_alg("an RSA signature needs an RSA key, this key is of another kind")
     pss = PSSParameters.of(info.algorithm) if pss_only and info.algorithm.parameters is not None else None
     plain = SubjectPublicKeyInfo(algorithm=_RSA_ENCRYPTION, subject_public_key=info.subject_public_key)
-    try:
-        key = serialization.load_der_public_key(encode(plain) if pss_only else public_key_info)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise unreadable_key("RSA", error) from error
+    key = load_public_key(encode(plain) if pss_only else public_key_info, "RSA")
     assert isinstance(key, rsa.RSAPublicKey)
     _check_limits(key)
     return _PublicKey(key, pss_only, pss)

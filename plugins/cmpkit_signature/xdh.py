@@ -5,17 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TypeAlias
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import x448, x25519
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, decode, read_public_key_info
-from cmpkit.crypto.pkcs8 import PrivateKeyInfo
+from cmpkit.asn1 import AlgorithmIdentifier, read_public_key_info
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit_signature.common import bad_alg, to_pkcs8, unreadable_key
+from cmpkit_signature.common import bad_alg, load_curve_key, load_public_key, to_pkcs8
 
 __all__ = ["MontgomeryCurveKey", "MontgomeryCurveKeys"]
 
@@ -85,14 +83,7 @@ class MontgomeryCurveKeys:
 
     def load_private_key(self, pkcs8: bytes) -> MontgomeryCurveKey:
         """A key from DER PKCS#8."""
-        info = decode(PrivateKeyInfo, pkcs8)
-        kind = _KINDS.get(info.algorithm.algorithm)
-        if kind is None or info.algorithm.parameters is not None:
-            raise CMPError("the private key is not an X25519 or X448 key", PKIFailureInfo.BAD_DATA_FORMAT)
-        try:
-            return MontgomeryCurveKey(kind.from_private_bytes(decode(bytes, info.private_key)))
-        except ValueError as error:
-            raise CMPError(f"the XDH private key cannot be read: {error}", PKIFailureInfo.BAD_DATA_FORMAT) from error
+        return MontgomeryCurveKey(load_curve_key(pkcs8, _KINDS, "X25519 or X448"))
 
     def key_type(self, public_key_info: bytes) -> str:
         """``x25519`` or ``x448``."""
@@ -136,10 +127,7 @@ def _cannot_sign() -> CMPError:
 def _public_key(public_key_info: bytes) -> tuple[_Public, ObjectIdentifier]:
     """The key and its OID."""
     oid = read_public_key_info(public_key_info).algorithm.algorithm
-    try:
-        key = serialization.load_der_public_key(public_key_info)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise unreadable_key("XDH", error) from error
+    key = load_public_key(public_key_info, "X25519 or X448")
     if not isinstance(key, _Public):
         raise bad_alg("this needs an X25519 or X448 key, the key is of another kind")
     return key, oid
