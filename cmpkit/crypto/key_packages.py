@@ -101,6 +101,8 @@ async def open_key_package(
         detail = f"its content is of the type {wanted.dotted_string}, not SignedData"
         raise _not_accepted(detail, tolerance=TOLERATE_BARE_KEY if wanted == oids.DATA else "")
     signed = await open_envelope(enveloped, opening_key, read=_read_signed_data, tolerances=tolerances)
+    if signed.encap_content_info.e_content_type == oids.DATA and not bare:
+        raise _not_accepted("it is a bare private key", tolerance=TOLERATE_BARE_KEY)
     content_types = (oids.CT_ASYMMETRIC_KEY_PACKAGE, *((oids.DATA,) if bare else ()))
     verified = verify_content(signed, content_types=content_types, plugins=plugins)
     key = _read_key(verified, plugins)

@@ -254,7 +254,12 @@ class Conversation:
             confirming = transaction.state is ClientState.CONF_SENT and not any(
                 one.rejection for one in transaction.sought
             )
-            if not confirming or not leniency.allows("missing-pkiconf"):
+            if not confirming:
+                raise
+            if not leniency.allows("missing-pkiconf"):
+                # A network that is down is no broken server.
+                if not error.tolerance and not (isinstance(error, TransportError) and error.retryable):
+                    error.tolerance = "missing-pkiconf"
                 raise
             _log.warning("certConf was not answered as it should be: %s", error)
             return confirmed(transaction)

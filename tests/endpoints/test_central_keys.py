@@ -221,8 +221,11 @@ def refusal_of(answer: Any) -> PKIFailureInfo:
 
 
 @pytest.mark.rule("R-170")
-async def test_pvno_2_is_refused_unless_openssl_is_tolerated(authority: Authority) -> None:
+async def test_pvno_2_is_refused_unless_openssl_is_tolerated(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
     assert refusal_of(await ask(authority.generating(), pvno=2)) is PKIFailureInfo.BAD_CERT_TEMPLATE
+    assert 'or allow it: tolerances = ["openssl-central-keygen"] at a server' in caplog.text
 
 
 async def test_pvno_2_is_answered_in_kind_where_openssl_is_tolerated(authority: Authority) -> None:
@@ -471,7 +474,7 @@ async def test_bare_key_that_openssl_wants_needs_the_tolerance_at_the_client(
 ) -> None:
     tolerances = frozenset({TOLERATE_BARE_KEY})
     world = authority.generating(tolerances)
-    with pytest.raises(TrustError, match="content is of the type"):
+    with pytest.raises(TrustError, match=r"it is a bare private key .*--tolerate openssl-central-keygen at a client"):
         await enroll(world)
     client = world.client(
         SharedSecret("dev-42", "correct horse battery staple"),

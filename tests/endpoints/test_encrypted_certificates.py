@@ -240,7 +240,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("tolerances", [frozenset(), frozenset({"openssl-encrypted-cert"})])
     @pytest.mark.parametrize("fault", ["pvno", "alternative"])
-    async def test_what_only_openssl_may_do(self, world: World, fault: str, tolerances: frozenset[str]) -> None:
+    async def test_what_only_openssl_may_do(
+        self, world: World, fault: str, tolerances: frozenset[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         world = world.with_(tolerances=tolerances)
         forge = await forged(world)
         key = generate_key("x25519", world.plugins)
@@ -256,6 +258,7 @@ class TestRefusals:
             assert response.certified_key_pair.cert_or_enc_cert.tag == "encrypted_cert"
         else:
             assert response.status.failures is PKIFailureInfo.BAD_POP
+            assert '"openssl-encrypted-cert"] at a server' in caplog.text
 
 
 @pytest.fixture

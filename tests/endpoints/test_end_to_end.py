@@ -47,6 +47,7 @@ from .conftest import World, over_http
 from .forge import NOW
 
 RSA_PKCS1 = AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null())
+OAEP_SHA1 = AlgorithmIdentifier(oids.RSAES_OAEP, to_tlv(b"\x30\x00"))
 P256 = AlgorithmIdentifier(oids.EC_PUBLIC_KEY, oids.SECP256R1)
 UNKNOWN = x509.ObjectIdentifier("1.2.3.4.5")
 
@@ -223,15 +224,18 @@ async def test_each_key_management_technique_travels_over_http(generating: World
     assert (recipient.tag, recipient.value.key_encryption_algorithm.algorithm) == (way.recipient, way.algorithm)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "tolerance"), [(RSA_PKCS1, "envelope-rsa-pkcs1"), (OAEP_SHA1, "envelope-sha1")], ids=str
+)
 @pytest.mark.rule("R-172")
-async def test_rsa_with_pkcs1_padding_travels_under_its_tolerance_alone(
-    generating: World, monkeypatch: pytest.MonkeyPatch
+async def test_weak_encryption_travels_under_its_tolerance_alone(
+    generating: World, monkeypatch: pytest.MonkeyPatch, algorithm: AlgorithmIdentifier, tolerance: str
 ) -> None:
-    """No server of ours sends it."""
-    monkeypatch.setattr(RSAKeys, "transport_algorithm", lambda self, key: RSA_PKCS1)
+    """RSA with PKCS#1 v1.5 padding, and SHA-1 in OAEP; no server of ours sends it."""
+    monkeypatch.setattr(RSAKeys, "transport_algorithm", lambda self, key: algorithm)
     way = WAYS["RSA-OAEP"]
-    heard = await travel(generating, way, tolerances=frozenset({"envelope-rsa-pkcs1"}))
+    heard = await travel(generating, way, tolerances=frozenset({tolerance}))
     (recipient,) = envelope_of(heard).recipient_infos.as_list()
-    assert recipient.value.key_encryption_algorithm == RSA_PKCS1
-    with pytest.RaisesGroup(pytest.RaisesExc(TrustError, match="--tolerate envelope-rsa-pkcs1")):
+    assert recipient.value.key_encryption_algorithm == algorithm
+    with pytest.RaisesGroup(pytest.RaisesExc(TrustError, match=f"--tolerate {tolerance} at a client")):
         await travel(generating, way, "dev-43")
