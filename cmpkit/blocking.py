@@ -150,6 +150,31 @@ class Client:
         """Several certificates by one message."""
         return self._call(self._client.obtain_several, wishes, operation=operation, context=context)
 
+    def cross_certify(
+        self,
+        authority: bytes,
+        key: PrivateKey,
+        *,
+        responder: bytes,
+        not_after: datetime,
+        path_length: int = 0,
+        signing_algorithm: AlgorithmIdentifier | None = None,
+        profile: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Enrolled:
+        """A certificate of another CA for the key of one (ccr)."""
+        return self._call(
+            self._client.cross_certify,
+            authority,
+            key,
+            responder=responder,
+            not_after=not_after,
+            path_length=path_length,
+            signing_algorithm=signing_algorithm,
+            profile=profile,
+            context=context,
+        )
+
     def revoke(
         self,
         certificate: Revocable,

@@ -96,6 +96,8 @@ from cmpkit.asn1.extensions import (
     AuthorityKeyIdentifier,
     BasicConstraints,
     DistributionPoint,
+    GeneralSubtree,
+    NameConstraints,
 )
 from cmpkit.asn1.fields import (
     Field,
@@ -262,6 +264,7 @@ __all__ = [
     "GMACParameters",
     "GeneralName",
     "GeneralNames",
+    "GeneralSubtree",
     "GeneralizedTime",
     "Holds",
     "IA5String",
@@ -281,6 +284,7 @@ __all__ = [
     "KeyRecRepContent",
     "KeyTransRecipientInfo",
     "Member",
+    "NameConstraints",
     "NonEmpty",
     "Null",
     "OOBCertHash",

@@ -9,7 +9,7 @@ from cryptography.x509 import ObjectIdentifier
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.information import DistributionPointName
 from cmpkit.asn1.names import GeneralName
-from cmpkit.asn1.primitives import TLV, BitString, Default, Holds, Implicit
+from cmpkit.asn1.primitives import TLV, BitString, Default, Holds, Implicit, NonEmpty
 
 __all__ = [
     "KEY_USAGES",
@@ -18,6 +18,8 @@ __all__ = [
     "AuthorityKeyIdentifier",
     "BasicConstraints",
     "DistributionPoint",
+    "GeneralSubtree",
+    "NameConstraints",
 ]
 
 KEY_USAGES: Final = (
@@ -60,6 +62,23 @@ class DistributionPoint:
     distribution_point: Annotated[DistributionPointName | None, Implicit(0)] = None
     reasons: Annotated[BitString | None, Implicit(1)] = None
     crl_issuer: Annotated[list[GeneralName] | None, Implicit(2)] = None
+
+
+@sequence
+class GeneralSubtree:
+    """The names below a base (RFC 5280 section 4.2.1.10)."""
+
+    base: GeneralName
+    minimum: Annotated[int, Implicit(0), Default(0)] = 0
+    maximum: Annotated[int | None, Implicit(1)] = None
+
+
+@sequence
+class NameConstraints:
+    """Which names there may be below a CA (RFC 5280 section 4.2.1.10)."""
+
+    permitted_subtrees: Annotated[list[GeneralSubtree] | None, Implicit(0), NonEmpty] = None
+    excluded_subtrees: Annotated[list[GeneralSubtree] | None, Implicit(1), NonEmpty] = None
 
 
 @sequence

@@ -14,7 +14,7 @@ from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import certificate_public_key_info, issuer_key_id, key_identifier, outline
 from cmpkit.errors import ConfigurationError
 
-__all__ = ["IssuerCertificate", "is_self_issued", "read_issuer_certificate"]
+__all__ = ["IssuerCertificate", "is_self_issued", "path_length", "read_issuer_certificate", "room_below"]
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -76,6 +76,27 @@ def is_self_issued(der: bytes) -> bool:
     """Whether issuer and subject are the same, as they are in a root certificate."""
     certificate = _load(der)
     return names_match(certificate.issuer, certificate.subject)
+
+
+def path_length(der: bytes) -> int | None:
+    """How many CAs may be below one by its own certificate (pathLenConstraint); ``None`` for any number.
+
+    :raises ConfigurationError: if it is no certificate.
+    """
+    constraints = _find(_load(der), x509.BasicConstraints)
+    return None if constraints is None else constraints.path_length
+
+
+def room_below(ders: Sequence[bytes]) -> int | None:
+    """How many CAs may be below the first of a chain, by all certificates in it; ``None`` for any number.
+
+    It is less than none where one above forbids the first itself.
+
+    :raises ConfigurationError: if one is no certificate.
+    """
+    limits = [(path_length(der), above) for above, der in enumerate(ders)]
+    rooms = [limit - above for limit, above in limits if limit is not None]
+    return min(rooms, default=None)
 
 
 def _load(der: bytes) -> x509.Certificate:

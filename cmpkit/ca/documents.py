@@ -37,6 +37,8 @@ crl_validity = "7d"
 # new_with_old = "new-with-old.pem"
 # old_with_new = "old-with-new.pem"
 # earlier_root_updates = [{{new_with_new = "new-2.pem", new_with_old = "new-2-with-old.pem"}}]
+# Certificates that other CAs gave its key: see cmpkit ca cross-certify, which writes them.
+# cross_certificates = ["cross/partner.pem"]
 # Keys that it issued with before: see cmpkit ca rollover, which writes them.
 # former = [{{certificate = "old-issuing.pem", key = "file:keys/old-issuing.key.pem"}}]
 
@@ -90,6 +92,8 @@ default_profile = "device"             # of requests that name none
 allow_key_reuse = true                 # whether an update may keep its key
 # revocation_by_secret = false         # whether a shared secret may revoke what was enrolled with it
 # revocation_by_passphrase = false     # whether requesters may choose passphrases that revoke their certificates
+# Which other CAs may have a cross certificate, under a profile of the kind "cross-certificate".
+# cross_certification = [{{authority = "partner.pem", profile = "partner"}}]
 
 # Where shared secrets are looked up.
 [[secrets]]

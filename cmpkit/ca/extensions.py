@@ -17,6 +17,7 @@ from cmpkit.asn1 import (
     BitString,
     Extension,
     IA5String,
+    NameConstraints,
     decode,
     decode_general_name,
     decode_list,
@@ -32,11 +33,13 @@ __all__ = [
     "ISSUER_EXTENSIONS",
     "AskedExtensions",
     "alternative_names_extension",
+    "check_name_constraints",
     "key_usage_extension",
     "name_keys",
     "purposes_extension",
     "read_alternative_names",
     "read_extensions",
+    "read_key_identifier",
 ]
 
 T = TypeVar("T")
@@ -61,12 +64,14 @@ class AskedExtensions:
     :param key_usage: names out of :data:`cmpkit.asn1.KEY_USAGES`.
     :param purposes: the extended key usages, in their order.
     :param ca: whether it asks to be a CA.
+    :param path_length: how many CAs it asks to have below it.
     """
 
     names: tuple[bytes, ...] | None = None
     key_usage: frozenset[str] | None = None
     purposes: tuple[ObjectIdentifier, ...] | None = None
     ca: bool = False
+    path_length: int | None = None
 
 
 def read_extensions(extensions: Sequence[Extension]) -> AskedExtensions:
@@ -81,12 +86,14 @@ def read_extensions(extensions: Sequence[Extension]) -> AskedExtensions:
         values[item.extn_id] = item.extn_value
     usage = values.get(oids.KEY_USAGE)
     purposes = values.get(oids.EXTENDED_KEY_USAGE)
-    constraints = values.get(oids.BASIC_CONSTRAINTS)
+    der = values.get(oids.BASIC_CONSTRAINTS)
+    constraints = BasicConstraints() if der is None else _read(BasicConstraints, der)
     return AskedExtensions(
         names=read_alternative_names(extensions),
         key_usage=None if usage is None else _read_key_usage(usage),
         purposes=None if purposes is None else _read_list(ObjectIdentifier, purposes),
-        ca=constraints is not None and _read(BasicConstraints, constraints).c_a,
+        ca=constraints.c_a,
+        path_length=constraints.path_len_constraint,
     )
 
 
@@ -99,6 +106,25 @@ def read_alternative_names(extensions: Iterable[Extension]) -> tuple[bytes, ...]
     if found is None:
         return None
     return tuple(encode(name) for name in _read_list(TLV, found.extn_value))
+
+
+def check_name_constraints(der: bytes) -> None:
+    """Whether the value of nameConstraints that is asked for can be read (RFC 5280 section 4.2.1.10).
+
+    :raises CMPError: badCertTemplate if not, or if it constrains nothing.
+    """
+    found = _read(NameConstraints, der)
+    if found.permitted_subtrees is None and found.excluded_subtrees is None:
+        raise _unreadable("nameConstraints without any")
+
+
+def read_key_identifier(extensions: Iterable[Extension]) -> bytes | None:
+    """The subjectKeyIdentifier, or ``None`` if there is none.
+
+    :raises CMPError: badCertTemplate if it cannot be read.
+    """
+    found = next((item for item in extensions if item.extn_id == oids.SUBJECT_KEY_IDENTIFIER), None)
+    return None if found is None else _read(bytes, found.extn_value)
 
 
 def _bad(detail: str, rule: str) -> CMPError:

@@ -49,6 +49,7 @@ def describe_request(
         "protected_by": _protection(auth),
         "subject_alt_names": [name_text(der) for der in given.names or ()],
         **_key_facts(allowed, profile, plugins),
+        **_authority_facts(given),
         "key_usage": _usages(given.key_usage or ()),
         "extended_key_usage": [purpose_name(oid) for oid in given.purposes or ()],
         "validity": _validity(asked, not_before, not_after),
@@ -61,6 +62,14 @@ def describe_request(
     if allowed.old_certificate is not None:
         facts["updates"] = f"{allowed.old_certificate.serial_number:x}"
     return format_name(subject), facts
+
+
+def _authority_facts(given: AskedExtensions) -> dict[str, str]:
+    """That it would be the certificate of a CA."""
+    if not given.ca:
+        return {}
+    below = "any number of" if given.path_length is None else str(given.path_length)
+    return {"authority": f"a CA, with {below} CAs below it"}
 
 
 def _key_facts(request: CertificateRequest, profile: CertificateProfile, plugins: Plugins) -> dict[str, str]:

@@ -61,16 +61,19 @@ class Hierarchy:
 
 
 async def make_hierarchy(
-    subject: x509.Name, *, root_key: PrivateKey, issuing_key: PrivateKey, now: datetime
+    subject: x509.Name, *, root_key: PrivateKey, issuing_key: PrivateKey, now: datetime, path_length: int | None = 0
 ) -> Hierarchy:
-    """A root for ten years, and an issuing CA for five that may have no CA below it.
+    """A root for ten years, and an issuing CA for five.
 
     :param subject: that of the issuing CA.
+    :param path_length: how many CAs may be below the issuing one; ``None`` for any number.
     :raises ConfigurationError: if no name for the root can be made of it.
     """
     root_name = _related_name(subject, "Root")
     root = await make_root(root_name, root_key, signed_by=root_key, not_before=now, not_after=now + ROOT_VALIDITY)
-    issuing = await make_issuing(subject, issuing_key, root_name=root_name, root_key=root_key, now=now)
+    issuing = await make_issuing(
+        subject, issuing_key, root_name=root_name, root_key=root_key, now=now, path_length=path_length
+    )
     return Hierarchy(root, read_issuer_certificate((issuing, root)))
 
 
@@ -96,9 +99,18 @@ async def make_root(
 
 
 async def make_issuing(
-    subject: x509.Name, key: PrivateKey, *, root_name: x509.Name, root_key: PrivateKey, now: datetime
+    subject: x509.Name,
+    key: PrivateKey,
+    *,
+    root_name: x509.Name,
+    root_key: PrivateKey,
+    now: datetime,
+    path_length: int | None = 0,
 ) -> bytes:
-    """DER of the certificate of an issuing CA for five years, which may have no CA below it."""
+    """DER of the certificate of an issuing CA for five years.
+
+    :param path_length: how many CAs may be below it; ``None`` for any number.
+    """
     return await build_certificate(
         CertificateContent(
             serial_number=random_serial(),
@@ -107,15 +119,18 @@ async def make_issuing(
             not_before=now,
             not_after=now + ISSUING_VALIDITY,
             public_key_info=key.public_key_info,
-            extensions=(*_ca_extensions(key, path_length=0), _authority(root_key.public_key_info)),
+            extensions=(*_ca_extensions(key, path_length=path_length), _authority(root_key.public_key_info)),
         ),
         root_key,
     )
 
 
-async def issuing_request(subject: x509.Name, key: PrivateKey) -> bytes:
-    """DER of a PKCS#10 request for the certificate of an issuing CA."""
-    return await build_p10(subject, key, _ca_extensions(key, path_length=0))
+async def issuing_request(subject: x509.Name, key: PrivateKey, *, path_length: int = 0) -> bytes:
+    """DER of a PKCS#10 request for the certificate of an issuing CA.
+
+    :param path_length: how many CAs it asks to have below it.
+    """
+    return await build_p10(subject, key, _ca_extensions(key, path_length=path_length))
 
 
 async def make_signer(

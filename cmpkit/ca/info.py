@@ -38,7 +38,14 @@ from cmpkit.crypto.root_update import is_update_of
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import InfoContext, Issuer, RequestTemplate, issuers_of, root_key_updates
+from cmpkit.parts import (
+    InfoContext,
+    Issuer,
+    RequestTemplate,
+    cross_certificates_of,
+    issuers_of,
+    root_key_updates,
+)
 
 __all__ = [
     "CACertificatesInfo",
@@ -65,7 +72,10 @@ def check_absent(value: TLV | None, name: str, rule: str) -> None:
 
 
 class CACertificatesInfo:
-    """caCerts: the certificates of the CA, the issuing one first (RFC 9810 section 5.3.19.14)."""
+    """caCerts: the certificates of the CA, the issuing one first, then its cross certificates.
+
+    RFC 9810 section 5.3.19.14.
+    """
 
     oid: ObjectIdentifier = oids.CA_CERTS
     name = "caCerts"
@@ -73,7 +83,8 @@ class CACertificatesInfo:
     async def answer(self, value: TLV | None, context: InfoContext) -> InfoTypeAndValue:
         """Their sequence."""
         check_absent(value, self.name, "RFC 9810 section 5.3.19.14")
-        certificates = await context.issuer.ca_certificates()
+        crossed = (der for issuer in issuers_of(context.issuer) for der in cross_certificates_of(issuer).values())
+        certificates = (*await context.issuer.ca_certificates(), *crossed)
         return InfoTypeAndValue(self.oid, encode_list(certificates) if certificates else None)
 
 

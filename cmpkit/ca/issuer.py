@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from cryptography import x509
 
@@ -13,7 +14,7 @@ from cmpkit.asn1 import Extension, encode
 from cmpkit.ca.addresses import address_extensions
 from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.crl import CRLMaker
-from cmpkit.ca.extensions import ISSUER_EXTENSIONS
+from cmpkit.ca.extensions import ISSUER_EXTENSIONS, read_key_identifier
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import (
     CertificateContent,
@@ -32,6 +33,7 @@ from cmpkit.parts import (
     CertificateRecord,
     CertificateRequest,
     CertificateState,
+    CrossCertification,
     Issued,
     PrivateKey,
     RandomOctets,
@@ -45,6 +47,8 @@ from cmpkit.parts import (
 
 __all__ = ["LocalIssuer", "certificate_record"]
 
+_CROSS_RULE = "RFC 9810 section 6.6 and appendix D.6"
+_NO_CERTIFICATES: Mapping[str, bytes] = MappingProxyType({})
 _NO_ADDRESSES = StatusAddresses()
 _VALID, _ISSUED, _ON_HOLD = CertificateState.VALID, CertificateState.ISSUED, CertificateState.ON_HOLD
 
@@ -87,6 +91,7 @@ class LocalIssuer:
     :param root_update: the new key of the root CA above, for those who trust the old one.
     :param earlier_root_updates: its keys before that, the latest first, for those who trust one of these.
     :param former: the same with keys of before, the latest first: they revoke what they issued, and list it.
+    :param cross_certificates: DER of what other CAs issued for its key, by the names that they are published under.
     :param random: where serial numbers come from.
     :raises ConfigurationError: if the key is not that of the certificate.
     """
@@ -108,6 +113,7 @@ class LocalIssuer:
         root_update: RootKeyUpdate | None = None,
         earlier_root_updates: Sequence[RootKeyUpdate] = (),
         former: Sequence[LocalIssuer] = (),
+        cross_certificates: Mapping[str, bytes] = _NO_CERTIFICATES,
         random: RandomOctets = secrets.token_bytes,
     ) -> None:
         if key.public_key_info != certificate.public_key_info:
@@ -122,6 +128,7 @@ class LocalIssuer:
         self._random = random
         self.crl_urls = tuple(crl_urls)
         self.former = tuple(former)
+        self.cross_certificates = cross_certificates
         self._root_update = root_update
         self.earlier_root_updates = tuple(earlier_root_updates)
         self._chain = _chain(certificate, root_update, self.earlier_root_updates)
@@ -175,9 +182,9 @@ class LocalIssuer:
                 rule="RFC 5280 section 6.1.3",
                 hint="renew the certificate of the CA",
             )
-        identifier = encode(key_identifier(request.public_key_info))
-        subject_key = Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)
-        given = (*extensions, subject_key, *self._fixed_extensions)
+        if request.cross is not None:
+            self._check_cross(request.cross)
+        given = (*extensions, _subject_key(request), *self._fixed_extensions)
         content = CertificateContent(
             serial_number=random_serial(self._random),
             issuer=self._certificate.subject,
@@ -200,6 +207,26 @@ class LocalIssuer:
         """
         wish = None if request.registration is None else request.registration.publish
         return wish is not False and getattr(self._profiles.get(request.profile or ""), "publish", False) is True
+
+    def _check_cross(self, asked: CrossCertification) -> None:
+        """Whether a ccr means this CA, and the algorithm by which it signs (RFC 9810 appendix D.6)."""
+        if not names_match(asked.issuer, self._certificate.name):
+            raise CMPError(
+                f"the ccr is for the CA {format_name(asked.issuer)}, this is {format_name(self._certificate.name)}",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                rule=_CROSS_RULE,
+                hint="name the CA that is asked as issuer in the template",
+            )
+        own = self._key.signature_algorithm
+        if encode(asked.signing_algorithm) != encode(own):
+            raise CMPError(
+                f"the ccr asks for a signature by {asked.signing_algorithm.algorithm.dotted_string}, "
+                f"this CA signs by {own.algorithm.dotted_string}",
+                PKIFailureInfo.BAD_ALG,
+                rule=_CROSS_RULE,
+                hint="put the algorithm by which the CA signs into the template",
+                status_text=f"this CA signs by {own.algorithm.dotted_string}",
+            )
 
     async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
         """Valid if it was accepted, else revoked: it went out, the requester may have it (RFC 9483 section 4.1.1)."""
@@ -250,6 +277,13 @@ def _chain(
     if link is None or root_update is None or root_update.new_with_new != certificate.all[-1]:
         return certificate.without_root
     return (*certificate.without_root, link, *(one.new_with_old for one in earlier if one.new_with_old is not None))
+
+
+def _subject_key(request: CertificateRequest) -> Extension:
+    """subjectKeyIdentifier: of the key; of another CA the one that it has, which what it issued names."""
+    asked = None if request.cross is None else read_key_identifier(request.extensions)
+    identifier = encode(key_identifier(request.public_key_info) if asked is None else asked)
+    return Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)
 
 
 def _change(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:

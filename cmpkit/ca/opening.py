@@ -15,6 +15,7 @@ from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issue
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.settings import Duration, Settings, naming, read_settings
 from cmpkit.ca.sources import load_key, read_certificates
+from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.root_update import check_root_update, is_update_of
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import OpenContext, RootKeyUpdate, StatusAddresses
@@ -33,6 +34,8 @@ class FormerKeySettings(Settings):
     :param crl_urls: where the CRL under that key can be fetched.
     :param delta_crl_urls: where the delta CRL under that key can be fetched.
     :param ca_issuers_urls: where that certificate can be fetched.
+    :param cross_certificates: files with certificates that other CAs gave that key (``cmpkit ca cross-certify`` writes
+        them).
     """
 
     certificate: str
@@ -41,6 +44,7 @@ class FormerKeySettings(Settings):
     crl_urls: tuple[str, ...] = ()
     delta_crl_urls: tuple[str, ...] = ()
     ca_issuers_urls: tuple[str, ...] = ()
+    cross_certificates: tuple[str, ...] = ()
 
     @field_validator("crl_urls", "delta_crl_urls", "ca_issuers_urls")
     @classmethod
@@ -70,6 +74,8 @@ class IssuerSettings(FormerKeySettings):
     :param crl_urls: where the CRL can be fetched; in every certificate.
     :param delta_crl_urls: where the delta CRL can be fetched; in every certificate and complete CRL (freshestCRL).
     :param ca_issuers_urls: where the certificate of the CA can be fetched; in every certificate (authorityInfoAccess).
+    :param cross_certificates: files with certificates that other CAs gave its key (``cmpkit ca cross-certify`` writes
+        them): who asks for caCerts gets them, and they are published.
     :param crl_validity: from thisUpdate to nextUpdate.
     :param delta_crl_validity: from thisUpdate to nextUpdate of delta CRLs; absent, none are made.
     :param ocsp_urls: where OCSP is answered; in every certificate (authorityInfoAccess).
@@ -126,6 +132,7 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             hint=f"if the CA still waits for its certificate: cmpkit init {context.directory} --ca-cert SIGNED.pem",
         )
     certificate = await _certificate("issuer", settings, context)
+    cross_certificates = await _cross_certificates("issuer", settings, certificate, context)
     top = certificate.all[-1]
     root_update = await _root_update(settings, "issuer", top, context)
     earlier = [
@@ -146,6 +153,7 @@ async def open_local_issuer(table: Mapping[str, Any], context: OpenContext) -> L
             root_update=root_update,
             earlier_root_updates=[update for update in earlier if update is not None],
             former=former,
+            cross_certificates=cross_certificates,
         )
 
 
@@ -156,6 +164,7 @@ async def _certificate(where: str, settings: FormerKeySettings, context: OpenCon
 
 async def _former(settings: FormerKeySettings, present: IssuerSettings, context: OpenContext) -> LocalIssuer:
     certificate = await _certificate("issuer.former", settings, context)
+    cross_certificates = await _cross_certificates("issuer.former", settings, certificate, context)
     with naming("[issuer.former] key"):
         return LocalIssuer(
             certificate,
@@ -166,7 +175,27 @@ async def _former(settings: FormerKeySettings, present: IssuerSettings, context:
             crl_urls=settings.crl_urls,
             delta_crl_validity=present.delta_crl_validity,
             addresses=StatusAddresses(settings.delta_crl_urls, present.ocsp_urls, settings.ca_issuers_urls),
+            cross_certificates=cross_certificates,
         )
+
+
+async def _cross_certificates(
+    where: str, settings: FormerKeySettings, authority: IssuerCertificate, context: OpenContext
+) -> dict[str, bytes]:
+    """The cross certificates of a key, by the names of their files.
+
+    :raises ConfigurationError: naming the file that has none.
+    """
+    found: dict[str, bytes] = {}
+    for file in settings.cross_certificates:
+        with naming(f"[{where}] cross_certificates"):
+            certificate = read_issuer_certificate((await read_certificates(file, context.directory))[:1])
+            if certificate.public_key_info != authority.public_key_info:
+                raise ConfigurationError(f"{file} is not for the key of this CA")
+            if not names_match(certificate.name, authority.name):
+                raise ConfigurationError(f"{file} is for {format_name(certificate.name)}")
+        found[Path(file).stem] = certificate.der
+    return found
 
 
 async def _root_update(

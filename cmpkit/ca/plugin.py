@@ -72,7 +72,7 @@ class DefaultPolicyFactory:
 
     async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
         """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
-        policy: Policy = _import("policy").load_policy(settings, context.profiles)
+        policy: Policy = await _import("policy").open_policy(settings, context)
         return policy
 
 

@@ -1,8 +1,8 @@
 """The policy of a server without one of its own: nothing is allowed but what is said here.
 
 A shared secret may enrol what its grant names, and revoke that where the operator allows it. A certificate that this CA
-issued may update and revoke itself and get others of the same name. A registration authority may revoke. Nobody else
-may do anything.
+issued may update and revoke itself and get others of the same name. A registration authority may revoke. A CA that the
+operator names may get and revoke its cross certificate. Nobody else may do anything.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from cryptography import x509
 from pydantic import StrictBool
 
-from cmpkit import oids
-from cmpkit.asn1 import CertificateWire, Extension, decode
-from cmpkit.ca.extensions import name_keys, read_alternative_names
+from cmpkit.ca.cross_policy import CrossCertificationSettings, CrossRules, read_cross_rules
+from cmpkit.ca.cross_profiles import CrossProfile
+from cmpkit.ca.own_names import own_names, own_subject, same_names, same_subject
 from cmpkit.ca.settings import Settings, read_settings
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import certificate_public_key_info
@@ -30,18 +30,21 @@ from cmpkit.parts import (
     CertificateRequest,
     CertificateState,
     Grant,
+    OpenContext,
     ProtectionKind,
     RecoveryRequest,
     RequestTemplate,
     RevocationRequest,
 )
 
-__all__ = ["DefaultPolicy", "PolicySettings", "load_policy"]
+__all__ = ["DefaultPolicy", "PolicySettings", "load_policy", "open_policy"]
 
 _FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KRR, BodyType.GENM})
+_FOR_CROSS_SECRETS = frozenset({BodyType.CCR})
 _FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.KRR, BodyType.GENM, BodyType.RR})
 _FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.KRR, BodyType.RR})
 _FOR_PASSPHRASES = frozenset({BodyType.RR})
+_NO_CROSS_RULES = CrossRules()
 _USABLE = (CertificateState.VALID, CertificateState.ISSUED)
 
 
@@ -54,19 +57,38 @@ class PolicySettings(Settings):
         for those who lost their keys. A secret that was made for one use is used again then (RFC 9810 section 8.7).
     :param revocation_by_passphrase: whether requesters may choose passphrases, which revoke their certificates and do
         nothing else (revPassphrase, RFC 9810 appendix B).
+    :param cross_certification: which CAs may have cross certificates.
     """
 
     default_profile: str = "device"
     allow_key_reuse: StrictBool = True
     revocation_by_secret: StrictBool = False
     revocation_by_passphrase: StrictBool = False
+    cross_certification: tuple[CrossCertificationSettings, ...] = ()
 
 
 def load_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> DefaultPolicy:
-    """The policy of a table ``[policy]``.
+    """The policy of a table ``[policy]`` that names no files.
 
     :raises ConfigurationError: naming every key that is wrong.
     """
+    settings = _read_policy(table, profiles)
+    if settings.cross_certification:
+        raise ConfigurationError("[policy] cross_certification: names files, which only a server opens")
+    return DefaultPolicy(settings, profiles)
+
+
+async def open_policy(table: Mapping[str, Any], context: OpenContext) -> DefaultPolicy:
+    """The policy of a table ``[policy]``, with the certificates that it names.
+
+    :raises ConfigurationError: naming every key that is wrong, or the file that cannot be used.
+    """
+    settings = _read_policy(table, context.profiles)
+    cross_rules = await read_cross_rules(settings.cross_certification, context)
+    return DefaultPolicy(settings, context.profiles, cross_rules)
+
+
+def _read_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> PolicySettings:
     settings = read_settings(PolicySettings, table, "policy")
     if settings.default_profile not in profiles:
         raise ConfigurationError(
@@ -74,7 +96,7 @@ def load_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProf
             f"there are: {', '.join(sorted(profiles)) or 'none'}",
             hint=f"add a table [profiles.{settings.default_profile}], or name another one",
         )
-    return DefaultPolicy(settings, profiles)
+    return settings
 
 
 def _refusal(
@@ -84,19 +106,30 @@ def _refusal(
 
 
 class DefaultPolicy:
-    """A :class:`~cmpkit.parts.Policy`: deny unless a rule of this module allows."""
+    """A :class:`~cmpkit.parts.Policy`: deny unless a rule of this module allows.
+
+    :param cross_rules: which CAs may have cross certificates.
+    """
 
     name = "default"
 
-    def __init__(self, settings: PolicySettings, profiles: Mapping[str, CertificateProfile]) -> None:
+    def __init__(
+        self,
+        settings: PolicySettings,
+        profiles: Mapping[str, CertificateProfile],
+        cross_rules: CrossRules = _NO_CROSS_RULES,
+    ) -> None:
         self._settings = settings
         self._profiles = profiles
+        self._cross_rules = cross_rules
 
     async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
         """Whether this sender may open this kind of operation; see :meth:`cmpkit.parts.Policy.authorize`."""
         if auth.grant is not None and auth.grant.revokes:
             self._check_passphrases()
             _check_body_type(body_type, auth, _FOR_PASSPHRASES, "a revocation passphrase revokes")
+        elif body_type is BodyType.CCR:
+            self._authorize_cross_certification(auth, now)
         elif auth.credential.kind is ProtectionKind.MAC:
             allowed = _FOR_SECRETS | {BodyType.RR} if self._settings.revocation_by_secret else _FOR_SECRETS
             _authorize_secret(body_type, auth, now, allowed)
@@ -105,18 +138,31 @@ class DefaultPolicy:
             _check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
         elif "ra" in auth.roles:
             _check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke, recover keys, ask for information")
-        else:
+        elif body_type is not BodyType.RR or not self._cross_rules.of_sender(auth):
             raise _refusal(
                 f"{auth.identity!r} has neither a shared secret nor a certificate of this CA",
                 "RFC 9483 section 5.1.1",
                 "enrol with a shared secret: cmpkit secret add",
             )
 
+    def _authorize_cross_certification(self, auth: Authenticated, now: datetime) -> None:
+        """By a CA that the operator named, or by a secret for a profile of that kind (RFC 9810 section 6.6)."""
+        if auth.credential.kind is ProtectionKind.MAC:
+            profile = None if auth.grant is None else self._profiles.get(auth.grant.profile or "")
+            for_authorities = isinstance(profile, CrossProfile)
+            _authorize_secret(BodyType.CCR, auth, now, _FOR_CROSS_SECRETS if for_authorities else _FOR_SECRETS)
+            return
+        if auth.record is not None:
+            _check_usable(auth.record, now)
+        self._cross_rules.check_sender(auth)
+
     async def authorize_request(
         self, request: CertificateRequest, auth: Authenticated, *, now: datetime
     ) -> CertificateRequest:
         """The request with its profile and subject; see :meth:`cmpkit.parts.Policy.authorize_request`."""
         await self.authorize(request.body_type, auth, now=now)
+        if request.body_type is BodyType.CCR and auth.grant is None:
+            return self._cross_rules.decide(request, auth)
         if auth.record is not None:
             return self._own_request(request, auth, auth.record)
         if auth.grant is not None:
@@ -126,11 +172,12 @@ class DefaultPolicy:
     async def authorize_revocation(
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
     ) -> None:
-        """Itself, or by an RA or the secret that led to it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
+        """By itself, an RA, the secret or the CA that got it; see :meth:`cmpkit.parts.Policy.authorize_revocation`."""
         await self.authorize(BodyType.RR, auth, now=now)
         # Which certificates a passphrase is for is checked before.
         passphrase = auth.grant is not None and auth.grant.revokes
-        if passphrase or "ra" in auth.roles or _is_same(record, auth.record) or _led_to(auth, record):
+        own = _is_same(record, auth.record) or _led_to(auth, record) or self._cross_rules.covers(auth, record)
+        if own or passphrase or "ra" in auth.roles:
             return
         raise _refusal(
             f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
@@ -174,9 +221,9 @@ class DefaultPolicy:
         await self.authorize(BodyType.GENM, auth, now=now)
         if auth.record is not None:
             template = self._own_profile(profile, auth, auth.record).template(auth)
-            names = _own_names(auth.record)
+            names = own_names(auth.record)
             extensions = template.extensions if names is None else (*template.extensions, names)
-            return replace(template, subject=_own_subject(auth.record), extensions=extensions)
+            return replace(template, subject=own_subject(auth.record), extensions=extensions)
         if auth.grant is None:
             return self._find_profile(profile or self._settings.default_profile).template(auth)
         template = self._granted_profile(profile, auth, auth.grant).template(auth)
@@ -226,8 +273,8 @@ class DefaultPolicy:
         return replace(
             request,
             profile=profile.name,
-            subject=_same_subject(request, own, fail_info),
-            extensions=_same_names(request, own, fail_info),
+            subject=same_subject(request, own, fail_info),
+            extensions=same_names(request, own, fail_info),
             old_certificate=own if updating else None,
         )
 
@@ -249,7 +296,7 @@ def _recoverable(profile: CertificateProfile, request: RecoveryRequest, auth: Au
     if "ra" in rules and "ra" in auth.roles:
         return request.subject
     if "certificate" in rules and auth.record is not None:
-        return _own_subject(auth.record)
+        return own_subject(auth.record)
     grant = auth.grant
     if "secret" in rules and grant is not None and grant.profile in (None, profile.name):
         return profile.template(auth).subject or grant.subject
@@ -323,45 +370,3 @@ def _with_subject(
         "RFC 9483 section 4.1.1",
         "ask for that subject, or make a secret with: cmpkit secret add --subject",
     )
-
-
-def _own_subject(own: CertificateRecord) -> x509.Name:
-    return x509.load_der_x509_certificate(own.der).subject
-
-
-def _own_names(own: CertificateRecord) -> Extension | None:
-    """The subjectAltName of the sender's certificate."""
-    extensions = decode(CertificateWire, own.der).tbs.extensions or ()
-    return next((item for item in extensions if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME), None)
-
-
-def _same_subject(request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo) -> x509.Name:
-    subject = _own_subject(own)
-    asked = request.subject
-    if asked is not None and asked.rdns and not names_match(asked, subject):
-        raise _refusal(
-            f"the subject {format_name(asked)} is asked for with the certificate of {own.subject}",
-            "RFC 9483 section 4.1.3",
-            "leave the subject as it is, or enrol anew",
-            fail_info=fail_info,
-        )
-    return subject
-
-
-def _same_names(
-    request: CertificateRequest, own: CertificateRecord, fail_info: PKIFailureInfo
-) -> tuple[Extension, ...]:
-    """The extensions asked for, with the subjectAltName of the sender's certificate."""
-    current = _own_names(own)
-    asked = read_alternative_names(request.extensions)
-    if asked is None:
-        return request.extensions if current is None else (*request.extensions, current)
-    names = () if current is None else read_alternative_names([current]) or ()
-    if name_keys(asked) != name_keys(names):
-        raise _refusal(
-            f"other subjectAltNames are asked for than the certificate of {own.subject} has",
-            "RFC 9483 section 4.1.3",
-            "leave them as they are, or enrol anew",
-            fail_info=fail_info,
-        )
-    return request.extensions

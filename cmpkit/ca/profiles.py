@@ -24,13 +24,13 @@ from cmpkit.ca.extensions import (
     read_extensions,
 )
 from cmpkit.ca.purposes import PURPOSES
-from cmpkit.ca.settings import Duration, Settings, read_settings
+from cmpkit.ca.settings import Duration, Settings, check_key_types, read_settings
 from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
 from cmpkit.crypto.key_specs import key_specifications, key_type_of
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import extension
 from cmpkit.enums import PKIFailureInfo, ProofMethod
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest, RequestTemplate
 from cmpkit.plugins import Plugins
 
@@ -144,12 +144,7 @@ def load_profile(name: str, table: Mapping[str, Any], plugins: Plugins) -> Confi
     :raises ConfigurationError: naming every key that is wrong.
     """
     settings = read_settings(ProfileSettings, table, f"profiles.{name}")
-    unknown = [key_type for key_type in settings.key_types or () if key_type not in plugins.key_types]
-    if unknown:
-        raise ConfigurationError(
-            f"[profiles.{name}] key_types: {', '.join(unknown)}: is none of {', '.join(sorted(plugins.key_types))}",
-            hint="a plugin may bring a key type, see: cmpkit plugins",
-        )
+    check_key_types(f"profiles.{name}", settings.key_types or (), plugins)
     return ConfiguredProfile(name, settings, plugins)
 
 
@@ -185,6 +180,13 @@ class ConfiguredProfile:
         self, request: CertificateRequest, auth: Authenticated, *, now: datetime
     ) -> tuple[x509.Name, tuple[Extension, ...], datetime, datetime, bool]:
         """What the certificate gets (RFC 4211 section 5); see :meth:`cmpkit.parts.CertificateProfile.content`."""
+        if request.cross is not None:
+            raise self._refuse(
+                "it is for end entities, and a cross certificate is asked for",
+                PKIFailureInfo.NOT_AUTHORIZED,
+                "RFC 9810 section 6.6",
+                "ask for a profile of the kind cross-certificate",
+            )
         self._check_proof(request)
         possible = self._check_key(request)
         asked = read_extensions(request.extensions)

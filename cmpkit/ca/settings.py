@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from cmpkit.ca.durations import parse_duration
 from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.plugins import Plugins
 
-__all__ = ["Duration", "InvalidSettings", "Settings", "naming", "read_settings"]
+__all__ = ["Duration", "InvalidSettings", "Settings", "check_key_types", "naming", "read_settings"]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 """A field that is written as for :func:`~cmpkit.ca.durations.parse_duration`."""
@@ -60,6 +61,20 @@ def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:
         return kind.model_validate(dict(table))
     except ValidationError as error:
         raise InvalidSettings(where, tuple(_mistake(details) for details in error.errors())) from error
+
+
+def check_key_types(where: str, key_types: Sequence[str], plugins: Plugins) -> None:
+    """Whether there are key algorithms for the key types of a table.
+
+    :param where: the name of the table, for messages: ``profiles.device``.
+    :raises ConfigurationError: naming those that there are not.
+    """
+    unknown = [key_type for key_type in key_types if key_type not in plugins.key_types]
+    if unknown:
+        raise ConfigurationError(
+            f"[{where}] key_types: {', '.join(unknown)}: is none of {', '.join(sorted(plugins.key_types))}",
+            hint="a plugin may bring a key type, see: cmpkit plugins",
+        )
 
 
 def _mistake(details: Any) -> str:

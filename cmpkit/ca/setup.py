@@ -68,6 +68,7 @@ async def initialise(
     listen: Sequence[str] = (),
     subject: x509.Name | None = None,
     key_type: str = "p256",
+    path_length: int = 0,
     ca_certificate: Path | None = None,
     ca_key: Path | None = None,
     ca_key_password: bytes | None = None,
@@ -83,6 +84,7 @@ async def initialise(
     :param listen: URLs to listen on.
     :param subject: of the issuing CA; without it, one that is made up.
     :param key_type: of all keys that are made.
+    :param path_length: how many CAs may be below the issuing one; of one that exists, its certificate says that.
     :param ca_certificate: an existing CA: PEM, DER or PKCS#12, see :func:`cmpkit.ca.existing.load_authority`.
     :param ca_key: its key, if it is in a file of its own.
     :param csr_out: where to write the request of a CA that another CA shall certify.
@@ -93,6 +95,10 @@ async def initialise(
         data = await read_file(ca_certificate, Path())
         return await install_ca_certificate(directory, data, plugins=plugins, now=now)
     _check_options(subject, ca_certificate, ca_key, csr_out)
+    if ca_certificate is not None and path_length:
+        raise ConfigurationError(
+            "how many CAs may be below a CA that exists is in its certificate", hint="leave out --path-length"
+        )
     for url in listen:
         plugins.server_transport(url).check(url)
     if await anyio.to_thread.run_sync(is_started, directory):
@@ -105,10 +111,10 @@ async def initialise(
     elif csr_out is not None:
         key = generate_key(key_type, plugins)
         return await _prepare_subordinate(
-            directory, listen, subject or _made_up_subject(), key, csr_out, plugins=plugins
+            directory, listen, subject or _made_up_subject(), key, csr_out, plugins=plugins, path_length=path_length
         )
     else:
-        files, authority, key, notes = await _make_own(subject, key_type, plugins, now)
+        files, authority, key, notes = await _make_own(subject, key_type, path_length, plugins, now)
     more, records = await _server_files(authority, key, key_type, plugins, now)
     await _build(directory, listen, {**files, **more}, plugins, records)
     return Initialised(directory, directory / CONFIGURATION, directory / TRUST, notes=notes)
@@ -143,10 +149,11 @@ def _made_up_subject() -> x509.Name:
 
 
 async def _make_own(
-    subject: x509.Name | None, key_type: str, plugins: Plugins, now: datetime
+    subject: x509.Name | None, key_type: str, path_length: int, plugins: Plugins, now: datetime
 ) -> tuple[dict[str, bytes], IssuerCertificate, PrivateKey, tuple[str, ...]]:
     root_key, issuing_key = generate_key(key_type, plugins), generate_key(key_type, plugins)
-    hierarchy = await make_hierarchy(subject or _made_up_subject(), root_key=root_key, issuing_key=issuing_key, now=now)
+    name = subject or _made_up_subject()
+    hierarchy = await make_hierarchy(name, root_key=root_key, issuing_key=issuing_key, now=now, path_length=path_length)
     crl = await make_root_crl(hierarchy.root, root_key, now=now)
     passphrase = secrets.token_urlsafe(32).encode()
     files = {
@@ -208,6 +215,7 @@ async def _prepare_subordinate(
     csr_out: Path,
     *,
     plugins: Plugins,
+    path_length: int,
 ) -> Initialised:
     csr_out = Path(await anyio.Path(csr_out).resolve())
     if csr_out.is_relative_to(directory) or await anyio.Path(csr_out).exists():
@@ -215,7 +223,7 @@ async def _prepare_subordinate(
             f"the request cannot be written to {csr_out}",
             hint=f"name a file that does not exist, outside of {directory}",
         )
-    request = x509.load_der_x509_csr(await issuing_request(subject, key))
+    request = x509.load_der_x509_csr(await issuing_request(subject, key, path_length=path_length))
     await anyio.to_thread.run_sync(write_file_atomically, csr_out, request.public_bytes(Encoding.PEM))
     try:
         await _build(directory, listen, {_ISSUING_KEY: key_to_pem(key)}, plugins)

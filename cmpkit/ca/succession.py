@@ -60,6 +60,7 @@ async def make_successor(
     keys: SuccessorKeys,
     plugins: Plugins,
     now: datetime,
+    path_length: int | None = 0,
 ) -> Successor:
     """Certify the new keys: newWithNew, newWithOld and oldWithNew, the issuing CA under the new root, and its signers.
 
@@ -69,6 +70,7 @@ async def make_successor(
     :param old_root: DER of the root certificate so far.
     :param subject: of the new issuing CA.
     :param old_key: the key of the old root.
+    :param path_length: how many CAs may be below the new issuing CA; ``None`` for any number.
     :raises ConfigurationError: if ``old_key`` is not that of the old root, or the root is not valid now.
     """
     root = x509.load_der_x509_certificate(old_root)
@@ -88,7 +90,9 @@ async def make_successor(
         old_with_new=await make_root(name, old_key, signed_by=keys.root, not_before=begins, not_after=ends),
     )
     check_root_update(update, old_root, plugins=plugins, now=now)
-    issuing = await make_issuing(subject, keys.issuing, root_name=name, root_key=keys.root, now=now)
+    issuing = await make_issuing(
+        subject, keys.issuing, root_name=name, root_key=keys.root, now=now, path_length=path_length
+    )
     authority = read_issuer_certificate((issuing, update.new_with_new))
     return Successor(
         update,

@@ -12,6 +12,7 @@ from cmpkit.cli.ca import ca_app
 from cmpkit.cli.cert import cert_app
 from cmpkit.cli.command import Command
 from cmpkit.cli.crl import crl
+from cmpkit.cli.cross_certify import cross_certify
 from cmpkit.cli.demo import demo
 from cmpkit.cli.doctor import doctor
 from cmpkit.cli.enroll import certify, enroll
@@ -62,6 +63,7 @@ app.command(cls=Command)(demo)
 app.command(cls=Command)(init)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")
+ca_app.command("cross-certify", cls=Command)(cross_certify)
 app.add_typer(ca_app, name="ca")
 app.add_typer(cert_app, name="cert")
 app.add_typer(request_app, name="request")

@@ -32,6 +32,12 @@ _Subject = Annotated[
 _KeyType = Annotated[
     str, typer.Option("--key-type", metavar="TYPE", help="Of all keys: p256, rsa3072, ed25519, mldsa65 …")
 ]
+_PathLength = Annotated[
+    int,
+    typer.Option(
+        "--path-length", metavar="N", min=0, help="How many CAs may be below the issuing CA: 1 to cross-certify others."
+    ),
+]
 _CACert = Annotated[
     Path | None,
     typer.Option(
@@ -74,6 +80,7 @@ def init(
     listen: _Listen = None,
     subject: _Subject = None,
     key_type: _KeyType = "p256",
+    path_length: _PathLength = 0,
     ca_cert: _CACert = None,
     ca_key: _CAKey = None,
     ca_keypass: _CAKeyPassword = None,
@@ -92,6 +99,7 @@ def init(
             listen=listen or (),
             subject=None if subject is None else parse_name(subject),
             key_type=key_type,
+            path_length=path_length,
             ca_certificate=ca_cert,
             ca_key=ca_key,
             ca_key_password=password,

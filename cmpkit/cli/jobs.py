@@ -58,6 +58,12 @@ class Wanted:
     keysout: Path | None = None
     keysoutpass: str | None = None
     questions: list[str] = field(default_factory=list)
+    config: Path | None = None
+    issuer_cert: Path | None = None
+    signed_like: Path | None = None
+    name: str | None = None
+    validity: str | None = None
+    path_length: int = 0
 
     @classmethod
     def from_options(cls, group: Any) -> Wanted:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cmpkit.cli import enroll, info, p10, recover, revoke, update
+from cmpkit.cli import cross_certify, enroll, info, p10, recover, revoke, update
 from cmpkit.cli.command import plugins_of, with_option_groups
 from cmpkit.cli.jobs import job_of
 from cmpkit.cli.options import KeepingOptions, ShowingOptions, TrustOptions
@@ -29,6 +29,7 @@ _OPERATIONS: dict[str, Callable[[], Operation]] = {
     "revoke": revoke.operation,
     "recover": recover.operation,
     "info": info.operation,
+    "cross-certify": cross_certify.operation,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 from cryptography import x509
 
+from cmpkit.ca.cross_profiles import check_cross_profiles
 from cmpkit.ca.key_generation import check_key_generation
 from cmpkit.ca.ocsp import OCSPSigner
 from cmpkit.ca.ocsp_renewal import OCSPSignerRenewal
@@ -213,6 +214,8 @@ class _Opening:
         if signer is not None:
             with self._mistakes, naming("[signer] certificate"):
                 check_key_generation(tables.profiles.values(), signer.certificate)
+        with self._mistakes:
+            check_cross_profiles(tables.profiles.values(), authority)
         if self._mistakes or signer is None:
             return None
         return ServerParts(

@@ -28,7 +28,7 @@ from cmpkit.crypto.stand_ins import check_signature
 from cmpkit.crypto.x509 import outline, to_pem
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import Issuer, Resource, StatusAddresses, StatusPublisher, Store
+from cmpkit.parts import Issuer, Resource, StatusAddresses, StatusPublisher, Store, cross_certificates_of
 from cmpkit.plugins import Plugins
 
 __all__ = ["Published", "build_resources", "ocsp_renewal", "ocsp_signers", "read_crls"]
@@ -37,7 +37,7 @@ log = logging.getLogger("cmpkit.ocsp")
 
 _CRL_PATH, _DELTA_CRL_PATH, _CERTIFICATE_PATH = "/crl/ca.crl", "/crl/ca-delta.crl", "/ca/ca.cer"
 _OCSP_PATH = "/ocsp"
-_CRL_FOLDER = "/crl/"
+_CRL_FOLDER, _CERTIFICATE_FOLDER = "/crl/", "/ca/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,8 @@ def _of_issuer(
             yield path, CRLDocument(delta, clock=clock)
     for path in _paths(addresses.ca_issuers) or ([_CERTIFICATE_PATH] if present else []):
         yield path, CertificateDocument(certificate, clock=clock)
+    for name, der in cross_certificates_of(issuer).items():
+        yield f"{_CERTIFICATE_FOLDER}{name}.cer", CertificateDocument(der, clock=clock)
 
 
 def _addresses(issuer: Issuer) -> StatusAddresses:

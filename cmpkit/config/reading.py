@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from cmpkit.ca.cross_profiles import load_cross_profile
 from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.settings import Settings, naming, read_settings
 from cmpkit.config.mistakes import Mistakes
@@ -50,6 +51,10 @@ TABLES: Final = (
 )
 """The tables that there are."""
 
+_PROFILE_KINDS: Mapping[str, Callable[[str, Mapping[str, Any], Plugins], CertificateProfile]] = {
+    "end-entity": load_profile,
+    "cross-certificate": load_cross_profile,
+}
 _REQUIRED = ("store", "issuer", "signer", "listen")
 
 
@@ -288,7 +293,7 @@ class _Reader:
                 with self._mistakes:
                     if name in found:
                         raise ConfigurationError(f"[profiles.{name}]: a plugin brings a profile of that name")
-                    found[name] = load_profile(name, _as_table(table, f"[profiles.{name}]"), self._plugins)
+                    found[name] = _load_profile(name, _as_table(table, f"[profiles.{name}]"), self._plugins)
         return found
 
     def server(self) -> ServerTable | None:
@@ -320,6 +325,15 @@ def _check_publication(draft: Draft, mistakes: Mistakes) -> None:
     for name, profile in draft.profiles.items():
         if getattr(profile, "publish", False) is True:
             mistakes.add(f"[profiles.{name}] publish: nobody is told, no [[announce]] has cann in its what")
+
+
+def _load_profile(name: str, table: Mapping[str, Any], plugins: Plugins) -> CertificateProfile:
+    """A profile of the kind that its table names."""
+    kind = table.get("kind", "end-entity")
+    load = _PROFILE_KINDS.get(kind) if isinstance(kind, str) else None
+    if load is None:
+        raise ConfigurationError(f"[profiles.{name}] kind: {kind!r} is none of {', '.join(_PROFILE_KINDS)}")
+    return load(name, {key: value for key, value in table.items() if key != "kind"}, plugins)
 
 
 def _check_serves(listen: ListenTable, plugins: Plugins) -> None:

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -20,7 +17,7 @@ import anyio
 import anyio.to_thread
 from cryptography import x509
 
-from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, read_issuer_certificate
+from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, path_length, read_issuer_certificate
 from cmpkit.ca.generation import Generation, build_generation, find_root, read_generation
 from cmpkit.ca.hierarchy import SIGNER_PROFILE
 from cmpkit.ca.opening import FormerKeySettings, IssuerSettings, RootUpdateSettings
@@ -28,8 +25,9 @@ from cmpkit.ca.settings import read_settings
 from cmpkit.ca.setup import TRUST
 from cmpkit.ca.sources import load_key, read_certificates, read_file
 from cmpkit.ca.succession import SuccessorKeys, make_successor, successor_name
+from cmpkit.config.changing import alone, replace_configuration
 from cmpkit.config.editing import edit_table
-from cmpkit.config.opening import check_configuration, open_store
+from cmpkit.config.opening import open_store
 from cmpkit.config.reading import Configuration, load_configuration
 from cmpkit.config.tables import FormerSignerTable
 from cmpkit.crypto.keys import generate_key, write_file_atomically
@@ -89,16 +87,7 @@ class _CA:
 
     async def replace_text(self, text: str) -> None:
         """Put another configuration file in the place of this one, once it was found to be without mistakes."""
-        path = self.configuration.path
-        mode = (await anyio.Path(path).stat()).st_mode & 0o777
-        candidate = path.with_name(f".{path.name}.rollover")
-        await anyio.to_thread.run_sync(lambda: write_file_atomically(candidate, text.encode(), mode=mode))
-        try:
-            await check_configuration(candidate, self.plugins, now=self.now)
-        finally:
-            await anyio.Path(candidate).unlink()
-        reach(self.plugins, Checkpoint.BEFORE_CONFIGURATION, None)
-        await anyio.to_thread.run_sync(lambda: write_file_atomically(path, text.encode(), mode=mode))
+        await replace_configuration(self.configuration.path, text, self.plugins, now=self.now)
 
 
 async def prepare_rollover(
@@ -122,7 +111,7 @@ async def prepare_rollover(
     :param again: whether the keys may be replaced though former ones are in use, which stay in use.
     :raises ConfigurationError: if that cannot be done; the CA then works as before.
     """
-    with _alone(path.parent):
+    with alone(path.parent):
         ca = await _open(path, plugins, now)
         if ca.settings.former and not again:
             raise ConfigurationError(
@@ -154,7 +143,7 @@ async def switch_keys(
     :param addresses: others, by their keys in ``[issuer]``: ``crl_urls``, ``delta_crl_urls``, ``ca_issuers_urls``.
     :raises ConfigurationError: if nothing was prepared, or it cannot be used; the CA then works as before.
     """
-    with _alone(path.parent):
+    with alone(path.parent):
         ca = await _open(path, plugins, now)
         directory = Path(f"ca-{ca.generation + 1}")
         if not await anyio.Path(ca.base, directory).exists():
@@ -179,7 +168,7 @@ async def finish_rollover(path: Path, plugins: Plugins, *, force: bool = False, 
     :returns: the key files that are not needed any more.
     :raises ConfigurationError: if there is nothing to finish, or the former keys are still needed.
     """
-    with _alone(path.parent):
+    with alone(path.parent):
         ca = await _open(path, plugins, now)
         if not ca.settings.former:
             raise ConfigurationError("there are no former keys", hint="see: cmpkit ca rollover")
@@ -194,25 +183,6 @@ async def finish_rollover(path: Path, plugins: Plugins, *, force: bool = False, 
         await ca.replace_text(edit_table(text, "signer", {"former": None}))
         signers = ca.configuration.signer.former
         return (*(table.key for table in ca.settings.former), *(table.key for table in signers))
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep other commands from changing the same CA.
-
-    :raises ConfigurationError: if one is about to.
-    """
-    try:
-        descriptor = os.open(directory, os.O_RDONLY)
-    except OSError as error:
-        raise ConfigurationError(f"{directory} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise ConfigurationError("another command is changing this CA") from error
-    finally:
-        os.close(descriptor)
 
 
 async def _earlier_updates(ca: _CA) -> tuple[dict[str, Any], ...]:
@@ -240,7 +210,9 @@ def _telling(ca: _CA, made: Generation, earlier: tuple[dict[str, Any], ...]) -> 
 def _issuing(ca: _CA, made: Generation, addresses: Mapping[str, Sequence[str]]) -> str:
     """The configuration of a server that issues by the new keys."""
     former = [_key_table(table) for table in (ca.settings, *ca.settings.former)]
-    changes = {**made.issuer_settings, "key_password": None, **addresses, "former": former}
+    # What others certified was the old key: it goes with that.
+    kept = {"key_password": None, "cross_certificates": (), "former": former}
+    changes = {**made.issuer_settings, **addresses, **kept}
     text = edit_table(ca.text, "issuer", changes)
     signer = ca.configuration.signer
     signers = [_signer_table(table) for table in (signer, *signer.former)]
@@ -302,6 +274,7 @@ async def _make(ca: _CA, directory: Path, root: Path | None, subject: x509.Name 
         keys=keys,
         plugins=ca.plugins,
         now=ca.now,
+        path_length=path_length(ca.certificate.der),
     )
     links = [(await read_certificates(table["new_with_old"], ca.base))[0] for table in await _earlier_updates(ca)]
     await build_generation(ca.base / directory, successor, keys, links=links)

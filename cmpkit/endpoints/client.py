@@ -25,6 +25,7 @@ from cmpkit.endpoints.credentials import (
     read_anchors,
     secret_sender,
 )
+from cmpkit.endpoints.cross_certification import CrossCertifying
 from cmpkit.endpoints.enrolled import Enrolled, certificate_results, revocation_results
 from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.passphrases import has_passphrase
@@ -38,7 +39,6 @@ from cmpkit.endpoints.requests import (
     revocation_request,
     sought_certificate,
 )
-from cmpkit.endpoints.support import SupportMessages
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
 from cmpkit.engine.sought import SoughtCertificate
@@ -55,7 +55,7 @@ Revocable: TypeAlias = Enrolled | SigningCredentials | CertId | bytes
 """What names a certificate to revoke; octets are DER."""
 
 
-class Client(SupportMessages, Recovering):
+class Client(CrossCertifying, Recovering):
     """Talks to one CMP server (RFC 9810, RFC 9483 section 4), as an asynchronous context manager.
 
     Every operation raises :class:`~cmpkit.errors.PeerRefusal` if the server

@@ -17,6 +17,7 @@ from cmpkit.asn1 import (
     InfoTypeAndValue,
     Null,
     PKIMessage,
+    decode,
     encode_list,
 )
 from cmpkit.endpoints.carrying import Carrier, carrier_for
@@ -206,13 +207,12 @@ class Conversation:
         )
         if isinstance(self.credentials, SigningCredentials):
             kid, extra_certs = self.credentials.key_identifier, self.credentials.extra_certs
-            authority = self.credentials.issuer
         else:
-            kid, extra_certs, authority = self.credentials.reference, (), x509.Name([])
+            kid, extra_certs = self.credentials.reference, ()
         header = request_header(
             pvno=transaction.pvno,
             sender=self.sender,
-            recipient=authority if self.options.recipient is None else self.options.recipient,
+            recipient=self._recipient(transaction),
             sender_kid=kid,
             protection_alg=algorithm,
             transaction_id=transaction.transaction_id,
@@ -227,6 +227,14 @@ class Conversation:
             return message, message.raw
         bare = PKIMessage(header, step.body, None, tuple(dict.fromkeys(extra_certs)))
         return await seal_transformed(bare, self.transform, self.plugins, key)
+
+    def _recipient(self, transaction: ClientTransaction) -> x509.Name:
+        """The name of the server: the one it is given, of the CA that a ccr asks, of our own CA, or none."""
+        if self.options.recipient is not None:
+            return self.options.recipient
+        if transaction.operation is BodyType.CCR:
+            return decode(x509.Name, transaction.sought[0].issuer)
+        return self.credentials.issuer if isinstance(self.credentials, SigningCredentials) else x509.Name([])
 
     def _earlier_mac(self, transaction: ClientTransaction) -> AlgorithmIdentifier | None:
         """The protectionAlg of our last message: MAC parameters stay constant through a transaction (RFC 9810)."""
@@ -296,10 +304,14 @@ class Conversation:
         return replace(step, transaction=replace(step.transaction, chain=seen_so_far(step.transaction, answer)))
 
     def _own_certificates(self, transaction: ClientTransaction, answer: PKIMessage) -> tuple[bytes, ...]:
-        """Certificates whose issuer may sign answers: the one that came, else the one that signs the requests."""
+        """Certificates whose issuer may sign answers: the one that came, and the one that signs the requests.
+
+        A CA that asks another one for a cross certificate signs with one of its own.
+        """
         own = (self.credentials.certificate,) if isinstance(self.credentials, SigningCredentials) else ()
         came = tuple(one.certificate for one in transaction.sought if one.certificate)
-        return (*(came or certificates_in(answer)), *own)
+        given = came or certificates_in(answer)
+        return given if transaction.operation is BodyType.CCR else (*given, *own)
 
     async def _pause(self, step: Wait) -> None:
         due = step.transaction.poll_at

@@ -10,22 +10,25 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from cmpkit import oids
-from cmpkit.asn1 import AlgorithmIdentifier, decode
+from cmpkit.asn1 import AlgorithmIdentifier, decode, read_name
+from cmpkit.ca.certificates import read_issuer_certificate, room_below
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.paths import validate_path
-from cmpkit.crypto.x509 import cert_hash, certificate_public_key_info
+from cmpkit.crypto.x509 import cert_hash, certificate_public_key_info, outline
 from cmpkit.endpoints.central_keys import check_deliverer, take_key
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.signer import subject_key_identifier
 from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import CMPError, TrustError
+from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.parts import PrivateKey
 from cmpkit.plugins import Plugins
 
 __all__ = ["Examiner", "examine_certificate", "judgement"]
 
 _CLOCK_SKEW = timedelta(minutes=5)
+_CROSS_RULE = "RFC 9810 section 6.6 and appendix D.6"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Examiner:
             now=self.now,
             plugins=self.plugins,
         )
+        if one.issuer:
+            _check_cross_certificate(one, path)
         if delivered is None:
             return path, None
         check_deliverer(
@@ -143,3 +148,29 @@ def examine_certificate(
             rule="RFC 9810 section 5.3.4",
             hint="is its CA among the trust anchors (--trusted)?",
         ) from error
+
+
+def _check_cross_certificate(one: SoughtCertificate, path: Sequence[bytes]) -> None:
+    """Whether a cross certificate serves those that have certificates of the CA that asked (R-193).
+
+    :param path: DER of the certificate and of those above it, to a trust anchor.
+    :raises TrustError: naming what is not acceptable.
+    """
+    try:
+        issuer = read_name(outline(read_issuer_certificate(path[:1]).der).issuer_der)
+    except ConfigurationError as error:
+        raise _unacceptable(error.detail) from error
+    wanted = decode(x509.Name, one.issuer)
+    if not names_match(issuer, wanted):
+        raise _unacceptable(f"it is issued by {format_name(issuer)}, {format_name(wanted)} was asked")
+    if subject_key_identifier(path[0]) != one.key_identifier:
+        raise _unacceptable("it has another subjectKeyIdentifier than certificates of the CA that asked name")
+    room = room_below(path)
+    if room is not None and room < 0:
+        raise _unacceptable("a certificate above it forbids CAs below (pathLenConstraint)")
+
+
+def _unacceptable(detail: str) -> TrustError:
+    return TrustError(
+        f"the cross certificate is not acceptable: {detail}", PKIFailureInfo.BAD_CERT_TEMPLATE, rule=_CROSS_RULE
+    )

@@ -35,6 +35,7 @@ from cmpkit.asn1 import (
     distinguished_name,
     encode,
 )
+from cmpkit.ca.extensions import read_key_identifier
 from cmpkit.crypto.agreed_proof import AgreedProof, prove_by_agreement
 from cmpkit.crypto.later_proof import later_popo, proof_method
 from cmpkit.crypto.pop import mac_public_key, sign_popo
@@ -44,7 +45,7 @@ from cmpkit.endpoints.credentials import Credentials
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError
-from cmpkit.parts import PrivateKey, RandomOctets, SharedSecret
+from cmpkit.parts import CrossCertification, PrivateKey, RandomOctets, SharedSecret
 from cmpkit.plugins import Plugins
 
 __all__ = [
@@ -59,6 +60,9 @@ __all__ = [
     "sought_certificate",
     "subject_alternative_names",
 ]
+
+
+_VERSION_3 = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,8 @@ class Wish:
         certificate. ``RA_VERIFIED`` is for registration authorities, which have seen to it (RFC 9810 section 5.2.8.1);
         a MAC under an agreed secret needs to know with which key of the server's: an
         :class:`~cmpkit.crypto.agreed_proof.AgreedProof`.
+    :param cross: for a cross certificate: what the other CA is and by which algorithm it signs; all that may be absent
+        otherwise must be given then (:func:`cmpkit.endpoints.cross_certification.cross_wish`).
     """
 
     key: PrivateKey | CentralKey
@@ -88,6 +94,7 @@ class Wish:
     reg_info: tuple[AttributeTypeAndValue, ...] = ()
     profile: str = ""
     proof: ProofMethod | AgreedProof | None = None
+    cross: CrossCertification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Prover:
 async def certificate_request(
     operation: BodyType, *wishes: Wish, sender: x509.Name, prover: Prover | None = None
 ) -> PKIBody:
-    """ir, cr or kur, with proofs of possession where there is a key; the certReqIds are 0, 1 and so on.
+    """ir, cr, kur or ccr, with proofs of possession where there is a key; the certReqIds are 0, 1 and so on.
 
     :param wishes: the certificates to ask for; servers take one unless they are told otherwise.
     :param sender: of the header; a POPOSigningKeyInput repeats it.
@@ -134,6 +141,8 @@ def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
             is_challenged=proof is ProofMethod.CHALLENGE_RESPONSE,
             is_agreed=proof is ProofMethod.AGREED_MAC,
             is_encrypted=proof is ProofMethod.ENCRYPTED_CERTIFICATE,
+            issuer=b"" if wish.cross is None else wish.cross.issuer.public_bytes(),
+            key_identifier=b"" if wish.cross is None else read_key_identifier(wish.extensions) or b"",
         )
     algorithm = wish.key.algorithm
     return SoughtCertificate(
@@ -143,7 +152,11 @@ def sought_certificate(message: CertReqMsg, wish: Wish) -> SoughtCertificate:
 
 async def _request(number: int, wish: Wish, sender: GeneralName, prover: Prover | None) -> CertReqMsg:
     key = wish.key
+    cross = wish.cross
     template = CertTemplate(
+        version=None if cross is None else _VERSION_3,
+        signing_alg=None if cross is None else cross.signing_algorithm,
+        issuer=None if cross is None else RDNSequence.of(cross.issuer),
         validity=_validity(wish),
         subject=None if wish.subject is None else RDNSequence.of(wish.subject),
         public_key=_template_key(key),

@@ -26,6 +26,7 @@ __all__ = [
     "poll_rep_faults",
     "recovery_answer_faults",
     "revocation_answer_faults",
+    "sent_key_answer_faults",
     "waiting_faults",
 ]
 
@@ -45,7 +46,7 @@ def misplaced_answer(body_type: BodyType, due: BodyType) -> TrustError:
 
 
 def answer_ids(operation: BodyType, asked: Iterable[int]) -> frozenset[int]:
-    """The certReqIds that an ip, cp or kup may have (R-081); servers answer p10cr with -1 or, older ones, 0.
+    """The certReqIds that an ip, cp, kup or ccp may have (R-081); servers answer p10cr with -1 or, older ones, 0.
 
     :param operation: the body that is answered.
     :param asked: the certReqIds in it.
@@ -56,7 +57,7 @@ def answer_ids(operation: BodyType, asked: Iterable[int]) -> frozenset[int]:
 def certificate_answer_faults(
     content: CertRepMessage, allowed: Container[int] | None = None, count: int | None = 1
 ) -> Iterator[TrustError]:
-    """What is wrong with an ip, cp or kup (R-081, R-082).
+    """What is wrong with an ip, cp, kup or ccp (R-081, R-082).
 
     :param allowed: the certReqIds that the answer may have; ``None`` if the request is not known.
     :param count: how many responses it must have; ``None`` takes any number but none.
@@ -89,6 +90,17 @@ def _response_faults(response: CertResponse) -> Iterator[TrustError]:
             f"{status.status.wire_name} without certificate, or with failInfo",
             "RFC 9810 section 5.3.4",
             "the server must send the certificate and no failInfo, or reject",
+        )
+
+
+def sent_key_answer_faults(response: CertResponse) -> Iterator[TrustError]:
+    """What is wrong with a response in a ccp that brings a private key (R-191)."""
+    pair = response.certified_key_pair
+    if pair is not None and pair.private_key is not None:
+        yield broken_answer(
+            "a private key comes with a cross certificate",
+            "RFC 9810 section 5.3.12",
+            "the server must leave privateKey out",
         )
 
 

@@ -24,11 +24,11 @@ __all__ = ["challenge", "challenged", "take_answers"]
 
 
 def challenged(opening: PKIMessage) -> list[CertReqMsg]:
-    """The requests of a message that are to be challenged.
+    """The requests of a message that are to be challenged; the key of a CA is not, it signs (R-190).
 
     :raises CMPError: badDataFormat if a proof cannot be read.
     """
-    if opening.body.type is BodyType.P10CR:
+    if opening.body.type in (BodyType.P10CR, BodyType.CCR):
         return []
     return [asked for asked in opening.body.content if proof_method(asked) is ProofMethod.CHALLENGE_RESPONSE]
 

@@ -1,4 +1,4 @@
-"""Requests for certificates: ir, cr, kur and p10cr."""
+"""Requests for certificates: ir, cr, kur, p10cr and ccr."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SYSTEM_FAILURE = PKIFailureInfo.SYSTEM_FAILURE
 
 
 def enrol(work: Work) -> Steps:
-    """ir, cr, kur and p10cr."""
+    """ir, cr, kur, p10cr and ccr."""
     yield Authorize(work.body_type)
     asked = challenged(work.message)
     if asked:
@@ -73,7 +73,9 @@ def _put_all(work: Work, opening: PKIMessage) -> Steps:
     """
     body = opening.body
     if body.type is not BodyType.P10CR:
-        raise_first(request_faults(body.content, work.settings.max_requests))
+        # A ccr is for one certificate, whatever is allowed otherwise (R-190).
+        most = 1 if body.type is BodyType.CCR else work.settings.max_requests
+        raise_first(request_faults(body.content, most))
     asked = [body.content] if body.type is BodyType.P10CR else body.content
     profiles = requested_profiles(opening, work.profile, len(asked))
     key = work.request_key(opening)

@@ -302,7 +302,7 @@ def _may_answer(message: PKIMessage, asked: int) -> bool:
 
 
 def is_refusal(message: PKIMessage) -> bool:
-    """Whether an answer says no: error, a negative ip, cp, kup or rp; never one that gives something."""
+    """Whether an answer says no: error, a negative ip, cp, kup, ccp or rp; never one that gives something."""
     statuses = answer_statuses(message)
     return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
 
@@ -314,7 +314,7 @@ def answer_statuses(message: PKIMessage) -> list[PKIStatusInfo]:
         return [content.pki_status_info]
     if message.body.type is BodyType.RP:
         return list(content.status)
-    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP):
+    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
         return [response.status for response in content.response]
     return []
 

@@ -175,6 +175,8 @@ _SOUGHT_READERS: dict[str, Callable[[Any], Any]] = {
     "is_agreed": _exactly(bool),
     "is_encrypted": _exactly(bool),
     "encrypted": _octets,
+    "issuer": _octets,
+    "key_identifier": _octets,
     "is_decided": _exactly(bool),
     "rejection": _text,
 }

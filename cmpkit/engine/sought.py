@@ -21,9 +21,9 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.encrypted_values import TOLERATE_LEGACY_ENCRYPTION
-from cmpkit.engine.answers import broken_answer
+from cmpkit.engine.answers import broken_answer, sent_key_answer_faults
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import PeerRefusal
+from cmpkit.errors import PeerRefusal, raise_first
 
 __all__ = ["SoughtCertificate", "answered_by", "refusal_by", "signing_certificate"]
 
@@ -63,6 +63,9 @@ class SoughtCertificate:
     :param is_encrypted: whether the certificate is to come encrypted to its key, as the proof of possession (RFC 9810
         section 5.2.8.3.2).
     :param encrypted: DER of the EncryptedKey in which it came.
+    :param issuer: for ccr: DER of the name of the CA that is asked, which must issue it; empty for others.
+    :param key_identifier: for ccr: the subjectKeyIdentifier that it must have, which what the requesting CA issued
+        names; empty for others.
     :param is_decided: whether certConf about it was answered, or is dispensed with.
     :param rejection: why the certificate was refused by us, empty if it was not.
     """
@@ -79,6 +82,8 @@ class SoughtCertificate:
     is_agreed: bool = False
     is_encrypted: bool = False
     encrypted: bytes = b""
+    issuer: bytes = b""
+    key_identifier: bytes = b""
     is_decided: bool = False
     rejection: str = ""
 
@@ -130,12 +135,14 @@ class SoughtCertificate:
         """The same with what the server answered.
 
         :raises TrustError: if the certificate is encrypted and should not be, or in a way that is over, or if a key
-            that the server was to generate is not there.
+            that the server was to generate is not there, or one comes with a cross certificate.
         """
         pair = response.certified_key_pair
         encrypted = pair is not None and pair.cert_or_enc_cert.tag == "encrypted_cert"
         if encrypted and not self.is_encrypted:
             raise broken_answer("the certificate is encrypted, which was not asked for", "RFC 9810 section 5.2.8.3")
+        if self.issuer:
+            raise_first(sent_key_answer_faults(response))
         return replace(
             self,
             cert_req_id=response.cert_req_id,

@@ -30,7 +30,7 @@ P10_CERT_REQ_ID = -1
 WHOLE_MESSAGE = -1
 """The certReqId of a pollReq for a whole message (RFC 9810 section 5.3.22)."""
 
-CRMF_REQUESTS = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR})
+CRMF_REQUESTS = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.CCR})
 """Requests for certificates that are CertReqMessages."""
 
 CERTIFICATE_REQUESTS = CRMF_REQUESTS | {BodyType.P10CR}
@@ -41,6 +41,7 @@ ANSWERS = {
     BodyType.CR: BodyType.CP,
     BodyType.P10CR: BodyType.CP,
     BodyType.KUR: BodyType.KUP,
+    BodyType.CCR: BodyType.CCP,
     BodyType.RR: BodyType.RP,
     BodyType.KRR: BodyType.KRP,
     BodyType.GENM: BodyType.GENP,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -25,6 +25,12 @@ from cmpkit.asn1 import (
 from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.names import names_match
 from cmpkit.crypto.pop import leaves_key_to_server, p10_extensions
+from cmpkit.engine.cross_certification import (
+    complete_template_faults,
+    cross_certification,
+    cross_proof_faults,
+    sent_key_faults,
+)
 from cmpkit.engine.registration import (
     control_faults,
     find_attribute,
@@ -59,7 +65,7 @@ _MAX_CERT_REQ_ID = (1 << 63) - 1
 def read_request(
     body_type: BodyType, message: CertReqMsg, auth: Authenticated, profile: str | None
 ) -> CertificateRequest:
-    """One request of an ir, cr or kur.
+    """One request of an ir, cr, kur or ccr.
 
     :param profile: the profile that header or address name.
     :raises CMPError: the first of :func:`single_request_faults`; badCertId if oldCertID names another certificate
@@ -85,6 +91,7 @@ def read_request(
         proof=proof_method(message),
         registration=read_registration(message) if request.controls or message.reg_info else None,
         archive=read_archive_option(request) if request.controls else None,
+        cross=cross_certification(template) if body_type is BodyType.CCR else None,
     )
 
 
@@ -100,7 +107,7 @@ def _registered(body_type: BodyType, message: CertReqMsg, auth: Authenticated) -
 
 
 def request_faults(messages: list[CertReqMsg], most: int = 1) -> Iterator[CMPError]:
-    """What a server refuses an ir, cr or kur as a whole for: how many requests there are, and their certReqIds (R-060).
+    """What a server refuses requests as a whole for: how many there are, and their certReqIds (R-060).
 
     :param most: how many requests there may be.
     """
@@ -125,11 +132,18 @@ def request_faults(messages: list[CertReqMsg], most: int = 1) -> Iterator[CMPErr
 
 
 def single_request_faults(body_type: BodyType, message: CertReqMsg) -> Iterator[CMPError]:
-    """What a server refuses in one request of an ir, cr or kur, but for its proof (R-061, R-062, R-073, R-122)."""
+    """What a server refuses in one request of an ir, cr, kur or ccr (R-061, R-062, R-073, R-122, R-190, R-191).
+
+    How keys are proven is looked at elsewhere, but that of a ccr, for which there is one way.
+    """
     unreadable = list(fault_of(lambda message: message.request, message))
     yield from unreadable
     if not unreadable:
+        if body_type is BodyType.CCR:
+            yield from sent_key_faults(message)
         yield from _cert_request_faults(body_type, message.request)
+        if body_type is BodyType.CCR:
+            yield from cross_proof_faults(message)
         if message.reg_info is not None:
             yield from registration_faults(message)
 
@@ -144,7 +158,12 @@ def _cert_request_faults(body_type: BodyType, request: CertRequest) -> Iterator[
         )
     if request.controls is not None:
         yield from control_faults(body_type, request)
-    yield from _template_faults(request.cert_template)
+    if body_type is BodyType.CCR:
+        yield from complete_template_faults(request.cert_template)
+        yield from _template_faults(request.cert_template, ("serial_number", "issuer_uid", "subject_uid"))
+        yield from _name_faults(request.cert_template.issuer)
+    else:
+        yield from _template_faults(request.cert_template, _LEFT_OUT)
     yield from _name_faults(request.cert_template.subject)
 
 
@@ -154,8 +173,11 @@ def _name_faults(name: RDNSequence | None) -> Iterator[CMPError]:
         yield from fault_of(getattr, name, "name")
 
 
-def _template_faults(template: CertTemplate) -> Iterator[CMPError]:
-    for name in ("serial_number", "signing_alg", "issuer_uid", "subject_uid"):
+_LEFT_OUT = ("serial_number", "signing_alg", "issuer_uid", "subject_uid")
+
+
+def _template_faults(template: CertTemplate, left_out: Sequence[str]) -> Iterator[CMPError]:
+    for name in left_out:
         if getattr(template, name) is not None:
             yield _bad_template(
                 f"the template has {name}, which a requester must leave out", "RFC 4211 section 5", f"leave {name} out"

@@ -39,7 +39,7 @@ MACS = frozenset(
 )
 """Algorithms of protectionAlg that are MACs."""
 
-_CERTIFICATE_ANSWERS = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
+_CERTIFICATE_ANSWERS = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP})
 _IMPLICIT_CONFIRM = CERTIFICATE_REQUESTS | _CERTIFICATE_ANSWERS
 _PROFILE = CERTIFICATE_REQUESTS | {BodyType.GENM}
 _FROM_CLIENTS = OPENS | {BodyType.CERT_CONF, BodyType.POLL_REQ}
@@ -105,7 +105,7 @@ def _general_info_notes(message: PKIMessage) -> Iterator[Note]:
     if wait is not None:
         if body.type not in _CERTIFICATE_ANSWERS:
             detail = f"confirmWaitTime in {body.type.wire_name} means nothing"
-            yield Note(detail, _HEADER_RULE, "send it in ip, cp and kup only")
+            yield Note(detail, _HEADER_RULE, "send it in answers to requests for certificates only")
         if implicit is not None:
             yield Note(
                 "confirmWaitTime together with implicitConfirm: there is nothing to wait for",
@@ -242,7 +242,7 @@ def _request_notes(body_type: BodyType, message: CertReqMsg) -> Iterator[Note]:
         return
     if request.cert_req_id != 0:
         yield Note("certReqId is not 0", "RFC 9483 section 4.1.1", "use 0 for the only request of a message")
-    if request.cert_template.version == 2:
+    if request.cert_template.version == 2 and body_type is not BodyType.CCR:
         yield Note("the template has version 2", "RFC 4211 section 5", "leave version out")
     if request.cert_template.subject is None and body_type is not BodyType.KUR:
         yield Note("the template has no subject", "RFC 9483 section 4.1.1", "name the subject of the certificate")

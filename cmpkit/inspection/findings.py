@@ -16,6 +16,7 @@ from cmpkit.engine.answers import (
     poll_rep_faults,
     recovery_answer_faults,
     revocation_answer_faults,
+    sent_key_answer_faults,
     waiting_faults,
 )
 from cmpkit.engine.confirmation import confirmation_faults
@@ -222,6 +223,9 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
     yield from confirm_wait_time_faults(message.header)
     if body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
         yield from certificate_answer_faults(body.content, _request_ids(request), _due(request))
+        if body.type is BodyType.CCP:
+            for response in body.content.response:
+                yield from sent_key_answer_faults(response)
     elif body.type is BodyType.KRP:
         yield from recovery_answer_faults(body.content)
     elif body.type is BodyType.RP:

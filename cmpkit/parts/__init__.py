@@ -28,6 +28,7 @@ from cmpkit.parts.issuing import (
     CertificateChange,
     CertificateProfile,
     CertificateRequest,
+    CrossCertification,
     Issued,
     Issuer,
     KeyGeneratingProfile,
@@ -75,7 +76,14 @@ from cmpkit.parts.store import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.parts.succession import SucceedingIssuer, SuccessiveRoots, issuers_of, root_key_updates
+from cmpkit.parts.succession import (
+    CrossCertified,
+    SucceedingIssuer,
+    SuccessiveRoots,
+    cross_certificates_of,
+    issuers_of,
+    root_key_updates,
+)
 from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
     AnnouncementTransport,
@@ -110,6 +118,8 @@ __all__ = [
     "ClientTransportFactory",
     "ConfigurableServer",
     "Credential",
+    "CrossCertification",
+    "CrossCertified",
     "Decision",
     "Disposition",
     "Document",
@@ -187,6 +197,7 @@ __all__ = [
     "UnitOfWork",
     "Verdict",
     "Wanted",
+    "cross_certificates_of",
     "issuers_of",
     "root_key_updates",
 ]

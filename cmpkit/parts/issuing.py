@@ -17,6 +17,7 @@ __all__ = [
     "CertificateChange",
     "CertificateProfile",
     "CertificateRequest",
+    "CrossCertification",
     "Issued",
     "Issuer",
     "KeyGeneratingProfile",
@@ -48,10 +49,22 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossCertification:
+    """What a request for a cross certificate says of its issuer (RFC 9810 section 6.6).
+
+    :param issuer: the name of the CA that is asked.
+    :param signing_algorithm: by which it is to sign the certificate.
+    """
+
+    issuer: x509.Name
+    signing_algorithm: AlgorithmIdentifier
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateRequest:
     """What is asked for, once its proof of possession was checked.
 
-    :param body_type: ir, cr, kur or p10cr.
+    :param body_type: ir, cr, kur, p10cr or ccr.
     :param cert_req_id: as in the request; -1 for p10cr (RFC 9810 section 5.3.4).
     :param public_key_info: DER of the SubjectPublicKeyInfo to certify; empty if the server is to generate the key.
     :param subject: the subject that is wished for, or ``None``.
@@ -67,6 +80,7 @@ class CertificateRequest:
     :param registration: what it says besides to those who register; ``None`` for nothing.
     :param archive: what it says of keeping the private key (RFC 4211 section 6.4): here it is, encrypted; whether one
         that is generated here is to be kept; ``None`` for nothing.
+    :param cross: for ccr: what it says of the issuer.
     """
 
     body_type: BodyType
@@ -83,6 +97,7 @@ class CertificateRequest:
     proof: ProofMethod | None = None
     registration: Registration | None = None
     archive: EnvelopedData | bool | None = None
+    cross: CrossCertification | None = None
 
     def under(self, profile: str) -> CertificateRequest:
         """The same request under a profile, which a policy chose."""
@@ -102,6 +117,7 @@ class CertificateRequest:
             proof=self.proof,
             registration=self.registration,
             archive=self.archive,
+            cross=self.cross,
         )
 
 

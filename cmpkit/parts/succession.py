@@ -1,12 +1,20 @@
-"""Issuers whose key was replaced: what was issued under the former key lives on."""
+"""Issuers whose key was replaced, so that what was issued under the former one lives on, or certified by others."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from cmpkit.parts.issuing import Issuer, RootKeyUpdate
 
-__all__ = ["SucceedingIssuer", "SuccessiveRoots", "issuers_of", "root_key_updates"]
+__all__ = [
+    "CrossCertified",
+    "SucceedingIssuer",
+    "SuccessiveRoots",
+    "cross_certificates_of",
+    "issuers_of",
+    "root_key_updates",
+]
 
 
 @runtime_checkable
@@ -37,6 +45,21 @@ async def root_key_updates(issuer: Issuer) -> tuple[RootKeyUpdate, ...]:
     if newest is None:
         return ()
     return (newest, *issuer.earlier_root_updates) if isinstance(issuer, SuccessiveRoots) else (newest,)
+
+
+@runtime_checkable
+class CrossCertified(Protocol):
+    """What an issuer may have besides: certificates that other CAs gave its key (RFC 9810 section 6.6).
+
+    :ivar cross_certificates: DER of each, by the name that it is published under.
+    """
+
+    cross_certificates: Mapping[str, bytes]
+
+
+def cross_certificates_of(issuer: Issuer) -> Mapping[str, bytes]:
+    """The certificates that other CAs gave the key of an issuer, by their names."""
+    return issuer.cross_certificates if isinstance(issuer, CrossCertified) else {}
 
 
 def issuers_of(issuer: Issuer) -> tuple[Issuer, ...]:

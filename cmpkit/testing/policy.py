@@ -27,7 +27,7 @@ from cmpkit.testing.contract import AnsweredOrRefused, refused, require, require
 
 __all__ = ["check_policy"]
 
-_OPENING = (BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.RR, BodyType.GENM)
+_OPENING = (BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.CCR, BodyType.RR, BodyType.GENM)
 _ELSEWHERE = parse_name("CN=nobody of the checks,O=elsewhere")
 _MOMENT = timedelta(seconds=1)
 

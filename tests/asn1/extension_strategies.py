@@ -25,4 +25,12 @@ distribution_points = st.builds(
     reasons=optional(bit_strings),
     crl_issuer=optional(names),
 )
+general_subtrees = st.builds(
+    asn1.GeneralSubtree, base=general_names, minimum=st.integers(0, 9), maximum=optional(st.integers(0, 9))
+)
+name_constraints = st.builds(
+    asn1.NameConstraints,
+    permitted_subtrees=optional(some(general_subtrees)),
+    excluded_subtrees=optional(some(general_subtrees)),
+)
 access_descriptions = st.builds(asn1.AccessDescription, access_method=object_identifiers, access_location=general_names)

@@ -282,6 +282,8 @@ SPECS: dict[type[Any], Any] = {
     asn1.AuthorityKeyIdentifier: rfc5280.AuthorityKeyIdentifier(),
     asn1.BasicConstraints: rfc5280.BasicConstraints(),
     asn1.DistributionPoint: rfc5280.DistributionPoint(),
+    asn1.GeneralSubtree: rfc5280.GeneralSubtree(),
+    asn1.NameConstraints: rfc5280.NameConstraints(),
 }
 CHOICES: dict[str, Any] = {
     "CAKeyUpdContent": CA_KEY_UPD,

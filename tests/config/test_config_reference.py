@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
+from cmpkit.ca.cross_profiles import CrossProfileSettings
 from cmpkit.ca.documents import configuration_text
 from cmpkit.ca.opening import IssuerSettings
 from cmpkit.ca.policy import PolicySettings
@@ -45,6 +46,7 @@ ELSEWHERE: dict[str, type[Settings]] = {
     "[encryption]": EncryptionTable,
     "[[announce]]": AnnounceTable,
     "[repository]": RepositoryTable,
+    'kind = "cross-certificate"': CrossProfileSettings,
 }
 """Tables that ``init`` does not write."""
 IN_FILE = {"[profiles.NAME]": "[profiles.device]"}

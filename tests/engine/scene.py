@@ -18,6 +18,7 @@ from cmpkit import oids
 from cmpkit.asn1 import (
     AlgorithmIdentifier,
     AttributeTypeAndValue,
+    BitString,
     CertificationRequest,
     CertReqMsg,
     CertRequest,
@@ -27,14 +28,17 @@ from cmpkit.asn1 import (
     Extension,
     InfoTypeAndValue,
     Null,
+    OptionalValidity,
     PKIBody,
     PKIHeader,
     PKIMessage,
     PKIStatusInfo,
     PollReq,
+    POPOSigningKey,
     RDNSequence,
     RevDetails,
     SubjectPublicKeyInfo,
+    Variant,
     decode,
     decode_message,
     directory_name,
@@ -42,6 +46,7 @@ from cmpkit.asn1 import (
     encode_message,
 )
 from cmpkit.crypto.names import parse_name
+from cmpkit.crypto.x509 import as_time
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindCertificate, Inform, Issue, Revoke
 from cmpkit.engine.replies import Reply
@@ -164,6 +169,27 @@ def crmf(cert_req_id: int = 0, controls: Sequence[AttributeTypeAndValue] = (), *
 
 def ir(*requests: CertReqMsg, body_type: BodyType = BodyType.IR) -> PKIBody:
     return PKIBody(body_type, list(requests) or [crmf()])
+
+
+def ccr(*requests: CertReqMsg, **template: Any) -> PKIBody:
+    """A request for a cross certificate, which is complete; ``template`` are fields to set otherwise."""
+    return PKIBody(BodyType.CCR, list(requests) or [cross_request(**template)])
+
+
+def cross_request(controls: Sequence[AttributeTypeAndValue] = (), **template: Any) -> CertReqMsg:
+    """One of them, with a proof that nobody looks at."""
+    complete = {
+        "version": 2,
+        "signing_alg": AlgorithmIdentifier(oids.ECDSA_SHA256),
+        "issuer": ISSUER,
+        "validity": OptionalValidity(not_before=as_time(NOW), not_after=as_time(NOW + timedelta(days=30))),
+        "extensions": [Extension(extn_id=oids.BASIC_CONSTRAINTS, critical=True, extn_value=b"\x30\x03\x01\x01\xff")],
+    }
+    proof = POPOSigningKey(
+        algorithm_identifier=AlgorithmIdentifier(oids.ECDSA_SHA256), signature=BitString(b"proof", 0)
+    )
+    request = crmf(0, controls, **{**complete, **template})
+    return CertReqMsg(cert_req=request.cert_req, popo=Variant(proof, "signature"))
 
 
 @functools.cache

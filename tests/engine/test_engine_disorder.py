@@ -42,13 +42,15 @@ from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateState, Transaction, TransactionState
 from cmpkit.testing import ClientEnd, ResponderEnd, run_to_the_end
 
-from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, cert_hash, crmf, genm, ir, message, nonce, p10, rr
+from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, ccr, cert_hash, crmf, genm, ir, message, nonce, p10, rr
 
 ENOUGH = 60
+SHAPED = CRMF_REQUESTS - {BodyType.CCR}
 REQUESTS = {
     BodyType.IR: ir(),
     BodyType.CR: ir(body_type=BodyType.CR),
     BodyType.KUR: ir(body_type=BodyType.KUR),
+    BodyType.CCR: ccr(),
     BodyType.P10CR: p10(),
     BodyType.RR: rr(),
     BodyType.GENM: genm(),
@@ -198,7 +200,7 @@ class Disorder(RuleBasedStateMachine):
         proves: bool,
     ) -> None:
         self.operation, self.is_implicit = operation, implicit
-        self.is_challenged = operation in CRMF_REQUESTS and shape == "challenged"
+        self.is_challenged = operation in SHAPED and shape == "challenged"
         auth = HONEST_CERTIFIED if operation in (BodyType.KUR, BodyType.RR) else HONEST_TWICE
         self.client = ClientEnd.of(
             shaped(operation, shape), auth, implicit_confirm=implicit, public_key_info=PUBLIC_KEY_INFO
@@ -406,8 +408,8 @@ class Disorder(RuleBasedStateMachine):
 
 
 def shaped(operation: BodyType, shape: str) -> PKIBody:
-    """A request for a certificate, or for two; what is no CertReqMessages has one shape."""
-    if operation not in CRMF_REQUESTS or shape == "plain":
+    """A request for a certificate, or for two; what is no CertReqMessages has one shape, and so has a ccr (R-190)."""
+    if operation not in SHAPED or shape == "plain":
         return REQUESTS[operation]
     if shape == "two":
         return ir(crmf(), crmf(1), body_type=operation)

@@ -129,6 +129,8 @@ def test_nothing_in_it_could_be_a_key_or_a_secret() -> None:
         "is_agreed",
         "is_encrypted",
         "encrypted",
+        "issuer",
+        "key_identifier",
         "is_decided",
         "rejection",
     }

@@ -43,6 +43,7 @@ from .scene import (
     answer,
     by_certificate,
     by_mac,
+    ccr,
     cert_conf,
     cert_profile,
     cert_status,
@@ -65,6 +66,7 @@ OPENING = {
     BodyType.CR: ir(body_type=BodyType.CR),
     BodyType.KUR: ir(body_type=BodyType.KUR),
     BodyType.P10CR: p10(),
+    BodyType.CCR: ccr(),
     BodyType.RR: rr(),
     BodyType.KRR: ir(body_type=BodyType.KRR),
     BodyType.GENM: genm(),
@@ -80,7 +82,7 @@ WIRE = decode(CertificateWire, certificate().der)
 MOMENT = GeneralizedTime(NOW.replace(microsecond=0))
 OTHER_CONTENTS = {
     **dict.fromkeys((BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP), CertRepMessage(response=[])),
-    **{key: [CertReqMsg(cert_req=to_tlv(b"\x30\x00"))] for key in (BodyType.KRR, BodyType.CCR)},
+    BodyType.KRR: [CertReqMsg(cert_req=to_tlv(b"\x30\x00"))],
     **{key: [] for key in (BodyType.GENP, BodyType.POLL_REP, BodyType.POPDECC, BodyType.POPDECR, BodyType.CRLANN)},
     BodyType.KRP: KeyRecRepContent(status=STATUS),
     BodyType.RP: RevRepContent(status=[STATUS]),

@@ -1,0 +1,57 @@
+"""Commands that change a CA: one at a time, and the configuration file as a whole, once it is without mistakes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from cmpkit.config.opening import check_configuration
+from cmpkit.crypto.keys import write_file_atomically
+from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.errors import ConfigurationError
+from cmpkit.plugins import Plugins
+
+__all__ = ["alone", "replace_configuration"]
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep other commands from changing the same CA.
+
+    :param directory: of its configuration file.
+    :raises ConfigurationError: if one is about to.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigurationError(f"{directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConfigurationError("another command is changing this CA") from error
+    finally:
+        os.close(descriptor)
+
+
+async def replace_configuration(path: Path, text: str, plugins: Plugins, *, now: datetime) -> None:
+    """Put another configuration file in the place of one, once it was found to be without mistakes.
+
+    :raises ConfigurationError: naming every mistake; the file is as it was then.
+    """
+    mode = (await anyio.Path(path).stat()).st_mode & 0o777
+    candidate = path.with_name(f".{path.name}.rollover")
+    await anyio.to_thread.run_sync(lambda: write_file_atomically(candidate, text.encode(), mode=mode))
+    try:
+        await check_configuration(candidate, plugins, now=now)
+    finally:
+        await anyio.Path(candidate).unlink()
+    reach(plugins, Checkpoint.BEFORE_CONFIGURATION, None)
+    await anyio.to_thread.run_sync(lambda: write_file_atomically(path, text.encode(), mode=mode))
