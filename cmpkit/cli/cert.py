@@ -22,12 +22,13 @@ from cmpkit.cli.serverside import (
     print_columns,
     print_facts,
     print_json,
+    read_moment,
     server_packages,
     shown_time,
     write_out,
 )
 from cmpkit.enums import CRLReason
-from cmpkit.errors import ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError, raise_first
 from cmpkit.parts import CertificateState, issuers_of
 
 if TYPE_CHECKING:
@@ -150,6 +151,51 @@ def revoke(
         from cmpkit.inspection.text import printable
 
         print(f"{record.serial_number:x} ({printable(record.subject)}) is {state.value}")
+
+
+@cert_app.command(cls=Command)
+def warn(
+    ctx: typer.Context,
+    which: Which,
+    *,
+    config: ConfigOption,
+    at: Annotated[
+        str, typer.Option("--at", metavar="TIME", help="When it will be revoked: 12h, 30d, 2026-01-31T12:00Z.")
+    ],
+    revreason: Annotated[
+        str, typer.Option(metavar="REASON", help="Name or number, as for cmpkit cert revoke.")
+    ] = CRLReason.UNSPECIFIED.wire_name,
+    json: JSONOption = False,
+) -> None:
+    """Announce to repositories that a certificate will be revoked. Revoke it then with cmpkit cert revoke."""
+    reason, moment = read_reason(revreason), read_moment(at, "--at", datetime.now(UTC))
+    told = anyio.run(_warn, config, plugins_of(ctx), which, reason, moment)
+    raise_first(fault for fault in told.values() if fault is not None)
+    if json:
+        print_json({"told": list(told)})
+        return
+    for url in told:
+        print(f"told {url}")
+
+
+async def _warn(
+    config: Path, plugins: Plugins, which: str, reason: CRLReason, at: datetime
+) -> dict[str, CMPError | None]:
+    with server_packages():
+        from cmpkit.config import load_configuration, open_parts
+        from cmpkit.config.running import build_announcer
+    async with _found(config, plugins, which) as found:
+        record = found.record
+    if record.state not in (CertificateState.ISSUED, CertificateState.VALID):
+        raise ConfigurationError(f"the certificate {record.serial_number:x} is already {record.state.value}")
+    configuration = load_configuration(config, plugins)
+    async with open_parts(configuration, plugins) as parts:
+        told = await build_announcer(configuration, parts, plugins).warn(record, reason, at=at)
+    if not told:
+        raise ConfigurationError(
+            "no repository is told of revocations", hint="have rann in the what of an [[announce]]"
+        )
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,15 @@ import anyio
 import typer
 
 from cmpkit.cli.command import Command, plugins_of
-from cmpkit.cli.serverside import ConfigOption, JSONOption, print_columns, print_json, server_packages, shown_time
+from cmpkit.cli.serverside import (
+    ConfigOption,
+    JSONOption,
+    print_columns,
+    print_json,
+    read_moment,
+    server_packages,
+    shown_time,
+)
 from cmpkit.cli.sources import read_secret
 from cmpkit.cli.wording import counted
 from cmpkit.errors import ConfigurationError
@@ -270,26 +278,7 @@ def _granted_uses(uses: str) -> int | None:
 def _granted_until(expires: str, now: datetime) -> datetime | None:
     if expires == "never":
         return None
-    until = _moment(expires, now)
-    if until <= now:
-        raise ConfigurationError(f"--expires: {shown_time(until)} has passed")
-    return until
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    from cmpkit.ca.durations import parse_duration
-
-    try:
-        length: timedelta = parse_duration(text)
-    except ValueError as no_length:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ConfigurationError(
-                f"--expires: {text!r} is neither a length of time ({no_length}) nor a date nor never"
-            ) from None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return (now + length).replace(microsecond=0)
+    return read_moment(expires, "--expires", now)
 
 
 def _plain(reference: str, grant: Grant, *, revoked: bool) -> dict[str, str | int | None]:

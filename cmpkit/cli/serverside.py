@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "print_columns",
     "print_facts",
     "print_json",
+    "read_moment",
     "server_packages",
     "shown_time",
     "write_out",
@@ -56,6 +57,29 @@ def server_packages() -> Iterator[None]:
 def shown_time(moment: datetime | None) -> str | None:
     """A time as people and machines read it: ``2026-01-31T12:00:00+00:00``."""
     return None if moment is None else moment.replace(microsecond=0).isoformat()
+
+
+def read_moment(text: str, option: str, now: datetime) -> datetime:
+    """A time to come, as ``12h``, ``30d``, ``2026-01-31`` or ``2026-01-31T12:00Z``.
+
+    :param option: what it was given by.
+    :raises ConfigurationError: if it cannot be read, or has passed.
+    """
+    from cmpkit.ca.durations import parse_duration
+
+    try:
+        moment = (now + parse_duration(text)).replace(microsecond=0)
+    except ValueError as no_length:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise ConfigurationError(
+                f"{option}: {text!r} is neither a length of time ({no_length}) nor a date"
+            ) from None
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment <= now:
+        raise ConfigurationError(f"{option}: {shown_time(moment)} has passed")
+    return moment
 
 
 def print_json(value: Any) -> None:

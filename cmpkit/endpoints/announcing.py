@@ -10,7 +10,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import anyio
@@ -35,8 +35,8 @@ from cmpkit.crypto.x509 import certificate_public_key_info, issuer_key_id, outli
 from cmpkit.endpoints.credentials import SigningCredentials, is_self_signed
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.engine.header import NONCE_SIZE, request_header
-from cmpkit.enums import PVNO, BodyType, PKIStatus
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.enums import PVNO, BodyType, CRLReason, PKIStatus
+from cmpkit.errors import CMPError, ConfigurationError, TransportError
 from cmpkit.parts import (
     AnnouncementTransport,
     CertificateRecord,
@@ -133,6 +133,29 @@ class Announcer:
             await self.announce()
             await anyio.sleep(self.interval.total_seconds())
 
+    async def warn(self, record: CertificateRecord, reason: CRLReason, *, at: datetime) -> dict[str, CMPError | None]:
+        """Tell whoever is told of revocations of one that is to come (RFC 9810 section 5.3.15).
+
+        :param at: when the certificate will be revoked.
+        :returns: by the addresses of repositories, why it was not kept there; ``None`` if it was.
+        """
+        chains = [certificates for _, certificates in self.issuers]
+        chain = next(chain for chain in chains if _issuer_key(chain) == record.issuer_key)
+        body = _revocation(replace(record, revoked_at=at, invalidity_date=None, reason=reason), coming=True)
+        item = _News("warning", b"", body, _above(chain), signer=self._signer_below(chain[0]))
+        told = [subscriber for subscriber in self.subscribers if BodyType.RANN in subscriber.what]
+        return {subscriber.url: await self._send(subscriber, item) for subscriber in told}
+
+    async def _send(self, subscriber: Subscriber, item: _News) -> CMPError | None:
+        """Send one announcement; what became of it."""
+        told, standing = self.clock(), _Standing()
+        try:
+            if not await self._deliver(subscriber, [item], standing, told):
+                return TransportError(f"{subscriber.url} is to be told again later")
+        except CMPError as error:
+            return error
+        return None
+
     async def announce(self) -> None:
         """Send every subscriber what it has not got yet. What cannot be delivered is tried again, ever more rarely."""
         now = self.clock()
@@ -150,9 +173,8 @@ class Announcer:
         for issuer, certificates in self.issuers:
             crl = await issuer.crl(now=now)
             body = PKIBody(BodyType.CRLANN, [decode(CertificateList, crl)])
-            above = tuple(der for der in certificates if not is_self_signed(der))
             topic = f"CRL of {hashlib.sha256(certificates[0]).hexdigest()}"
-            found.append(_News(topic, hashlib.sha256(crl).digest(), body, above))
+            found.append(_News(topic, hashlib.sha256(crl).digest(), body, _above(certificates)))
         return found
 
     async def _roots(self) -> list[_News]:
@@ -170,13 +192,12 @@ class Announcer:
         queries = {BodyType.CANN: self.store.publications, BodyType.RANN: self.store.revocations}
         for kind in (kind for kind in queries if kind in subscriber.what):
             for _, certificates in self.issuers:
-                key = issuer_key_id(certificate_public_key_info(certificates[0]))
+                key = _issuer_key(certificates)
                 topic = f"{kind.wire_name} {key}"
                 if topic not in standing.told:
                     standing.told[topic] = await self.store.announced(subscriber.url, topic)
                 records = await queries[kind](key, since=standing.told[topic], now=now)
-                above = tuple(der for der in certificates if not is_self_signed(der))
-                signer = self._signer_below(certificates[0])
+                above, signer = _above(certificates), self._signer_below(certificates[0])
                 found += [_News(topic, b"", _BODIES[kind](record), above, number, signer) for number, record in records]
         return found
 
@@ -258,6 +279,15 @@ def open_road(url: str, options: TransportOptions, plugins: Plugins) -> Announce
     return road
 
 
+def _above(certificates: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The certificates of a CA that lead to its root."""
+    return tuple(der for der in certificates if not is_self_signed(der))
+
+
+def _issuer_key(certificates: Sequence[bytes]) -> str:
+    return issuer_key_id(certificate_public_key_info(certificates[0]))
+
+
 def _wanted(subscriber: Subscriber, news: Sequence[_News]) -> Iterator[_News]:
     return (item for item in news if item.body.type in subscriber.what)
 
@@ -274,13 +304,13 @@ def _certificate(record: CertificateRecord) -> PKIBody:
     return PKIBody(BodyType.CANN, decode(CertificateWire, record.der))
 
 
-def _revocation(record: CertificateRecord) -> PKIBody:
-    """That a certificate was revoked, with its entry on the CRL (RFC 9810 section 5.3.15)."""
+def _revocation(record: CertificateRecord, *, coming: bool = False) -> PKIBody:
+    """That a certificate was or will be revoked, with its entry on the CRL (RFC 9810 section 5.3.15)."""
     assert record.revoked_at is not None
     at, since = record.revoked_at.replace(microsecond=0), (record.invalidity_date or record.revoked_at)
     issuer = read_name(outline(record.der).issuer_der)
     content = RevAnnContent(
-        status=PKIStatus.REVOCATION_NOTIFICATION,
+        status=PKIStatus.REVOCATION_WARNING if coming else PKIStatus.REVOCATION_NOTIFICATION,
         cert_id=CertId(issuer=directory_name(issuer), serial_number=record.serial_number),
         will_be_revoked_at=GeneralizedTime(at),
         bad_since_date=GeneralizedTime(since.replace(microsecond=0)),

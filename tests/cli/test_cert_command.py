@@ -9,21 +9,24 @@ import pytest
 from cryptography import x509
 from operating import Operator
 
+from cmpkit.asn1 import decode_message
 from cmpkit.ca.operator import OPERATOR
 from cmpkit.config import load_configuration, open_issuer
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import (
     AuditEntry,
     CertificateRecord,
     CertificateRequest,
+    Disposition,
     Issued,
     Pending,
     Rejected,
     RevocationRequest,
+    TransportOptions,
     UnitOfWork,
 )
 from cmpkit.plugins import load_plugins
@@ -223,3 +226,62 @@ def test_names_cannot_make_the_screen_show_something_else(operator: Operator) ->
     for text in shown:
         assert not {"\x1b", "\u202e"} & set(text)
         assert "\\x1b[2K\\u202e" in text
+
+
+class Taking:
+    """A road to a repository that keeps everything."""
+
+    schemes = ("taking",)
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def open(self, url: str, options: TransportOptions) -> Taking:
+        return self
+
+    async def announce(self, message: bytes) -> Disposition:
+        self.taken.append(message)
+        return Disposition.STORED
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    @hookimpl
+    def cmpkit_client_transports(self) -> list[Taking]:
+        return [self]
+
+
+class TestWarning:
+    @pytest.fixture
+    def announced(self, operator: Operator) -> Operator:
+        table = '\n[[announce]]\nurl = "http://127.0.0.1:1/.well-known/cmp"\nwhat = ["rann"]\n'
+        operator.config.write_text(operator.config.read_text() + table)
+        return operator
+
+    def test_repositories_are_told(self, announced: Operator, serial: str) -> None:
+        text = announced.config.read_text().replace("http://127.0.0.1:1/.well-known/cmp", "taking://repository")
+        announced.config.write_text(text)
+        road = Taking()
+        announced.plugins = load_plugins([("taking", road)])
+        for json, said in (
+            ((), "told taking://repository\n"),
+            (("--json",), '{\n  "told": [\n    "taking://repository"\n  ]\n}\n'),
+        ):
+            assert announced.run("cert", "warn", serial, "--at", "7d", "--revreason", "superseded", *json).out == said
+        content = decode_message(road.taken[0]).body.content
+        assert (f"{content.cert_id.serial_number:x}", content.status) == (serial, PKIStatus.REVOCATION_WARNING)
+
+    def test_a_repository_that_cannot_be_told_is_named(self, announced: Operator, serial: str) -> None:
+        outcome = announced.run("cert", "warn", serial, "--at", "2h", status=3)
+        assert "127.0.0.1:1" in outcome.err
+
+    @pytest.mark.parametrize(("at", "said"), [("soon", "neither a length of time"), ("2001-01-01", "has passed")])
+    def test_the_time_is_to_come(self, announced: Operator, serial: str, at: str, said: str) -> None:
+        assert said in announced.run("cert", "warn", serial, "--at", at, status=2).err
+
+    def test_what_is_revoked_already_needs_no_warning(self, announced: Operator, serial: str) -> None:
+        announced.run("cert", "revoke", serial)
+        assert "already revoked" in announced.run("cert", "warn", serial, "--at", "2h", status=2).err
+
+    def test_somebody_has_to_be_told(self, operator: Operator, serial: str) -> None:
+        assert "no repository is told" in operator.run("cert", "warn", serial, "--at", "2h", status=2).err

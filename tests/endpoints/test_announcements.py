@@ -371,6 +371,22 @@ class TestSending:
         assert said.extn_value == x509.CRLReason(x509.ReasonFlags.superseded).public_bytes()
         assert scene.kept() == [f"revocation-{record.serial_number:x}.json"]
 
+    async def test_a_revocation_may_be_announced_before(self, scene: Scene, road: Road, announcer: Announcer) -> None:
+        await self.enroll(scene, "dev-42", publish=False)
+        (record,) = await scene.world.certificates()
+        subscribers = [Subscriber("test://x", frozenset({BodyType.RANN})), Subscriber("test://other")]
+        announcer = replace(announcer, subscribers=subscribers, _standings={})
+        at = NOW.replace(microsecond=0) + timedelta(days=2)
+        road.faults = [None, Disposition.UNAVAILABLE, TransportError("down")]
+        told = [await announcer.warn(record, CRLReason.SUPERSEDED, at=at) for _ in range(3)]
+        faults = [fault and fault.detail for one in told for fault in one.values()]
+        assert faults == [None, "test://x is to be told again later", "down"]
+        (message,) = road.taken
+        content = message.body.content
+        assert (content.status, content.will_be_revoked_at.as_datetime()) == (PKIStatus.REVOCATION_WARNING, at)
+        (kept,) = scene.kept()
+        assert json.loads((scene.directory / kept).read_text())["status"] == "revocationWarning"
+
     async def enroll(self, scene: Scene, name: str, *, publish: bool, **wish: Any) -> bytes:
         world = scene.world
         profile = load_profile("device", {"publish": publish}, world.plugins)
