@@ -57,11 +57,13 @@ async def check_info_type(
     with success("answer() must answer the question"):
         answer = await _last_answer(info_type, question, context)
     _require_answer(answer, expected)
-    for odd in _ODD:
+    for number, odd in enumerate(_ODD):
         value = None if odd is None else to_tlv(bytes.fromhex(odd))
         given = None
         with AnsweredOrRefused(f"the question with the value {odd or 'absent'}"):
-            given, _ = _taken_apart(await info_type.answer(value, context))
+            # Another question comes in another message.
+            other = replace(context, key=f"{context.key}{number:02x}")
+            given, _ = _taken_apart(await info_type.answer(value, other))
         if given is not None and not isinstance(given, Pending):
             _require_answer(given, expected)
     return answer

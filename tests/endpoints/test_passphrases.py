@@ -22,7 +22,7 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import ConfigurationError, PeerRefusal, TrustError
 from cmpkit.parts import CertificateState, EncryptionCredentials, SharedSecret
 
-from .conftest import World
+from .conftest import World, over_http
 from .forge import NOW
 
 REFERENCE = b"dev-42-revocation"
@@ -266,6 +266,21 @@ class PassphraseInHeader:
 
     async def after_protection(self, octets: bytes) -> bytes:
         return octets
+
+
+@pytest.mark.parametrize("by", ["secret", "certificate"])
+@pytest.mark.rule("R-140", "R-187")
+async def test_it_is_chosen_and_used_over_http(world, by):
+    secret = await world.secret()
+    async with over_http(world) as road:
+        async with world.client(secret, transport=road()) as client:
+            enrolled = await client.enroll(subject="CN=dev-42")
+        credentials = secret if by == "secret" else enrolled.credentials
+        async with world.client(credentials, transport=road()) as client:
+            await client.choose_passphrase(PASSPHRASE)
+        async with world.client(PASSPHRASE, transport=road()) as client:
+            await client.revoke(enrolled.certificate)
+    assert await world.states() == [CertificateState.REVOKED]
 
 
 class TestHeader:
