@@ -305,7 +305,7 @@ async def test_a_certificate_whose_profile_is_gone_gets_nothing(
     await check.refused(ask.request(body_type=BodyType.KUR, profile=None), auth, BAD_CERT_TEMPLATE)
 
 
-@pytest.mark.rule("R-064")
+@pytest.mark.rule("R-064", "R-072")
 async def test_r_064_a_key_is_used_again_only_where_that_is_allowed(
     policy: DefaultPolicy, profile: Callable[..., Any], ask: Any, record: CertificateRecord, other_key: PrivateKey
 ) -> None:

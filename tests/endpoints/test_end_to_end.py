@@ -38,9 +38,9 @@ from cmpkit.ca.profiles import load_profile
 from cmpkit.crypto.enveloping import password
 from cmpkit.crypto.keys import generate_key, load_private_key
 from cmpkit.endpoints.central_keys import CentralKey
-from cmpkit.endpoints.support import ask_for_crl
-from cmpkit.enums import BodyType
-from cmpkit.errors import TrustError
+from cmpkit.endpoints.support import ask_for_crl, read_key_pair_parameters
+from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.errors import PeerRefusal, TrustError
 from cmpkit.parts import Event
 
 from .conftest import World, over_http
@@ -134,6 +134,25 @@ async def test_each_information_type_is_asked_and_answered_over_http(
         told = {answer.info_type for answer in await client.info()}
         assert told > {oids.CA_CERTS, oids.CURRENT_CRL, oids.CERT_REQ_TEMPLATE, oids.PREFERRED_SYMM_ALG}
         assert await client.key_pair_parameters(oids.EC_PUBLIC_KEY) == P256
+
+
+@pytest.mark.rule("R-188", "R-189")
+async def test_what_is_asked_for_and_not_available_is_an_error_over_http(world: World) -> None:
+    offered = InfoTypeAndValue(oids.SUPP_LANG_TAGS, to_tlv(encode_list(["de", "fr"])))
+    async with over_http(world) as road, world.client(await world.secret(), transport=road()) as client:
+        with pytest.raises(PeerRefusal, match="texts are in en only") as refused:
+            await client.info(oids.CA_CERTS, offered)
+    assert refused.value.fail_info is PKIFailureInfo.ADD_INFO_NOT_AVAILABLE
+
+
+@pytest.mark.rule("R-182")
+async def test_parameters_for_keys_that_are_of_no_known_kind_are_not_believed(world: World) -> None:
+    odd = AlgorithmIdentifier(oids.EC_PUBLIC_KEY, UNKNOWN)
+    answer = InfoTypeAndValue(oids.KEY_PAIR_PARAM_REP, odd)
+    with pytest.raises(TrustError, match="of none that is known"):
+        read_key_pair_parameters(answer, oids.EC_PUBLIC_KEY, world.plugins)
+    async with world.client(await world.secret()) as client:
+        assert await client.key_pair_parameters(UNKNOWN) is None
 
 
 @pytest.mark.rule("R-025", "R-026", "R-027")
