@@ -141,6 +141,7 @@ class ProofMethod(enum.Enum):
     CHALLENGE_RESPONSE = "challengeResp"
     AGREED_MAC = "agreeMAC"
     DH_BASED_MAC = "DHBasedMac"
+    ENCRYPTED_KEY = "encryptedKey"
 
 
 class CRLReason(enum.IntEnum):

@@ -19,7 +19,7 @@ from cmpkit.crypto.handed_keys import open_private_key
 from cmpkit.crypto.key_packages import seal_key_package
 from cmpkit.crypto.keys import private_key_from
 from cmpkit.crypto.names import format_name
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
     ArchivedKey,
@@ -100,9 +100,13 @@ class KeyArchive:
         """
         if not self.keeps(request) or not isinstance(request.archive, EnvelopedData):
             return b""
-        opening_key = self._opening_key(request.archive, auth)
+        proving = request.proof is ProofMethod.ENCRYPTED_KEY
         key = await open_private_key(
-            request.archive, opening_key, public_key_info=request.public_key_info, plugins=plugins
+            request.archive,
+            self._opening_key(request.archive, auth),
+            public_key_info=request.public_key_info,
+            plugins=plugins,
+            owners=(request.subject, auth.subject, auth.identity) if proving else (),
         )
         return key.to_pkcs8()
 

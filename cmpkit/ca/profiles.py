@@ -74,7 +74,7 @@ class ProfileSettings(Settings):
     :param proofs: by what requesters may show that they have the key (RFC 9810 section 5.2.8): ``signature``; or
         for keys that do not sign ``encrCert``, where the certificate comes encrypted to its key, ``challengeResp``,
         where a number does, or ``agreeMAC`` and ``DHBasedMac``, a MAC under a secret that the key agrees on with one of
-        the server's, which pvno 3 and every version know.
+        the server's, which pvno 3 and every version know; or ``encryptedKey``, the key itself, where it is archived.
     :param special: whether extended key usages may be given that make their holder an authority for others
         (RFC 9810 section 8.10, RFC 6960 section 4.2.2.2).
     """
@@ -91,8 +91,8 @@ class ProfileSettings(Settings):
     key_generation: Literal["requester", "central"] = "requester"
     archive: Literal["never", "requested", "always"] = "never"
     recovery: tuple[Literal["certificate", "secret", "ra"], ...] = ()
-    proofs: tuple[Literal["signature", "encrCert", "challengeResp", "agreeMAC", "DHBasedMac"], ...] = Field(
-        default=("signature",), min_length=1
+    proofs: tuple[Literal["signature", "encrCert", "challengeResp", "agreeMAC", "DHBasedMac", "encryptedKey"], ...] = (
+        Field(default=("signature",), min_length=1)
     )
     special: StrictBool = False
 

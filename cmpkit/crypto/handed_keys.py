@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
@@ -12,19 +14,31 @@ from cmpkit.asn1 import (
     EncKeyWithID,
     EnvelopedData,
     OneAsymmetricKey,
+    ProofOfPossession,
     Variant,
     decode,
+    decode_general_name,
     directory_name,
+    distinguished_name,
     encode,
     encode_general_name,
 )
-from cmpkit.crypto.enveloping import OpeningKey, Recipient, envelop, open_envelope
+from cmpkit.crypto.enveloping import (
+    KeyRecipient,
+    OpeningKey,
+    PasswordRecipient,
+    Recipient,
+    envelop,
+    open_envelope,
+)
+from cmpkit.crypto.later_proof import private_popo
+from cmpkit.crypto.names import names_match
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import PrivateKey, RandomOctets
+from cmpkit.parts import PrivateKey, RandomOctets, SharedSecret
 from cmpkit.plugins import Plugins
 
-__all__ = ["open_private_key", "seal_private_key"]
+__all__ = ["HandedKey", "open_private_key", "recipient_of", "seal_private_key"]
 
 _RULE: Final = "RFC 4211 section 6.4"
 
@@ -57,14 +71,17 @@ async def open_private_key(
     *,
     public_key_info: bytes,
     plugins: Plugins,
+    owners: Collection[x509.Name | str | None] = (),
     tolerances: frozenset[str] = frozenset(),
 ) -> PrivateKey:
     """The private key that somebody handed over.
 
     :param opening_key: of whom it is encrypted for: a private key or a shared secret.
     :param public_key_info: DER of the public key that it must have.
+    :param owners: who may have it, if it proves possession: its identifier must be one of them (RFC 4211 section
+        4.2.1). None asks for no identifier.
     :param tolerances: see :func:`cmpkit.crypto.enveloping.open_envelope`.
-    :raises CMPError: badAlg or badDataFormat if it cannot be had; badPOP if it is another key.
+    :raises CMPError: badAlg or badDataFormat if it cannot be had; badPOP if it is another key, or somebody else's.
     """
     content_type = enveloped.encrypted_content_info.content_type
     if content_type != oids.CT_ENC_KEY_WITH_ID:
@@ -73,7 +90,15 @@ async def open_private_key(
             PKIFailureInfo.BAD_DATA_FORMAT,
             rule=_RULE,
         )
-    handed = (await open_envelope(enveloped, opening_key, read=_read, tolerances=tolerances)).private_key
+    content = await open_envelope(enveloped, opening_key, read=_read, tolerances=tolerances)
+    if owners and not any(_names(content, owner) for owner in owners):
+        raise CMPError(
+            "the private key that was handed over is not said to be the requester's",
+            PKIFailureInfo.BAD_POP,
+            rule="RFC 4211 section 4.2.1",
+            hint="put the name of the requester into the identifier of EncKeyWithID",
+        )
+    handed = content.private_key
     algorithm = plugins.key_algorithm(handed.private_key_algorithm.algorithm)
     key = algorithm.load_private_key(encode(handed))
     if key.public_key_info != public_key_info:
@@ -84,6 +109,44 @@ async def open_private_key(
             hint="hand over the private key of the key to certify",
         )
     return key
+
+
+def _names(content: EncKeyWithID, owner: x509.Name | str | None) -> bool:
+    """Whether the identifier beside a key is that name or text."""
+    if content.identifier is None or owner is None:
+        return False
+    value = content.identifier.value
+    if isinstance(value, str):
+        return value == owner
+    name = distinguished_name(decode_general_name(value))
+    return name is not None and isinstance(owner, x509.Name) and names_match(name, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedKey:
+    """That a key is proven by handing it over, to be archived (RFC 4211 section 4.2.1, RFC 9810 section 5.2.8.3.1).
+
+    :param server: what it is encrypted with: the secret that is shared with the CA, or DER of the certificate that the
+        CA has for that (caProtEncCert).
+    """
+
+    server: SharedSecret | bytes
+
+    async def prove(self, key: PrivateKey, holder: x509.Name, *, plugins: Plugins) -> ProofOfPossession:
+        """The proof: encryptedKey.
+
+        :param holder: the name of who has the key.
+        :raises CMPError: badPOP if the key neither encrypts nor agrees, badAlg if it cannot leave its place or nothing
+            can be encrypted for the server.
+        """
+        recipient = recipient_of(self.server)
+        enveloped = await seal_private_key(key, recipient, holder, plugins=plugins)
+        return private_popo(key, Variant(enveloped, "encrypted_key"))
+
+
+def recipient_of(server: SharedSecret | bytes) -> Recipient:
+    """Whom to encrypt for: who shares a secret, or has a certificate (DER)."""
+    return PasswordRecipient(server) if isinstance(server, SharedSecret) else KeyRecipient.of_certificate(server)
 
 
 def _read(content: bytes) -> EncKeyWithID:

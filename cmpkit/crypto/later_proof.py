@@ -40,6 +40,7 @@ __all__ = [
     "later_popo",
     "later_popo_faults",
     "open_certificate",
+    "private_popo",
     "proof_method",
 ]
 
@@ -66,6 +67,8 @@ def proof_method(message: CertReqMsg) -> ProofMethod | None:
         return ProofMethod.DH_BASED_MAC if by_mac else ProofMethod.SIGNATURE
     assert isinstance(popo.value, TLV)
     private = read_element(popo.value, POPOPrivKey)
+    if private.tag == "encrypted_key":
+        return ProofMethod.ENCRYPTED_KEY
     if private.tag == "agree_mac" and popo.tag == "key_agreement":
         return ProofMethod.AGREED_MAC
     return _METHODS.get(private.value) if private.tag == "subsequent_message" else None
@@ -82,8 +85,15 @@ def later_popo(key: PrivateKey, method: ProofMethod) -> ProofOfPossession:
         raise CMPError(
             f"{method.value} does not come after the request", PKIFailureInfo.BAD_POP, rule="RFC 4211 section 4.2"
         )
-    private = make_element(Variant(_MESSAGES[method], "subsequent_message"), POPOPrivKey)
-    return Variant(private, _alternative(key, TransportKey, AgreementKey, key.key_type))
+    return private_popo(key, Variant(_MESSAGES[method], "subsequent_message"))
+
+
+def private_popo(key: PrivateKey, private: Variant[Any, Any]) -> ProofOfPossession:
+    """A POPOPrivKey in the alternative for what the key does.
+
+    :raises CMPError: badPOP if it neither encrypts nor agrees.
+    """
+    return Variant(make_element(private, POPOPrivKey), _alternative(key, TransportKey, AgreementKey, key.key_type))
 
 
 def later_popo_faults(message: CertReqMsg, public_key_info: bytes, plugins: Plugins) -> Iterator[CMPError]:

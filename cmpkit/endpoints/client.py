@@ -12,7 +12,6 @@ from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1 import CertId, Extension, InfoTypeAndValue, PKIBody, encode
-from cmpkit.crypto.agreed_proof import AgreedProof
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.controls import hands_over_key, old_certificate
@@ -31,6 +30,7 @@ from cmpkit.endpoints.options import ClientOptions, revocation_checker
 from cmpkit.endpoints.passphrases import has_passphrase
 from cmpkit.endpoints.recovery import Recovering
 from cmpkit.endpoints.requests import (
+    ProofChoice,
     Wish,
     alternative_names_of,
     certificate_id,
@@ -42,7 +42,7 @@ from cmpkit.endpoints.requests import (
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
 from cmpkit.engine.sought import SoughtCertificate
-from cmpkit.enums import BodyType, CRLReason, ProofMethod
+from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import Observer, PrivateKey, Road, Transform
 from cmpkit.plugins import Plugins, load_plugins
@@ -110,7 +110,7 @@ class Client(CrossCertifying, Recovering):
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | AgreedProof | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A first certificate (ir).
@@ -130,7 +130,7 @@ class Client(CrossCertifying, Recovering):
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | AgreedProof | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A further certificate (cr); parameters as for :meth:`enroll`."""
@@ -144,7 +144,7 @@ class Client(CrossCertifying, Recovering):
         *,
         subject: x509.Name | str | None = None,
         extensions: Sequence[Extension] | None = None,
-        proof: ProofMethod | AgreedProof | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of ``old`` (kur), which signs the request.
@@ -283,7 +283,7 @@ class Client(CrossCertifying, Recovering):
         subject: x509.Name | str | None,
         key: PrivateKey | CentralKey | None,
         extensions: Sequence[Extension],
-        proof: ProofMethod | AgreedProof | None,
+        proof: ProofChoice | None,
     ) -> Wish:
         return Wish(
             key=key or generate_key("p256", self.plugins),

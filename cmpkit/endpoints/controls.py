@@ -25,11 +25,11 @@ from cmpkit.asn1 import (
     make_element,
     to_tlv,
 )
-from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, Recipient
-from cmpkit.crypto.handed_keys import seal_private_key
+from cmpkit.crypto.handed_keys import recipient_of, seal_private_key
+from cmpkit.crypto.later_proof import proof_method
 from cmpkit.endpoints.requests import certificate_id
 from cmpkit.engine.registration import read_archive_option
-from cmpkit.enums import BodyType
+from cmpkit.enums import BodyType, ProofMethod
 from cmpkit.parts import PrivateKey, SharedSecret
 from cmpkit.plugins import Plugins
 
@@ -82,11 +82,7 @@ async def archived_key(
     :param holder: the name of who has the key.
     :raises CMPError: badAlg if nothing can be encrypted to that certificate, or the key cannot leave its place.
     """
-    if isinstance(server, SharedSecret):
-        recipient: Recipient = PasswordRecipient(server)
-    else:
-        recipient = KeyRecipient.of_certificate(server)
-    enveloped = await seal_private_key(key, recipient, holder, plugins=plugins)
+    enveloped = await seal_private_key(key, recipient_of(server), holder, plugins=plugins)
     element = make_element(Variant(enveloped, "enveloped_data"), EncryptedKey)
     return _archiving(Variant(element, "encrypted_priv_key"))
 
@@ -100,7 +96,11 @@ def hands_over_key(body: PKIBody) -> bool:
     """Whether a request brings a private key to be kept, which needs pvno 3 (RFC 9810 section 5.2.2)."""
     if body.type is BodyType.P10CR:
         return False
-    return any(isinstance(read_archive_option(message.request), EnvelopedData) for message in body.content)
+    return any(
+        proof_method(message) is ProofMethod.ENCRYPTED_KEY
+        or isinstance(read_archive_option(message.request), EnvelopedData)
+        for message in body.content
+    )
 
 
 def _archiving(options: Any) -> AttributeTypeAndValue:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from cryptography import x509
 
@@ -37,6 +38,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.ca.extensions import read_key_identifier
 from cmpkit.crypto.agreed_proof import AgreedProof, prove_by_agreement
+from cmpkit.crypto.handed_keys import HandedKey
 from cmpkit.crypto.later_proof import later_popo, proof_method
 from cmpkit.crypto.pop import mac_public_key, sign_popo
 from cmpkit.crypto.x509 import as_time, extension, outline
@@ -49,6 +51,7 @@ from cmpkit.parts import CrossCertification, PrivateKey, RandomOctets, SharedSec
 from cmpkit.plugins import Plugins
 
 __all__ = [
+    "ProofChoice",
     "Prover",
     "Wish",
     "alternative_names_of",
@@ -61,6 +64,9 @@ __all__ = [
     "subject_alternative_names",
 ]
 
+
+ProofChoice: TypeAlias = ProofMethod | AgreedProof | HandedKey
+"""How to show that one has a key."""
 
 _VERSION_3 = 2
 
@@ -80,7 +86,8 @@ class Wish:
     :param proof: how to show that one has the key; ``None`` takes a signature if the key signs, else the encrypted
         certificate. ``RA_VERIFIED`` is for registration authorities, which have seen to it (RFC 9810 section 5.2.8.1);
         a MAC under an agreed secret needs to know with which key of the server's: an
-        :class:`~cmpkit.crypto.agreed_proof.AgreedProof`.
+        :class:`~cmpkit.crypto.agreed_proof.AgreedProof`; a key that is handed over, for whom it is encrypted: a
+        :class:`~cmpkit.crypto.handed_keys.HandedKey`.
     :param cross: for a cross certificate: what the other CA is and by which algorithm it signs; all that may be absent
         otherwise must be given then (:func:`cmpkit.endpoints.cross_certification.cross_wish`).
     """
@@ -93,7 +100,7 @@ class Wish:
     controls: tuple[AttributeTypeAndValue, ...] = ()
     reg_info: tuple[AttributeTypeAndValue, ...] = ()
     profile: str = ""
-    proof: ProofMethod | AgreedProof | None = None
+    proof: ProofChoice | None = None
     cross: CrossCertification | None = None
 
 
@@ -170,21 +177,30 @@ async def _request(number: int, wish: Wish, sender: GeneralName, prover: Prover 
 async def _prove(
     request: CertRequest,
     key: PrivateKey,
-    method: ProofMethod | AgreedProof | None,
+    method: ProofChoice | None,
     sender: GeneralName,
     prover: Prover | None,
 ) -> ProofOfPossession:
     if method is None:
         method = ProofMethod.SIGNATURE if _signs(key) else ProofMethod.ENCRYPTED_CERTIFICATE
-    if isinstance(method, AgreedProof):
+    if isinstance(method, AgreedProof | HandedKey):
         if prover is None:
-            raise ConfigurationError("nothing makes a proof by a MAC here", hint="give a prover")
+            raise ConfigurationError("nothing makes such a proof here", hint="give a prover")
+        if isinstance(method, HandedKey):
+            return await method.prove(key, _holder(request, sender), plugins=prover.plugins)
         return await prove_by_agreement(request, key, method, plugins=prover.plugins, random=prover.random)
     if method is ProofMethod.SIGNATURE:
         return await sign_popo(request, key, sender=await _authenticated_by(request, key, sender, prover))
     if method is ProofMethod.RA_VERIFIED:
         return Variant(Null(), "ra_verified")
     return later_popo(key, method)
+
+
+def _holder(request: CertRequest, sender: GeneralName) -> x509.Name:
+    """Who has the key: the subject that is asked for, else the sender."""
+    name = distinguished_name(sender) if request.cert_template.subject is None else request.cert_template.subject.name
+    assert name is not None
+    return name
 
 
 async def _authenticated_by(

@@ -70,7 +70,13 @@ from cmpkit.plugins import Plugins
 __all__ = ["Workshop"]
 
 _log = logging.getLogger("cmpkit.server")
-_OTHER_PROOFS = (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE, ProofMethod.AGREED_MAC)
+_OTHER_PROOFS = (
+    ProofMethod.ENCRYPTED_CERTIFICATE,
+    ProofMethod.CHALLENGE_RESPONSE,
+    ProofMethod.AGREED_MAC,
+    ProofMethod.ENCRYPTED_KEY,
+)
+"""The last is checked where the key is archived; without an archive, it is refused there."""
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,22 @@ from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    TLV,
     CertId,
     CertificationRequest,
     CertReqMsg,
     CertRequest,
     CertTemplate,
+    EnvelopedData,
     PKIMessage,
+    POPOPrivKey,
     RDNSequence,
     SubjectPublicKeyInfo,
     Time,
     distinguished_name,
     encode,
     parse_tlv,
+    read_element,
 )
 from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.names import names_match
@@ -76,6 +80,7 @@ def read_request(
     template, key = request.cert_template, request.cert_template.public_key
     left_to_us = leaves_key_to_server(template)
     validity = template.validity
+    proof, archive = proof_method(message), read_archive_option(request) if request.controls else None
     return CertificateRequest(
         body_type=body_type,
         cert_req_id=request.cert_req_id,
@@ -88,11 +93,28 @@ def read_request(
         old_certificate=_certificate_to_update(request, auth) if body_type is BodyType.KUR else None,
         key_algorithm=key.algorithm if key is not None and left_to_us else None,
         encryption_key=_encryption_key(request),
-        proof=proof_method(message),
+        proof=proof,
         registration=read_registration(message) if request.controls or message.reg_info else None,
-        archive=read_archive_option(request) if request.controls else None,
+        archive=_handed_over(message, archive) if proof is ProofMethod.ENCRYPTED_KEY else archive,
         cross=cross_certification(template) if body_type is BodyType.CCR else None,
     )
+
+
+def _handed_over(message: CertReqMsg, archive: EnvelopedData | bool | None) -> EnvelopedData:
+    """The private key that is its own proof, and is to be archived (R-074).
+
+    :raises CMPError: badRequest if pkiArchiveOptions says something of it, too.
+    """
+    if archive is not None:
+        raise CMPError(
+            "the private key is in the proof of possession, and there are pkiArchiveOptions, too",
+            rule="RFC 9810 section 5.2.8.3.1",
+            hint="leave one of them out",
+        )
+    assert message.popo is not None
+    assert isinstance(message.popo.value, TLV)
+    enveloped: EnvelopedData = read_element(message.popo.value, POPOPrivKey).value
+    return enveloped
 
 
 def _registered(body_type: BodyType, message: CertReqMsg, auth: Authenticated) -> CertRequest:
@@ -238,6 +260,8 @@ def proof_version_faults(proof: ProofMethod | None, pvno: int) -> Iterator[CMPEr
             rule="RFC 9810 section 7",
             hint="set pvno to 3, or put DHBasedMac into the place of a signature",
         )
+    if proof is ProofMethod.ENCRYPTED_KEY:
+        yield from archived_key_faults(pvno)
     if proof in (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE):
         yield CMPError(
             f"the proof needs EnvelopedData, and the message has pvno {pvno}",

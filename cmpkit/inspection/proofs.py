@@ -28,6 +28,7 @@ _ELSEWHERE: Mapping[ProofMethod | None, str] = {
     ProofMethod.ENCRYPTED_CERTIFICATE: "encrCert: the proof is the hash of the encrypted certificate, in certConf",
     ProofMethod.CHALLENGE_RESPONSE: "challengeResp: the proof is the number that is encrypted in popdecc, in popdecr",
     ProofMethod.AGREED_MAC: "agreeMAC: its key is known to the requester and the server only",
+    ProofMethod.ENCRYPTED_KEY: "encryptedKey: the private key is in it, for the server alone",
     ProofMethod.DH_BASED_MAC: "DHBasedMac: its key is known to the requester and the server only",
 }
 
