@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
+from cryptography import x509
 
+from cmpkit import oids
 from cmpkit.ca.sources import read_file
 from cmpkit.cli.jobs import Job
 from cmpkit.cli.preparing import CertifiedKey, new_key
 from cmpkit.cli.sources import read_secret
 from cmpkit.crypto.keys import key_to_pem, load_private_key, write_private_file
 from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.endpoints.controls import archived_key, generated_key_archival
 from cmpkit.endpoints.credentials import Credentials
+from cmpkit.endpoints.support import read_encryption_certificate
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import PrivateKey
+from cmpkit.parts import PrivateKey, SharedSecret
 
 if TYPE_CHECKING:
+    from cmpkit.asn1 import AttributeTypeAndValue
+    from cmpkit.cli.operations import Work
+    from cmpkit.endpoints.client import Client
     from cmpkit.plugins import Plugins
 
-__all__ = ["asked_key", "key_keeper", "wanted_key"]
+__all__ = ["archiving", "asked_key", "key_keeper", "wanted_key"]
 
 
 async def wanted_key(job: Job, plugins: Plugins, own: Credentials) -> CertifiedKey:
@@ -61,6 +68,29 @@ async def asked_key(job: Job, key: CertifiedKey, plugins: Plugins) -> PrivateKey
         raise ConfigurationError(f"{key.path} exists already and is not overwritten", hint="name another --newkeyout")
     kind = job.wanted.newkey_type
     return CentralKey() if kind is None else CentralKey.of_type(kind, plugins)
+
+
+async def archiving(
+    client: Client, key: PrivateKey | CentralKey, subject: x509.Name | None, work: Work
+) -> tuple[AttributeTypeAndValue, ...]:
+    """The control for ``--archive``: the key itself, encrypted for the server, or that one it generates is to be kept.
+
+    :raises ConfigurationError: if nothing can be encrypted for the server.
+    """
+    if isinstance(key, CentralKey):
+        return (generated_key_archival(True),)
+    server = work.credentials if isinstance(work.credentials, SharedSecret) else await _encryption_certificate(client)
+    return (await archived_key(key, server, subject or x509.Name([]), plugins=work.plugins),)
+
+
+async def _encryption_certificate(client: Client) -> bytes:
+    (answer,) = await client.info(oids.CA_PROT_ENC_CERT)
+    if answer.info_value is None or answer.info_type != oids.CA_PROT_ENC_CERT:
+        raise ConfigurationError(
+            "the server names no certificate to encrypt a key to",
+            hint="set [encryption] there, or ask under a shared secret",
+        )
+    return read_encryption_certificate(answer)
 
 
 def key_keeper(job: Job, plugins: Plugins) -> Callable[[PrivateKey], Awaitable[None]] | None:

@@ -60,13 +60,22 @@ def operation() -> Operation:
 
 
 async def _begin(client: Client, work: Work) -> Enrolled:
-    from cmpkit.cli.central import asked_key
+    from cmpkit.cli.central import archiving, asked_key
     from cmpkit.cli.preparing import proof
-    from cmpkit.endpoints.requests import subject_alternative_names
+    from cmpkit.crypto.names import parse_name
+    from cmpkit.endpoints.requests import Wish, subject_alternative_names
+    from cmpkit.enums import BodyType
 
     assert work.key is not None
-    ask = client.enroll if work.job.command == "enroll" else client.certify
     wanted = work.job.wanted
-    extensions = subject_alternative_names(wanted.sans)
+    subject = None if wanted.subject is None else parse_name(wanted.subject)
     key = await asked_key(work.job, work.key, work.plugins)
-    return await ask(wanted.subject, key, extensions=extensions, proof=await proof(work.job), context=work.job.context)
+    wish = Wish(
+        key=key,
+        subject=subject,
+        extensions=subject_alternative_names(wanted.sans),
+        controls=await archiving(client, key, subject, work) if wanted.archive else (),
+        proof=await proof(work.job),
+    )
+    operation = BodyType.IR if work.job.command == "enroll" else BodyType.CR
+    return await client.obtain(wish, operation=operation, context=work.job.context)

@@ -49,6 +49,7 @@ class Wanted:
     popo: int | None = None
     agree_with: Path | None = None
     centralkeygen: bool = False
+    archive: bool = False
     newkeyout: Path | None = None
     csr: Path | None = None
     oldcert: list[Path] | None = None

@@ -173,6 +173,9 @@ class CertificateOptions:
         Path | None, _option("--newkeyout", "Where to write the key that the server generates.", _WHAT, "FILE")
     ] = None
     newkeypass: _NewKeyPass = None
+    archive: Annotated[
+        bool, _option("--archive", "Have the server keep the private key, encrypted, for cmpkit recover.", _WHAT)
+    ] = False
     popo: _Popo = None
     agree_with: _AgreeWith = None
     subject: Annotated[

@@ -23,7 +23,7 @@ def _quick_derivations(monkeypatch: pytest.MonkeyPatch) -> None:
 def archiving(operator: Operator, device: Device) -> None:
     """The server's profile archives what it generates, and the device lost a key."""
     lines = (
-        'key_usage = ["keyAgreement"]\nkey_generation = "central"\narchive = "always"\n'
+        'key_usage = ["digitalSignature", "keyAgreement"]\nkey_generation = "central"\narchive = "always"\n'
         'recovery = ["secret", "certificate"]'
     )
     text = operator.config.read_text()
@@ -92,3 +92,52 @@ def test_recovery_goes_on_after_a_kill(device: Device, point: Checkpoint) -> Non
     device.run("resume", saved)
     check_keys(device)
     assert not device.saved
+
+
+def archives_on_request(device: Device) -> None:
+    """The profile keeps a key only where that is wanted."""
+    config = device.road.config
+    config.write_text(config.read_text().replace('archive = "always"', 'archive = "requested"'))
+
+
+def newest_key(device: Device) -> bytes:
+    """What comes back, the newest of them, which is named by its certificate."""
+    device.command("recover", *again(device), *wanted(device))
+    keys = [path.read_bytes() for path in device.path("back").glob("*.key.pem")]
+    lost = device.path("lost.key").read_bytes()
+    (key,) = [key for key in keys if key != lost]
+    return key
+
+
+@pytest.mark.parametrize("by", ["secret", "certificate"])
+def test_key_that_is_made_here_is_archived_where_that_is_wanted(device: Device, operator: Operator, by: str) -> None:
+    archives_on_request(device)
+    secret = operator.run("secret", "add", "more", "--subject", "CN=dev-42", "--uses", "9").out
+    device.path("more.secret").write_text(secret)
+    who: tuple[object, ...] = ("--ref", "more", "--secret", f"file:{device.path('more.secret')}")
+    if by == "certificate":
+        options = ("--centralkeygen", "--newkeyout", device.path("server.key"), "--certout", device.path("server.pem"))
+        device.command("enroll", *who, "--subject", "CN=dev-42", *options)
+        table = f'[encryption]\ncertificate = "{device.path("server.pem")}"\nkey = "file:{device.path("server.key")}"\n'
+        config = device.road.config
+        refused = device.command("certify", *device.by_certificate("lost"), *own(device), status=2)
+        assert "no certificate to encrypt a key to" in refused.err
+        config.write_text(config.read_text() + table)
+        who = device.by_certificate("lost")
+    device.command("certify", *who, *own(device))
+    made = load_pem_private_key(device.path("own.key").read_bytes(), None)
+    assert load_pem_private_key(newest_key(device), None).public_key() == made.public_key()
+
+
+def own(device: Device) -> tuple[object, ...]:
+    """A key that is made here, and archived."""
+    made = ("--newkey", device.path("own.key"), "--certout", device.path("own.pem"))
+    return ("--subject", "CN=dev-42", *made, "--archive")
+
+
+def test_generated_key_is_archived_where_that_is_wanted(device: Device, operator: Operator) -> None:
+    archives_on_request(device)
+    options = ("--centralkeygen", "--newkeyout", device.path("own.key"), "--certout", device.path("own.pem"))
+    device.command("certify", *device.by_certificate("lost"), "--subject", "CN=dev-42", "--archive", *options)
+    made = load_pem_private_key(device.path("own.key").read_bytes(), None)
+    assert load_pem_private_key(newest_key(device), None).public_key() == made.public_key()
