@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from cmpkit.testing import (
     check_info_type,
     check_observer,
     check_secret_source,
+    known_sender,
 )
 
 OID = x509.ObjectIdentifier("2.999.1")
@@ -95,7 +96,8 @@ async def test_an_info_type_that_breaks_the_contract_is_named(info_type: type[Pi
         await check_info_type(info_type(), NOWHERE)
 
 
-NOWHERE: Any = None
+NOBODY: Any = None
+NOWHERE = InfoContext(NOBODY, known_sender(), datetime(2026, 1, 1, tzinfo=UTC))
 """A context that no info type of these tests asks."""
 
 
