@@ -14,6 +14,7 @@ from cmpkit.asn1 import (
     CRLSource,
     CRLStatus,
     Default,
+    DistributionPoint,
     DistributionPointName,
     GeneralizedTime,
     GeneralName,
@@ -42,15 +43,6 @@ from cmpkit.plugins import Plugins
 __all__ = ["check_crl_signature", "crl_addresses", "crl_status", "load_crl", "source_names"]
 
 _FIRST_GENERALIZED_YEAR = 2050
-
-
-@sequence
-class _DistributionPoint:
-    """RFC 5280 section 4.2.1.13."""
-
-    distribution_point: Annotated[DistributionPointName | None, Implicit(0)] = None
-    reasons: Annotated[BitString | None, Implicit(1)] = None
-    crl_issuer: Annotated[list[GeneralName] | None, Implicit(2)] = None
 
 
 @sequence
@@ -150,9 +142,9 @@ def crl_addresses(certificate: bytes) -> tuple[str, ...]:
     return tuple(url for url in urls if url.startswith(("http://", "https://")))
 
 
-def _points(certificate: bytes) -> list[_DistributionPoint]:
+def _points(certificate: bytes) -> list[DistributionPoint]:
     value = outline(certificate).extension(oids.CRL_DISTRIBUTION_POINTS)
-    return [] if value is None else decode_list(_DistributionPoint, value)
+    return [] if value is None else decode_list(DistributionPoint, value)
 
 
 def _source_of_certificate(certificate: bytes) -> CRLSource:

@@ -17,7 +17,7 @@ from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import CMP_MEDIA_TYPE
 
-__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "read_url", "shown_url"]
+__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "read_body", "read_url", "shown_url"]
 
 _OK, _ACCEPTED = 200, 202
 
@@ -114,20 +114,26 @@ class HTTPClient:
     async def _read(self, response: httpx.Response, answer: HTTPAnswer, *, whole: bool) -> bytes:
         """The body if it is CMP and not too large, of anything else the start."""
         limit = self._options.max_response_size if answer.is_cmp or whole else EXCERPT_OCTETS
-        body = bytearray()
-        # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
-        with anyio.CancelScope() as scope:
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > limit:
-                    scope.cancel()
+        body = await read_body(response, limit)
         if answer.is_cmp and len(body) > limit:
             raise answer.too_large(limit)
-        return bytes(body)
+        return body
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+async def read_body(response: httpx.Response, limit: int) -> bytes:
+    """The body as it comes, or more than ``limit`` octets of one that is larger."""
+    body = bytearray()
+    # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
+    with anyio.CancelScope() as scope:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > limit:
+                scope.cancel()
+    return bytes(body)
 
 
 def read_url(url: str) -> httpx.URL:

@@ -7,7 +7,7 @@ import httpx
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Question, TransportOptions
-from cmpkit_http.client import open_client, shown_url
+from cmpkit_http.client import open_client, read_body, shown_url
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import media_type
 
@@ -27,7 +27,7 @@ async def fetch(url: str, options: TransportOptions, question: Question | None =
         with transport_errors(shown, options.timeout), anyio.fail_after(options.timeout):
             response = await client.send(request, stream=True)
             try:
-                body = await _read(response, options.max_response_size)
+                body = await read_body(response, options.max_response_size)
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
@@ -37,7 +37,7 @@ async def fetch(url: str, options: TransportOptions, question: Question | None =
             hint="correct the address",
             retryable=response.status_code in (429, 502, 503, 504),
         )
-    if body is None:
+    if len(body) > options.max_response_size:
         raise TransportError(f"{shown} has more than {options.max_response_size} octets")
     kind = media_type(response.headers.get("content-type", ""))
     if question is not None and kind != question.answered_by:
@@ -63,15 +63,3 @@ def _request(client: httpx.AsyncClient, address: httpx.URL, question: Question |
     # The client is made for messages.
     del request.headers["content-type"]
     return request
-
-
-async def _read(response: httpx.Response, limit: int) -> bytes | None:
-    """The body; ``None`` if it is larger than is read."""
-    body = bytearray()
-    # Cancelled rather than left: httpx reads through nested generators, which only what is raised innermost ends.
-    with anyio.CancelScope() as scope:
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > limit:
-                scope.cancel()
-    return bytes(body) if len(body) <= limit else None
