@@ -19,6 +19,8 @@ from cmpkit.parts import (
     Credential,
     Policy,
     ProtectionKind,
+    RecoveryPolicy,
+    RecoveryRequest,
     RequestTemplate,
     RevocationRequest,
     SharedSecret,
@@ -27,7 +29,16 @@ from cmpkit.testing.contract import AnsweredOrRefused, refused, require, require
 
 __all__ = ["check_policy"]
 
-_OPENING = (BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyType.CCR, BodyType.RR, BodyType.GENM)
+_OPENING = (
+    BodyType.IR,
+    BodyType.CR,
+    BodyType.P10CR,
+    BodyType.KUR,
+    BodyType.KRR,
+    BodyType.CCR,
+    BodyType.RR,
+    BodyType.GENM,
+)
 _ELSEWHERE = parse_name("CN=nobody of the checks,O=elsewhere")
 _MOMENT = timedelta(seconds=1)
 
@@ -44,7 +55,7 @@ async def check_policy(
     """Check a policy, with a request that it allows.
 
     The request comes back for the same key, with its profile decided. A sender that nobody knows may do nothing: not
-    open an operation, not have a certificate, not revoke one. If the sender of the request has a grant, the policy
+    open an operation, not have a certificate or archived keys, not revoke one. If the sender has a grant, the policy
     keeps to it: one that expired, is used up, or is for another subject or profile, does not do. If it has a
     certificate of ours, one that is revoked, on hold or expired does not do.
 
@@ -116,6 +127,10 @@ async def _refuse_stranger(
     revocation = RevocationRequest(issuer, certificate.serial_number, CRLReason.KEY_COMPROMISE)
     with refused(f"the revocation of somebody's certificate by {what}"):
         await policy.authorize_revocation(revocation, certificate, stranger, now=now)
+    if isinstance(policy, RecoveryPolicy):
+        subject = x509.load_der_x509_certificate(certificate.der).subject
+        with refused(f"the recovery of somebody's archived keys by {what}"):
+            await policy.authorize_recovery(RecoveryRequest(b"", subject), stranger, now=now)
 
 
 def _issuer_of(certificate: CertificateRecord) -> x509.Name:

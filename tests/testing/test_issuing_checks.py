@@ -269,6 +269,11 @@ class Revoker(Policy):
         pass
 
 
+class GivesKeysAway(Policy):
+    async def authorize_recovery(self, request: Any, auth: Authenticated, *, now: Any) -> Any:
+        return {"device": request.subject}
+
+
 class Timeless(Policy):
     """Lets grants live for ever."""
 
@@ -330,6 +335,7 @@ async def certificate(issuer: LocalIssuer, asking: Any, clock: VirtualClock) -> 
         (Taciturn, r"what request_template\(\) returns must be RequestTemplate"),
         (OpenDoor, "a rr by a signer with a certificate of another CA must be refused"),
         (Generous, "a request for a certificate by a signer with a certificate of another CA must be refused"),
+        (GivesKeysAway, "the recovery of somebody's archived keys by a signer"),
         (Revoker, "the revocation of somebody's certificate by a signer"),
         (Timeless, "a ir with a grant that expired must be refused"),
         (Countless, "a ir with a grant that is used up must be refused"),
