@@ -15,6 +15,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
 from cmpkit.asn1 import (
+    AlgorithmIdentifier,
     CertReqTemplateContent,
     Extension,
     GeneralName,
@@ -49,7 +50,7 @@ from cmpkit.endpoints.support import (
 )
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.inspection.names import object_name
-from cmpkit.parts import RootKeyUpdate
+from cmpkit.parts import RequestTemplate, RootKeyUpdate
 
 __all__ = ["tell"]
 
@@ -229,6 +230,33 @@ def _unsupported(item: InfoTypeAndValue, _: Work, __: _Files) -> _Told:
     return unknown, {"unsupported": unknown}
 
 
+def _key_types(item: InfoTypeAndValue, work: Work, _: _Files) -> _Told:
+    algorithms = _algorithms(item)
+    names = key_type_names(RequestTemplate(key_algorithms=algorithms), work.plugins)
+    shown = [name if name[:1].isalpha() else _shown(one) for name, one in zip(names, algorithms, strict=True)]
+    return [", ".join(shown)], {"keys": shown}
+
+
+def _algorithm(item: InfoTypeAndValue, _: Work, __: _Files) -> _Told:
+    shown = _shown(*_algorithms(item))
+    return [shown], {"algorithm": shown}
+
+
+def _algorithms(item: InfoTypeAndValue) -> tuple[AlgorithmIdentifier, ...]:
+    try:
+        if item.info_type == oids.PREFERRED_SYMM_ALG:
+            return (item.parse(AlgorithmIdentifier),)
+        return tuple(item.parse_list(AlgorithmIdentifier))
+    except CMPError as error:
+        raise TrustError(
+            f"the answer to {item.info_type.dotted_string} cannot be read: {error}", rule="RFC 9810 section 5.3.19"
+        ) from error
+
+
+def _shown(algorithm: AlgorithmIdentifier) -> str:
+    return object_name(algorithm.algorithm) or algorithm.algorithm.dotted_string
+
+
 _IP_LENGTHS = (4, 16)
 _READERS: dict[ObjectIdentifier, Callable[[InfoTypeAndValue, Work, _Files], _Told]] = {
     oids.CA_CERTS: _ca_certificates,
@@ -236,5 +264,8 @@ _READERS: dict[ObjectIdentifier, Callable[[InfoTypeAndValue, Work, _Files], _Tol
     oids.CRLS: _crls,
     oids.ROOT_CA_KEY_UPDATE: _root_update,
     oids.CERT_REQ_TEMPLATE: _template,
+    oids.SIGN_KEY_PAIR_TYPES: _key_types,
+    oids.ENC_KEY_PAIR_TYPES: _key_types,
+    oids.PREFERRED_SYMM_ALG: _algorithm,
     oids.UNSUPPORTED_OIDS: _unsupported,
 }

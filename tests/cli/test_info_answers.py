@@ -9,7 +9,7 @@ import pytest
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit import oids
-from cmpkit.asn1 import InfoTypeAndValue, Null
+from cmpkit.asn1 import AlgorithmIdentifier, InfoTypeAndValue, Null, encode_list
 from cmpkit.cli.info import operation
 from cmpkit.cli.jobs import Wanted
 from cmpkit.cli.options import InfoOptions
@@ -26,11 +26,29 @@ WORK: Any = SimpleNamespace(
     [
         *(oids.CA_CERTS, oids.CURRENT_CRL, oids.UNSUPPORTED_OIDS),
         *(oids.CRLS, oids.ROOT_CA_KEY_UPDATE, oids.CERT_REQ_TEMPLATE),
+        *(oids.SIGN_KEY_PAIR_TYPES, oids.ENC_KEY_PAIR_TYPES, oids.PREFERRED_SYMM_ALG),
     ],
 )
 def test_a_value_that_cannot_be_read_is_not_believed(oid: ObjectIdentifier) -> None:
     with pytest.raises(TrustError, match=oid.dotted_string.replace(".", r"\.")):
         operation().finish((InfoTypeAndValue(oid, Null()),), WORK)
+
+
+def test_algorithms_are_told_by_their_names() -> None:
+    kinds = [
+        AlgorithmIdentifier(oids.RSA_ENCRYPTION, Null()),
+        AlgorithmIdentifier(oids.EC_PUBLIC_KEY, oids.SECP256R1),
+        AlgorithmIdentifier(oids.X25519),
+        AlgorithmIdentifier(ObjectIdentifier("1.2.3")),
+    ]
+    keys = InfoTypeAndValue(oids.ENC_KEY_PAIR_TYPES, encode_list(kinds))
+    cipher = InfoTypeAndValue(oids.PREFERRED_SYMM_ALG, AlgorithmIdentifier(oids.AES256_CBC))
+    result = operation().finish((keys, cipher), WORK)
+    assert result.facts == [
+        ("encKeyPairTypes", "rsaEncryption, p256, x25519, 1.2.3"),
+        ("preferredSymmAlg", "aes256-CBC"),
+    ]
+    assert result.values["answers"][0]["keys"] == ["rsaEncryption", "p256", "x25519", "1.2.3"]
 
 
 def test_a_value_of_an_unknown_type_is_shown_as_it_is() -> None:
