@@ -112,7 +112,7 @@ class Announcer:
     :param signer: signs the announcements.
     :param issuers: with the certificates of each; those of former keys have CRLs and revocations, too.
     :param clock: gives the time, in UTC.
-    :param former: signers under former keys: who knows that key only believes a revocation only from them.
+    :param former: signers under former keys: they alone are believed about what these keys issued.
     """
 
     plugins: Plugins
@@ -148,9 +148,8 @@ class Announcer:
 
     async def _send(self, subscriber: Subscriber, item: _News) -> CMPError | None:
         """Send one announcement; what became of it."""
-        told, standing = self.clock(), _Standing()
         try:
-            if not await self._deliver(subscriber, [item], standing, told):
+            if not await self._deliver(subscriber, [item], _Standing()):
                 return TransportError(f"{subscriber.url} is to be told again later")
         except CMPError as error:
             return error
@@ -216,21 +215,23 @@ class Announcer:
                 *(item for item in _wanted(subscriber, news) if standing.has.get(item.topic) != item.digest),
                 *await self._sequences(subscriber, standing, now),
             ]:
-                if not await self._deliver(subscriber, due, standing, now):
+                # A root that a repository does not believe must not keep the rest from it.
+                due.sort(key=lambda item: item.body.type is BodyType.CKUANN)
+                if not await self._deliver(subscriber, due, standing):
                     break
         except CMPError as error:
             self._note_failure(subscriber, standing, str(error), now)
         else:
             standing.failures, standing.not_before = 0, None
 
-    async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing, now: datetime) -> bool:
+    async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing) -> bool:
         """Send what is due; whether all of it was stored."""
         road = open_road(subscriber.url, self.options, self.plugins)
         told: dict[str, int] = {}
         stuck: set[str] = set()
         try:
             for item in (item for item in due if item.topic not in stuck):
-                message = await self._message(item, now)
+                message = await self._message(item)
                 if await road.announce(message.raw) is not Disposition.STORED:
                     stuck.add(item.topic)
                 elif item.number:
@@ -250,7 +251,7 @@ class Announcer:
         standing.failures, standing.not_before = standing.failures + 1, now + pause
         _log.warning("%s was not told, again in %d s: %s", subscriber.url, pause.total_seconds(), fault)
 
-    async def _message(self, item: _News, now: datetime) -> PKIMessage:
+    async def _message(self, item: _News) -> PKIMessage:
         signer = item.signer or self.signer
         protection, algorithm, key = protection_for(signer, self.plugins)
         new_syntax = item.body.type is BodyType.CKUANN  # RFC 9810 section 5.3.13
@@ -262,7 +263,7 @@ class Announcer:
             protection_alg=algorithm,
             transaction_id=self.random(NONCE_SIZE),
             recip_nonce=None,
-            now=now,
+            now=self.clock(),
             random=self.random,
         )
         return await seal(header, item.body, protection, key, (*signer.extra_certs, *item.certificates))

@@ -243,12 +243,14 @@ class Road:
     """A road for announcements to a repository that may be out of order.
 
     :param faults: what comes of the next announcements instead, if not nothing.
+    :param pause: seconds that each takes.
     """
 
     scene: Scene
     faults: list[Disposition | Exception | None] = field(default_factory=list)
     taken: list[PKIMessage] = field(default_factory=list)
     schemes: tuple[str, ...] = ("test",)
+    pause: float = 0
 
     def open(self, url: str, options: TransportOptions) -> Road:
         return self
@@ -260,6 +262,7 @@ class Road:
         if fault is not None:
             return fault
         self.taken.append(decode_message(message))
+        self.scene.world.clock.advance(self.pause)
         return await self.scene.take(self.taken[-1])
 
     async def aclose(self) -> None:
@@ -370,6 +373,24 @@ class TestSending:
         (said,) = content.crl_details
         assert said.extn_value == x509.CRLReason(x509.ReasonFlags.superseded).public_bytes()
         assert scene.kept() == [f"revocation-{record.serial_number:x}.json"]
+
+    async def test_a_root_that_is_not_believed_keeps_nothing_else_back(
+        self, scene: Scene, road: Road, announcer: Announcer
+    ) -> None:
+        scene.world.issuer._root_update = Rollover(scene.world.clock()).update
+        await self.enroll(scene, "dev-42", publish=True)
+        subscribers = [Subscriber("test://x", frozenset(Subscriber("").what | {BodyType.CANN}))]
+        await replace(announcer, subscribers=subscribers, _standings={}).announce()
+        assert [message.body.type for message in road.taken] == [BodyType.CRLANN, BodyType.CANN, BodyType.CKUANN]
+        assert len(scene.kept()) == 2
+
+    async def test_a_backlog_takes_its_time(self, scene: Scene, road: Road, announcer: Announcer) -> None:
+        """Each message is as new as it is, or the last ones would be refused."""
+        public = [await self.enroll(scene, f"dev-{number}", publish=True) for number in range(3)]
+        road.pause = 200
+        subscribers = [Subscriber("test://x", frozenset({BodyType.CANN}))]
+        await replace(announcer, subscribers=subscribers, _standings={}).announce()
+        assert len(scene.kept()) == len(public)
 
     async def test_a_revocation_may_be_announced_before(self, scene: Scene, road: Road, announcer: Announcer) -> None:
         await self.enroll(scene, "dev-42", publish=False)
