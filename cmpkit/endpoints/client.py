@@ -31,6 +31,7 @@ from cmpkit.endpoints.passphrases import has_passphrase
 from cmpkit.endpoints.recovery import Recovering
 from cmpkit.endpoints.requests import (
     ProofChoice,
+    Prover,
     Wish,
     alternative_names_of,
     certificate_id,
@@ -301,7 +302,8 @@ class Client(CrossCertifying, Recovering):
     ) -> tuple[Enrolled | CMPError, ...]:
         keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
         conversation = self._conversation(credentials, self._profiles(wishes), keys)
-        body = await certificate_request(operation, *wishes, sender=conversation.sender, prover=conversation.prover)
+        prover = Prover(self.plugins, credentials, self.options.random)
+        body = await certificate_request(operation, *wishes, sender=conversation.sender, prover=prover)
         sought = [sought_certificate(message, wish) for message, wish in zip(body.content, wishes, strict=True)]
         return await self._come(body, sought, conversation, context)
 

@@ -29,7 +29,6 @@ from cmpkit.endpoints.first_use import first_use, offered_roots, trusts_on_first
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
-from cmpkit.endpoints.requests import Prover
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.endpoints.solving import solve
 from cmpkit.endpoints.tolerating import leaves_unconfirmed
@@ -98,11 +97,6 @@ class Conversation:
     def __post_init__(self) -> None:
         """Look at what kind of road there is."""
         self._carrier = carrier_for(self.transport, self.options)
-
-    @property
-    def prover(self) -> Prover:
-        """Makes the proofs of possession that are MACs."""
-        return Prover(self.plugins, self.credentials, self.options.random)
 
     def load(self, path: Path) -> ClientTransaction:
         """The transaction that was saved in a file."""
