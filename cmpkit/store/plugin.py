@@ -37,7 +37,7 @@ class SQLStoreFactory:
 
         :raises ConfigurationError: if that cannot be done, or a package is missing.
         """
-        await _import("sql").create_store(url)
+        await _import("upgrading").create_store(url)
 
 
 def _import(name: str) -> ModuleType:

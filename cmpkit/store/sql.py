@@ -26,24 +26,11 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.store import announcements, archived_keys, held_requests, kept_values, queries, shared_secrets, units
-from cmpkit.store.database import Database, open_database
-from cmpkit.store.schema import require_current_schema, upgrade_schema
+from cmpkit.store.database import Database
+from cmpkit.store.schema import require_current_schema
 from cmpkit.store.sealing import Sealer
 
-__all__ = ["SQLStore", "create_store"]
-
-
-async def create_store(url: str) -> None:
-    """See :meth:`cmpkit.parts.StoreFactory.create`.
-
-    :raises ConfigurationError: if the URL cannot be used, or the schema there is of a newer version.
-    """
-    database = open_database(url)
-    try:
-        await database.make_file()
-        await database.write(lambda connection: upgrade_schema(connection, database.name))
-    finally:
-        await database.aclose()
+__all__ = ["SQLStore"]
 
 
 class SQLStore:

@@ -18,13 +18,14 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
 from cmpkit.enums import CRLReason
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Store
 from cmpkit.plugins import Plugins
-from cmpkit.store import plugin, schema, tables
+from cmpkit.store import plugin, schema, tables, upgrading
 from cmpkit.store.plugin import SQLStoreFactory
 
 KEY = bytes(32)
@@ -101,7 +102,8 @@ async def test_a_transaction_in_a_newer_format_is_refused(store: Store, store_pa
 async def test_a_store_of_an_older_version_is_refused_until_it_is_upgraded(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda self: "9998")
+    known = schema.known_revisions()
+    monkeypatch.setattr(schema, "known_revisions", lambda: [*known, "9998"])
     with pytest.raises(ConfigurationError, match=r"has schema \d+; this version needs 9998") as caught:
         await store.check()
     assert "backup" in caught.value.hint
@@ -204,6 +206,17 @@ def test_the_plugin_brings_the_store_without_importing_sqlalchemy() -> None:
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
+def test_what_only_uses_a_store_does_not_load_what_changes_its_schema() -> None:
+    code = "import sys, cmpkit.store.sql; sys.exit('alembic' in sys.modules)"
+    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_the_revisions_that_are_known_are_those_of_alembic() -> None:
+    scripts = ScriptDirectory.from_config(upgrading._config())
+    assert schema.known_revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+
+
 @pytest.mark.parametrize("url", ["sqlite:///cmpkit.db", "postgresql+psycopg://db.example/cmpkit"])
 def test_the_store_is_found_by_its_schemes(url: str) -> None:
     plugins = Plugins()
@@ -213,7 +226,7 @@ def test_the_store_is_found_by_its_schemes(url: str) -> None:
 
 async def test_a_store_from_the_first_version_is_upgraded_with_what_is_in_it(store_url: str, make: Any) -> None:
     engine = sa.create_engine(store_url)
-    config = schema._config()
+    config = upgrading._config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

@@ -1,4 +1,4 @@
-"""Alembic runs this for every command; :mod:`cmpkit.store.schema` gives it the connection, inside a transaction."""
+"""Alembic runs this for every command; :mod:`cmpkit.store.upgrading` gives it the connection, inside a transaction."""
 
 from __future__ import annotations
 
