@@ -14,7 +14,7 @@ from cmpkit import oids
 from cmpkit.asn1 import TLV, EncryptedKey, EnvelopedData, InfoTypeAndValue, decode, parse_tlv, read_element
 from cmpkit.crypto.enveloping import OpeningKey, open_envelope
 from cmpkit.crypto.x509 import outline
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
     Authenticated,
@@ -23,6 +23,7 @@ from cmpkit.parts import (
     InfoContext,
     KeptValue,
     PassphrasePolicy,
+    RevocationRequest,
     SecretRecord,
     SharedSecret,
     Store,
@@ -148,12 +149,15 @@ def check_purpose(body_type: BodyType, auth: Authenticated) -> None:
         raise _not_for_that(f"a {body_type.wire_name} comes under a revocation passphrase")
 
 
-def check_owner(record: CertificateRecord, auth: Authenticated) -> None:
+def check_owner(request: RevocationRequest, record: CertificateRecord, auth: Authenticated) -> None:
     """Whether the credential may revoke a certificate, as far as it is a passphrase.
 
-    :raises CMPError: notAuthorized if it is one, and the certificate is another's.
+    :param record: of the certificate that the request names.
+    :raises CMPError: notAuthorized if it is one, and the certificate is another's, or a hold is to be lifted.
     """
     owner = "" if auth.grant is None else auth.grant.revokes
+    if owner and request.reason is CRLReason.REMOVE_FROM_CRL:
+        raise _not_for_that("a hold is to be lifted by a revocation passphrase")
     if owner and owner not in (_holder(record), f"enrolled by {record.enrolled_by}"):
         raise _not_for_that(f"the certificate {record.serial_number:x} is not one of whoever chose the passphrase")
 

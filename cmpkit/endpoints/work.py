@@ -219,7 +219,7 @@ class Workshop:
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
         issuer, record = await self._find_issued(need.request)
-        check_owner(record, auth)
+        check_owner(need.request, record, auth)
         await self.policy.authorize_revocation(need.request, record, auth, now=now)
         return await issuer.revoke(need.request, auth, now=now)
 

@@ -18,7 +18,7 @@ from cmpkit.ca.profiles import load_profile
 from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.passphrases import passphrase_question
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import ConfigurationError, PeerRefusal, TrustError
 from cmpkit.parts import CertificateState, EncryptionCredentials, SharedSecret
 
@@ -183,6 +183,18 @@ class TestRefusals:
                 }[ask]()
         assert caught.value.fail_info is PKIFailureInfo.NOT_AUTHORIZED
         assert await world.states() == []
+
+    @pytest.mark.rule("R-140", "R-144")
+    async def test_a_passphrase_puts_on_hold_and_lifts_none(self, world):
+        async with world.client(await world.secret()) as client:
+            enrolled = await client.enroll(subject="CN=dev-42")
+            await client.choose_passphrase(PASSPHRASE)
+        async with world.client(PASSPHRASE) as client:
+            await client.revoke(enrolled.certificate, CRLReason.CERTIFICATE_HOLD)
+            with pytest.raises(PeerRefusal) as caught:
+                await client.revoke(enrolled.certificate, CRLReason.REMOVE_FROM_CRL)
+        assert caught.value.fail_info is PKIFailureInfo.NOT_AUTHORIZED
+        assert await world.states() == [CertificateState.ON_HOLD]
 
     async def test_a_reference_that_is_taken_is_refused(self, world):
         for reference in ("dev-42", "dev-43"):
