@@ -31,7 +31,7 @@ from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.endpoints.solving import solve
-from cmpkit.endpoints.tolerating import leaves_unconfirmed
+from cmpkit.endpoints.tolerating import counts_as_confirmed, leaves_unconfirmed
 from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.engine.client import (
@@ -253,15 +253,7 @@ class Conversation:
         try:
             return await self._receive(transaction, leniency)
         except (TransportError, TrustError) as error:
-            confirming = transaction.state is ClientState.CONF_SENT and not any(
-                one.rejection for one in transaction.sought
-            )
-            if not confirming:
-                raise
-            if not leniency.allows("missing-pkiconf"):
-                # A network that is down is no broken server.
-                if not error.tolerance and not (isinstance(error, TransportError) and error.retryable):
-                    error.tolerance = "missing-pkiconf"
+            if not counts_as_confirmed(error, transaction, leniency):
                 raise
             _log.warning("certConf was not answered as it should be: %s", error)
             return confirmed(transaction)

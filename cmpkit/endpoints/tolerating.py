@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.engine.judging import Judgement
-from cmpkit.errors import ConfigurationError
+from cmpkit.engine.states import ClientState
+from cmpkit.errors import CMPError, ConfigurationError, TransportError
 from cmpkit.plugins import Plugins
-from cmpkit.tolerances import TOLERANCES, Side, peers, tolerances_for
+from cmpkit.tolerances import TOLERANCES, Leniency, Side, peers, tolerances_for
 
-__all__ = ["leaves_unconfirmed", "wanted_tolerances"]
+__all__ = ["counts_as_confirmed", "leaves_unconfirmed", "wanted_tolerances"]
 
 
 def wanted_tolerances(
@@ -51,3 +52,19 @@ def leaves_unconfirmed(
     """
     needed = any(one.encrypted for one in transaction.open_certificates)
     return "no-confirmation" in tolerances and not needed and not any(one.fault for one in judgements)
+
+
+def counts_as_confirmed(error: CMPError, transaction: ClientTransaction, leniency: Leniency) -> bool:
+    """Whether certificates are used although nothing that can be believed answered their certConf.
+
+    :param error: why; where a tolerance would let it pass, it says so from now on.
+    """
+    rejecting = any(one.rejection for one in transaction.sought)
+    if transaction.state is not ClientState.CONF_SENT or rejecting:
+        return False
+    if leniency.allows("missing-pkiconf"):
+        return True
+    # A network that is down is no broken server.
+    if not error.tolerance and not (isinstance(error, TransportError) and error.retryable):
+        error.tolerance = "missing-pkiconf"
+    return False
