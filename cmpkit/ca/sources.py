@@ -14,7 +14,15 @@ from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey
 from cmpkit.plugins import Plugins
 
-__all__ = ["load_key", "password_at", "read_certificates", "read_file", "read_password", "resolve_store_url"]
+__all__ = [
+    "load_key",
+    "password_at",
+    "read_certificates",
+    "read_file",
+    "read_password",
+    "resolve_key_uri",
+    "resolve_store_url",
+]
 
 _SQLITE = "sqlite:///"
 
@@ -75,13 +83,18 @@ async def load_key(uri: str, password: str | None, directory: Path, plugins: Plu
     :param password: where its password is (:func:`read_password`), or ``None``.
     :raises ConfigurationError: if there is none, or the password is wrong.
     """
+    provider = plugins.require("key provider", urlsplit(uri).scheme)
+    secret = None if password is None else await read_password(password, directory)
+    key: PrivateKey = await provider.load(resolve_key_uri(uri, directory), secret, plugins.all("key algorithm"))
+    return key
+
+
+def resolve_key_uri(uri: str, directory: Path) -> str:
+    """The URI of a key; the path of a file (``file:keys/signer.key.pem``) may be relative."""
     parts = urlsplit(uri)
     if parts.scheme == "file" and not parts.netloc and not parts.path.startswith("/"):
-        uri = (await anyio.Path(directory, unquote(parts.path)).absolute()).as_uri()
-    provider = plugins.require("key provider", parts.scheme)
-    secret = None if password is None else await read_password(password, directory)
-    key: PrivateKey = await provider.load(uri, secret, plugins.all("key algorithm"))
-    return key
+        return Path(directory, unquote(parts.path)).absolute().as_uri()
+    return uri
 
 
 def resolve_store_url(url: str, directory: Path) -> str:

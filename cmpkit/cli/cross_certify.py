@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote, urlsplit
 
 import anyio
 import anyio.from_thread
@@ -127,17 +126,12 @@ def _credentials(ca: OwnCA, given: AuthorisationOptions) -> CredentialOptions:
     """A shared secret if one is given, else the signer: the key of the CA signs no messages (RFC 9810 section 8.6)."""
     if given.ref is not None or given.secret is not None:
         return CredentialOptions(ref=given.ref, secret=given.secret)
+    from cmpkit.ca.sources import resolve_key_uri
+
     signer, base = ca.configuration.signer, ca.configuration.directory
     kind, _, rest = (signer.key_password or "").partition(":")
     password = f"file:{base / rest}" if kind == "file" else signer.key_password
-    return CredentialOptions(cert=base / signer.certificate, key=_absolute(signer.key, base), keypass=password)
-
-
-def _absolute(uri: str, base: Path) -> str:
-    """A ``file:`` URI that may be relative to the directory of the configuration; others as they are."""
-    parts = urlsplit(uri)
-    relative = parts.scheme == "file" and not parts.netloc and not parts.path.startswith("/")
-    return (base / unquote(parts.path)).absolute().as_uri() if relative else uri
+    return CredentialOptions(cert=base / signer.certificate, key=resolve_key_uri(signer.key, base), keypass=password)
 
 
 def operation() -> Operation:

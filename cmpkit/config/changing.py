@@ -47,7 +47,7 @@ async def replace_configuration(path: Path, text: str, plugins: Plugins, *, now:
     :raises ConfigurationError: naming every mistake; the file is as it was then.
     """
     mode = (await anyio.Path(path).stat()).st_mode & 0o777
-    candidate = path.with_name(f".{path.name}.rollover")
+    candidate = path.with_name(f".{path.name}.changed")
     await anyio.to_thread.run_sync(lambda: write_file_atomically(candidate, text.encode(), mode=mode))
     try:
         await check_configuration(candidate, plugins, now=now)
