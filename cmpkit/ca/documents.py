@@ -118,7 +118,12 @@ approval = "none"                      # or "manual": a person has to agree, see
 # special = false                      # whether it may have cmcCA, cmcRA and the like: authority over others
 """
 
-_SERVES = '# serves = ["cmp", "publication"]       # what is served at this address; absent: all that it can'
+_LISTENING = """\
+# serves = ["cmp", "publication"]       # what is served at this address; absent: all that it can
+# message_time_window = "30d"          # at this address; absent: as below, or what suits mail and directories
+# confirm_wait_time = "30d"            # likewise
+# check_after = "1h"                   # how soon at best whoever has to wait may ask again
+"""
 
 _ROOT_NOTE = """\
 This directory holds the root of the CA: whoever has it can make certificates that everybody trusts.
@@ -140,7 +145,7 @@ def configuration_text(listen: Sequence[str], *, crl_files: Sequence[str] = ()) 
     """
     # A JSON string is a TOML basic string.
     tables = (
-        f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_SERVES}\n" for url in listen or (DEFAULT_LISTEN,)
+        f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_LISTENING}" for url in listen or (DEFAULT_LISTEN,)
     )
     published = f"crl_files = {json.dumps(list(crl_files))}" if crl_files else '# crl_files = ["root.crl"]'
     return _CONFIGURATION.format(listen="\n".join(tables), crl_files=published)

@@ -209,7 +209,7 @@ class _Opening:
         if issuer is not None and not authority:
             self._mistakes.add("[issuer] it has no certificate")
         chains = () if not authority else ((issuer, authority), *former)
-        repository = await self._repository(tables.repository, server)
+        repository = await self._repository(tables.repository)
         published = await self._published(store, chains)
         if signer is not None:
             with self._mistakes, naming("[signer] certificate"):
@@ -267,7 +267,7 @@ class _Opening:
                 )
         return EncryptionCredentials(opened.certificate, opened.key)
 
-    async def _repository(self, table: RepositoryTable | None, server: ServerTable) -> Repository | None:
+    async def _repository(self, table: RepositoryTable | None) -> Repository | None:
         if table is None:
             return None
         anchors: list[bytes] = []
@@ -275,7 +275,7 @@ class _Opening:
             with self._mistakes, naming("[repository] trusted"):
                 anchors.extend(await read_certificates(file, self._tables.directory))
         verifier = AnnouncementVerifier(self._plugins, tuple(anchors))
-        return Repository(verifier, Path(self._tables.directory, table.directory), server.message_time_window)
+        return Repository(verifier, Path(self._tables.directory, table.directory))
 
     async def _published(self, store: Store, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]) -> Published | None:
         """What is published, or ``None`` if nothing is or there were mistakes."""

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from cmpkit.ca.cross_profiles import load_cross_profile
 from cmpkit.ca.profiles import load_profile
 from cmpkit.ca.settings import Settings, naming, read_settings
+from cmpkit.config.listening import Listening
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.tables import (
     AnnounceTable,
@@ -26,7 +27,7 @@ from cmpkit.config.tables import (
 from cmpkit.endpoints.announcing import open_road
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateProfile, ResourceServer, TransportOptions
+from cmpkit.parts import CertificateProfile
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Side
 
@@ -88,7 +89,7 @@ class Configuration:
     store: StoreTable
     issuer: PartTable
     signer: SignerTable
-    listen: tuple[ListenTable, ...]
+    listen: tuple[Listening, ...]
     policy: PartTable
     secrets: tuple[PartTable, ...]
     profiles: Mapping[str, CertificateProfile]
@@ -113,7 +114,7 @@ class Draft:
     store: StoreTable | None
     issuer: PartTable | None
     signer: SignerTable | None
-    listen: tuple[ListenTable, ...]
+    listen: tuple[Listening, ...]
     policy: PartTable | None
     secrets: tuple[PartTable, ...]
     profiles: Mapping[str, CertificateProfile]
@@ -174,7 +175,7 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
     path = path.absolute()
     tables = _read(path)
     _check_tables(tables, mistakes)
-    reader = _Reader(tables, plugins, mistakes)
+    reader = _Reader(tables, plugins, mistakes, path.parent)
     draft = Draft(
         path,
         reader.store(),
@@ -219,10 +220,11 @@ def _check_tables(tables: Mapping[str, Any], mistakes: Mistakes) -> None:
 class _Reader:
     """Reads one table after the other; what is wrong goes to the mistakes."""
 
-    def __init__(self, tables: Mapping[str, Any], plugins: Plugins, mistakes: Mistakes) -> None:
+    def __init__(self, tables: Mapping[str, Any], plugins: Plugins, mistakes: Mistakes, directory: Path) -> None:
         self._tables = tables
         self._plugins = plugins
         self._mistakes = mistakes
+        self._directory = directory
 
     def table(self, name: str, kind: type[S]) -> S | None:
         """A table of ours, or ``None`` if it is missing or wrong."""
@@ -248,20 +250,19 @@ class _Reader:
                 return _part_table(table, f"[{name}]", part, self._plugins, default)
         return None
 
-    def listen(self) -> tuple[ListenTable, ...]:
+    def listen(self) -> tuple[Listening, ...]:
         """The tables ``[[listen]]``."""
         found: list[ListenTable] = []
         for table in self._list("listen"):
             with self._mistakes:
                 found.append(read_settings(ListenTable, table, "[listen]"))
+        roads: list[Listening] = []
         for number, listen in enumerate(found):
-            with self._mistakes, naming("[[listen]] url"):
-                self._plugins.server_transport(listen.url).check(listen.url)
-                if listen in found[:number]:
-                    raise ConfigurationError(f"{listen.url} is there twice")
-            with self._mistakes, naming("[[listen]] serves"):
-                _check_serves(listen, self._plugins)
-        return tuple(found)
+            with self._mistakes:
+                roads.append(Listening.of(listen, self._plugins, self._directory))
+                if listen.url in [earlier.url for earlier in found[:number]]:
+                    raise ConfigurationError(f"[[listen]] url: {listen.url} is there twice")
+        return tuple(roads)
 
     def announce(self) -> tuple[AnnounceTable, ...]:
         """The tables ``[[announce]]``."""
@@ -270,7 +271,7 @@ class _Reader:
             with self._mistakes:
                 read = read_settings(AnnounceTable, table, "[announce]")
                 with naming("[[announce]] url"):
-                    open_road(read.url, TransportOptions(), self._plugins)
+                    open_road(read.url, read.options(self._directory), self._plugins)
                 found.append(read)
         return tuple(found)
 
@@ -334,15 +335,6 @@ def _load_profile(name: str, table: Mapping[str, Any], plugins: Plugins) -> Cert
     if load is None:
         raise ConfigurationError(f"[profiles.{name}] kind: {kind!r} is none of {', '.join(_PROFILE_KINDS)}")
     return load(name, {key: value for key, value in table.items() if key != "kind"}, plugins)
-
-
-def _check_serves(listen: ListenTable, plugins: Plugins) -> None:
-    if "publication" in (listen.serves or ()):
-        road = plugins.server_transport(listen.url)
-        if not isinstance(road, ResourceServer):
-            raise ConfigurationError(
-                f"{listen.url}: the road {road.name} carries messages only", hint="publish at an http address"
-            )
 
 
 def _as_table(value: Any, name: str) -> Mapping[str, Any]:

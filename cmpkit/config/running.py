@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
@@ -15,10 +13,11 @@ from cmpkit.ca.approval import Approvals
 from cmpkit.ca.archive import KeyArchive
 from cmpkit.ca.key_generation import KeyGeneration
 from cmpkit.ca.passphrases import Passphrases
+from cmpkit.config.listening import listen, road_settings
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
 from cmpkit.config.publishing import build_resources
 from cmpkit.config.reading import Configuration
-from cmpkit.config.tables import ListenTable, ServerTable
+from cmpkit.config.tables import ServerTable
 from cmpkit.endpoints.announcing import Announcer, Subscriber
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.server import Server, ServerSettings
@@ -28,7 +27,7 @@ from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
-from cmpkit.parts import Handler, Resource, ResourceServer, ServerTransport
+from cmpkit.parts import Resource
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Side
 
@@ -45,7 +44,8 @@ async def serve(
 ) -> None:
     """Serve on every address until ``shutdown`` is set, then finish what is in flight.
 
-    ``task_status.started(urls)`` is called once all of them take messages, with the addresses as clients use them.
+    ``task_status.started(urls)`` is called once they take messages, with the addresses as clients use them. One that
+    cannot now, or not any more, is tried again and the others go on.
 
     :param clock: gives the time, in UTC.
     :raises ConfigurationError: if something that the configuration names cannot be used.
@@ -63,15 +63,12 @@ async def serve(
             if renewal is not None:
                 house.start_soon(renewal.keep_renewing, clock)
             resources = _resources(parts, configuration, clock)
-            roads = [
-                partial(
-                    _road(plugins.server_transport(listen.url), listen, server.handle, resources),
-                    max_message_size=configuration.server.max_message_size,
-                    shutdown=shutdown,
-                )
-                for listen in configuration.listen
-            ]
-            failure = await _listen(roads, task_status)
+            settings = road_settings(server.settings, configuration.listen)
+            roads = {
+                one.url: one.serving(server, of_road, resources)
+                for one, of_road in zip(configuration.listen, settings, strict=True)
+            }
+            failure = await listen(roads, shutdown=shutdown, task_status=task_status)
             house.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -83,44 +80,16 @@ def _resources(parts: ServerParts, configuration: Configuration, clock: Callable
     return build_resources(parts.published, configuration.ocsp, clock=clock)
 
 
-async def _listen(
-    roads: Sequence[Callable[..., Coroutine[Any, Any, None]]], task_status: TaskStatus[tuple[str, ...]]
-) -> CMPError | None:
-    """Returns when every road has ended; the error is why one of them could not begin."""
-    async with anyio.create_task_group() as tasks:
-        urls: list[str] = []
-        for road in roads:
-            try:
-                urls.append(await tasks.start(road))
-            except CMPError as error:
-                # Raised here it would come out of the task group in an exception group.
-                tasks.cancel_scope.cancel()
-                return error
-        task_status.started(tuple(urls))
-    return None
-
-
-def _road(
-    transport: ServerTransport, listen: ListenTable, handler: Handler, resources: Mapping[str, Resource]
-) -> Callable[..., Coroutine[Any, Any, None]]:
-    """What serves at an address all that it is to serve there."""
-    if not isinstance(transport, ResourceServer):
-        return partial(transport.serve, listen.url, handler)
-    serves = listen.serves or ("cmp", "publication")
-    return partial(
-        transport.serve_resources,
-        listen.url,
-        handler if "cmp" in serves else None,
-        resources if "publication" in serves else {},
-    )
-
-
 def build_announcer(
     configuration: Configuration, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
 ) -> Announcer:
     """What tells the repositories of a configuration of what changes."""
     subscribers = [
-        Subscriber(table.url, frozenset(BodyType[name.upper()] for name in table.what))
+        Subscriber(
+            table.url,
+            frozenset(BodyType[name.upper()] for name in table.what),
+            table.options(configuration.directory),
+        )
         for table in configuration.announce
     ]
     issuers = ((parts.issuer, parts.authority), *parts.former)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
 from cmpkit.ca.approval import DEFAULT_CHECK_AFTER
@@ -14,6 +16,7 @@ from cmpkit.ca.hierarchy import OCSP_SIGNER_VALIDITY
 from cmpkit.ca.settings import Duration, Settings
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
+from cmpkit.parts import TransportOptions
 
 __all__ = [
     "AnnounceTable",
@@ -23,6 +26,7 @@ __all__ = [
     "OCSPTable",
     "PublicationTable",
     "RepositoryTable",
+    "RoadTable",
     "ServerTable",
     "SignerTable",
     "StoreTable",
@@ -119,15 +123,46 @@ class PublicationTable(Settings):
     crl_files: tuple[StrictStr, ...] = ()
 
 
-class AnnounceTable(Settings):
+class RoadTable(Settings):
+    """A table that names an address to which messages are sent. Keys that are not here belong to its road.
+
+    :param url: the address.
+    :param tls_trusted: file with trust anchors for TLS; absent, those of the system.
+    :param tls_cert: file with the TLS certificate to show, and its chain.
+    :param tls_key: file with its key, if it is not in the same file.
+    :param tls_keypass: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    :param tls_host: the name that the TLS certificate of the address must have, if not its host.
+    :param proxy: URL of a proxy; absent, that of the environment.
+    :param no_proxy: hosts that are reached without a proxy.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    url: StrictStr
+    tls_trusted: StrictStr | None = None
+    tls_cert: StrictStr | None = None
+    tls_key: StrictStr | None = None
+    tls_keypass: StrictStr | None = None
+    tls_host: StrictStr | None = None
+    proxy: StrictStr | None = None
+    no_proxy: StrictStr | None = None
+
+    def options(self, directory: Path) -> TransportOptions:
+        """What the road is told.
+
+        :param directory: where relative paths start.
+        """
+        common = {name: getattr(self, name) for name in RoadTable.model_fields if name != "url"}
+        return TransportOptions(**common, own=self.model_extra or {}, directory=directory)
+
+
+class AnnounceTable(RoadTable):
     """A table ``[[announce]]``: a repository that is told of what changes (RFC 9810 sections 5.3.13 to 5.3.16).
 
-    :param url: its address.
     :param what: of what: ``crlann``, each new CRL; ``ckuann``, the new key of the root; ``cann``, each certificate of a
         profile with ``publish``; ``rann``, each revocation.
     """
 
-    url: StrictStr
     what: Annotated[tuple[Literal["crlann", "ckuann", "cann", "rann"], ...], Field(min_length=1)] = (
         "crlann",
         "ckuann",
@@ -146,14 +181,29 @@ class RepositoryTable(Settings):
 
 
 class ListenTable(Settings):
-    """A table ``[[listen]]``.
+    """A table ``[[listen]]``. Keys that are not here belong to the road.
+
+    What is absent is as ``[server]`` has it, or on a road where messages take their time (mail, directories) as said.
 
     :param url: the address: ``http://127.0.0.1:8829/.well-known/cmp``; port 0 lets the system choose one.
     :param serves: what is served there: ``cmp``, ``publication``; absent, all that the road can.
+    :param message_time_window: how far messageTime may be off, either way, ``off`` does not look at it; or 30 days.
+    :param confirm_wait_time: how long a certificate may wait for its certConf; or 30 days.
+    :param check_after: how soon at best whoever has to wait may ask again; or an hour.
     """
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     url: StrictStr
     serves: Annotated[tuple[Literal["cmp", "publication"], ...] | None, Field(min_length=1)] = None
+    message_time_window: Annotated[timedelta | None, BeforeValidator(_parse_window)] = None
+    confirm_wait_time: Duration | None = None
+    check_after: Duration | None = None
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The keys that belong to the road."""
+        return self.model_extra or {}
 
 
 class ServerTable(Settings):

@@ -63,10 +63,12 @@ class Subscriber:
 
     :param url: its address.
     :param what: of what: ``CRLANN``, ``CKUANN``, ``CANN`` and ``RANN``.
+    :param options: of the road there.
     """
 
     url: str
     what: frozenset[BodyType] = frozenset({BodyType.CRLANN, BodyType.CKUANN})
+    options: TransportOptions = field(default_factory=TransportOptions, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,6 @@ class Announcer:
     subscribers: Sequence[Subscriber]
     clock: Callable[[], datetime]
     interval: timedelta = timedelta(seconds=30)
-    options: TransportOptions = field(default_factory=TransportOptions)
     random: RandomOctets = secrets.token_bytes
     former: tuple[SigningCredentials, ...] = ()
     _standings: dict[Subscriber, _Standing] = field(default_factory=dict, repr=False)
@@ -226,7 +227,7 @@ class Announcer:
 
     async def _deliver(self, subscriber: Subscriber, due: Sequence[_News], standing: _Standing) -> bool:
         """Send what is due; whether all of it was stored."""
-        road = open_road(subscriber.url, self.options, self.plugins)
+        road = open_road(subscriber.url, subscriber.options, self.plugins)
         told: dict[str, int] = {}
         stuck: set[str] = set()
         try:

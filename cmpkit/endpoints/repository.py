@@ -43,19 +43,21 @@ class Repository:
     - a CRL as ``NAME-KEY.crl`` (DER), where KEY is the start of the issuer's key ID; an older one replaces no newer;
     - a new root as ``NAME-SHA256.new-with-new.pem``, ``….new-with-old.pem`` and ``….old-with-new.pem``;
     - a certificate as ``certificate-SHA256.pem``, a revocation as ``revocation-SERIAL.json``.
-
-    :param message_time_window: how far messageTime may be off; ``None`` does not check.
     """
 
     verifier: AnnouncementVerifier
     directory: Path
-    message_time_window: timedelta | None = timedelta(seconds=300)
 
-    async def take(self, message: PKIMessage, peer: Peer, *, now: datetime) -> Answer:
-        """Keep what a message announces, if it is believed. Never raises for what a peer sent."""
+    async def take(
+        self, message: PKIMessage, peer: Peer, *, now: datetime, time_window: timedelta | None = timedelta(seconds=300)
+    ) -> Answer:
+        """Keep what a message announces, if it is believed. Never raises for what a peer sent.
+
+        :param time_window: how far messageTime may be off; ``None`` does not check.
+        """
         body = message.body.type.wire_name
         try:
-            check_message_time(message, now, self.message_time_window)
+            check_message_time(message, now, time_window)
             announced = await self.verifier.verify(message, now=now)
         except CMPError as error:
             _log.warning("refused %s from %s: %s", body, peer.address or peer.road, error)

@@ -55,6 +55,8 @@ class ServerSettings:
     :param responder: how its responder does.
     :param max_message_size: octets; more are refused.
     :param message_time_window: how far messageTime may be off; ``None`` does not check (RFC 9483 section 3.5).
+    :param widest_time_window: the widest such window of all roads that lead to the same store: answers are kept for it.
+    :param puts_off: whether it is left to the road to ask again, rather than refused, while nobody can be served.
     :param answer_retention: how long an answer is kept to be given again to the same octets.
     :param max_open: how many transactions may be open at once; whoever opens another one is to come again later.
     :param max_open_per_peer: how many of them may be of one requester.
@@ -64,6 +66,8 @@ class ServerSettings:
     responder: ResponderSettings = field(default_factory=ResponderSettings)
     max_message_size: int = MAX_MESSAGE_SIZE
     message_time_window: timedelta | None = timedelta(seconds=300)
+    widest_time_window: timedelta | None = timedelta(0)
+    puts_off: bool = False
     answer_retention: timedelta = timedelta(days=7)
     max_open: int = 100_000
     max_open_per_peer: int = 1000
@@ -83,9 +87,27 @@ class _Turn:
     peer: Peer
     now: datetime
     leniency: Leniency
+    settings: ServerSettings
     auth: Authenticated | None = None
     was_open: bool = False
     settled: list[str] = field(default_factory=list)
+
+    @property
+    def time_window(self) -> timedelta | None:
+        """How old it may be: of a pollReq, that may have been saved and sent later, the nonces tell (R-015)."""
+        return None if self.message.body.type is BodyType.POLL_REQ else self.settings.message_time_window
+
+    @property
+    def keep_until(self) -> datetime | None:
+        """Until when it would be accepted if the store did not know it: for ever, if nothing dates it."""
+        retention = self.settings.answer_retention
+        if self.message.body.type is BodyType.POLL_REQ:
+            # Its recipNonce is over, so that it can open and continue nothing.
+            return self.now + retention
+        here, anywhere = self.settings.message_time_window, self.settings.widest_time_window
+        if here is None or anywhere is None or self.message.header.time is None:
+            return None
+        return self.now + max(retention, 2 * here, 2 * anywhere)
 
 
 @dataclass(frozen=True)
@@ -108,11 +130,14 @@ class Server:
     def _places(self) -> Places:
         return Places(self.workshop.store, self.settings.max_open, self.settings.max_open_per_peer)
 
-    async def handle(self, der: bytes, peer: Peer) -> Answer:
-        """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent."""
-        now, leniency = self.clock(), Leniency(self.verifier.tolerances)
+    async def handle(self, der: bytes, peer: Peer, settings: ServerSettings | None = None) -> Answer:
+        """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent.
+
+        :param settings: those of the road on which it came, if they are not those of the server.
+        """
+        settings, now, leniency = settings or self.settings, self.clock(), Leniency(self.verifier.tolerances)
         try:
-            message = await receive_message(der, max_size=self.settings.max_message_size, leniency=leniency)
+            message = await receive_message(der, max_size=settings.max_message_size, leniency=leniency)
         except CMPError as error:
             self._report(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)
@@ -121,10 +146,10 @@ class Server:
             message = self._with_transaction_id(message, leniency)
         self._tell("message-received", message, peer=peer.address, road=peer.road)
         if message.body.type in ANNOUNCEMENTS:
-            return await self._take(message, peer, now)
+            return await self._take(message, peer, now, settings.message_time_window)
         reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
         try:
-            return await self._answer_somehow(message, peer, now, leniency)
+            return await self._answer_somehow(_Turn(message, peer, now, leniency, settings))
         finally:
             if leniency.used:
                 names = ", ".join(leniency.used)
@@ -140,36 +165,39 @@ class Server:
             return message
         return message.with_transaction_id(self.protector.random(NONCE_SIZE))
 
-    async def _take(self, message: PKIMessage, peer: Peer, now: datetime) -> Answer:
+    async def _take(self, message: PKIMessage, peer: Peer, now: datetime, window: timedelta | None) -> Answer:
         """An announcement has no CMP answer, whatever becomes of it (RFC 9811 section 3.5, R-194)."""
         if self.repository is not None:
-            return await self.repository.take(message, peer, now=now)
+            return await self.repository.take(message, peer, now=now, time_window=window)
         body = message.body.type.wire_name
         _log.warning("refused %s from %s: this server is no repository", body, peer.address or peer.road)
         return Answer(None, Disposition.REFUSED)
 
-    async def _answer_somehow(self, message: PKIMessage, peer: Peer, now: datetime, leniency: Leniency) -> Answer:
+    async def _answer_somehow(self, turn: _Turn) -> Answer:
+        message = turn.message
         for _ in range(_ATTEMPTS):
             try:
-                return await self._answer(_Turn(message, peer, now, leniency))
+                return await self._answer(turn)
             except ConflictError as conflict:
                 _log.debug("transaction %s: %s; again", _hex(message), conflict)
+                turn.auth, turn.settled = None, []
         busy = CMPError("other requests keep changing the same state", PKIFailureInfo.SYSTEM_UNAVAIL)
-        self._report(busy, peer, message)
-        return Answer((await self._seal(message, refusal(busy), None, now)).raw)
+        self._report(busy, turn.peer, message)
+        return _given(await self._seal(message, refusal(busy), None, turn.now), turn, busy)
 
     async def _answer(self, turn: _Turn) -> Answer:
         """Answer a message that could be read; nothing of it leaves before it is stored.
 
         :raises ConflictError: if something else changed the same state meanwhile; nothing was stored then.
         """
+        refused: CMPError | None = None
         try:
             reply = await self._judge(turn)
         except ConflictError:
             raise
         except CMPError as error:
             self._report(error, turn.peer, turn.message)
-            reply = refusal(error)
+            reply, refused = refusal(error), error
         except Exception:
             _log.exception("transaction %s failed", _hex(turn.message))
             reply = refusal(CMPError("the server failed, see its log", PKIFailureInfo.SYSTEM_FAILURE))
@@ -178,14 +206,14 @@ class Server:
             return Answer(reply.der)
         response = await self._seal(turn.message, reply, turn.auth.credential if turn.auth else None, turn.now)
         await self._commit(turn, reply, response)
-        return Answer(response.raw)
+        return _given(response, turn, refused)
 
     async def _judge(self, turn: _Turn) -> Reply | StoredAnswer:
         """The stored answer if these octets came before, else a new reply; cheap checks come first.
 
         :raises CMPError: for what is answered by ``error``.
         """
-        message, now, window = turn.message, turn.now, self._window(turn.message)
+        message, now, window = turn.message, turn.now, turn.time_window
         check_request_header(message, turn.leniency)
         assert message.header.transaction_id is not None
         transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
@@ -207,7 +235,7 @@ class Server:
             message,
             turn.auth,
             transaction,
-            settings=self.settings.responder,
+            settings=turn.settings.responder,
             now=now,
             profile=turn.peer.label,
             leniency=turn.leniency,
@@ -217,10 +245,6 @@ class Server:
             if error is not None:
                 self._report(error, turn.peer, message)
         return reply
-
-    def _window(self, message: PKIMessage) -> timedelta | None:
-        """How old a message may be: of a pollReq, that may have been saved and sent later, the nonces tell (R-015)."""
-        return None if message.body.type is BodyType.POLL_REQ else self.settings.message_time_window
 
     async def _drive(
         self, steps: Steps, auth: Authenticated, transaction_id: bytes, now: datetime, settled: list[str]
@@ -271,7 +295,7 @@ class Server:
             credential=turn.auth.credential.id,
             transaction_id=state.transaction_id,
             der=response.raw,
-            keep_until=self._keep_until(turn.message, turn.now),
+            keep_until=turn.keep_until,
         )
         audit = reply.audit
         if reply.certificates:
@@ -294,16 +318,6 @@ class Server:
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
         for entry in audit:
             self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
-
-    def _keep_until(self, message: PKIMessage, now: datetime) -> datetime | None:
-        """Until when the message would be accepted if the store did not know it: for ever, if nothing dates it."""
-        if message.body.type is BodyType.POLL_REQ:
-            # Its recipNonce is over, so that it can open and continue nothing.
-            return now + self.settings.answer_retention
-        window = self.settings.message_time_window
-        if window is None or message.header.time is None:
-            return None
-        return now + max(self.settings.answer_retention, 2 * window)
 
     async def housekeep(self) -> None:
         """End the transactions whose time is over, drop answers that nobody can ask for again."""
@@ -350,6 +364,16 @@ class Server:
         transaction_id = message.header.transaction_id if message else None
         _log.warning("refused %s from %s: %s: %s", body, peer.address or peer.road, names, error)
         self.plugins.observe(Event("refused", transaction_id, {"error": error, "body": body, "peer": peer.address}))
+
+
+def _given(response: PKIMessage, turn: _Turn, refused: CMPError | None) -> Answer:
+    """The answer; or, where a road waits and nobody at all can be served now, that it should ask again.
+
+    What is refused to somebody in particular is an answer: who was authenticated could stop a road otherwise.
+    """
+    nobody_can = refused is not None and PKIFailureInfo.SYSTEM_UNAVAIL in refused.fail_info and turn.auth is None
+    later = turn.settings.puts_off and nobody_can
+    return Answer(response.raw, Disposition.UNAVAILABLE if later else Disposition.ANSWERED)
 
 
 def _hex(message: PKIMessage) -> str:

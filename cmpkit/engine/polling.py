@@ -41,7 +41,7 @@ def delay(work: Work, kept: PKIMessage, *results: Pending) -> Reply:
             held=held,
         )
     # the certReqIds that were asked for, which is -1 where the client polls for the whole message.
-    check_after = max(item.check_after for item in results)
+    check_after = max(work.settings.least_check_after, *(item.check_after for item in results))
     poll_reps = [
         PollRep(cert_req_id=item.cert_req_id, check_after=check_after, reason=reasons or None)
         for item in work.message.body.content

@@ -34,6 +34,7 @@ class ResponderSettings:
     :param implicit_confirm: whether certConf is dispensed with for those who ask (RFC 9810 section 5.1.1.1).
     :param confirm_wait_time: how long a certificate waits for its certConf before it counts as rejected.
     :param pending_time: how long a request that takes time is kept after its last pollReq before it is given up.
+    :param least_check_after: seconds that a client waits at least before it asks again (checkAfter).
     :param ca_pubs: DER certificates for caPubs of an ip that is protected by a MAC (RFC 9483 section 4.1.1).
     :param keep_unconfirmed: whether a certificate whose certConf never came stays valid (RFC 9810 section 5.1.1.2).
     :param max_requests: how many certificates one message may ask for, or ask to revoke; RFC 9483 allows one.
@@ -42,6 +43,7 @@ class ResponderSettings:
     implicit_confirm: bool = True
     confirm_wait_time: timedelta = timedelta(minutes=15)
     pending_time: timedelta = timedelta(days=30)
+    least_check_after: int = 0
     ca_pubs: tuple[bytes, ...] = ()
     keep_unconfirmed: bool = False
     max_requests: int = 1

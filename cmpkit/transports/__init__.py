@@ -1,6 +1,6 @@
 """How roads are found by address, what they share, and two that stay in memory."""
 
-from cmpkit.transports.address import find_server_transport, open_transport
+from cmpkit.transports.address import configure_server, open_transport
 from cmpkit.transports.forwarding import CrashPoint, Inbox, Parcel, work_off
 from cmpkit.transports.memory import MemoryRoad
 from cmpkit.transports.memory_post import MemoryPost
@@ -21,9 +21,9 @@ __all__ = [
     "ServerTLSOptions",
     "answers_to",
     "client_context",
+    "configure_server",
     "examine_connection",
     "examine_name",
-    "find_server_transport",
     "open_transport",
     "read_own_options",
     "refuse_other_options",

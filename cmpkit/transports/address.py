@@ -15,7 +15,7 @@ from cmpkit.parts import (
 )
 from cmpkit.plugins import Plugins
 
-__all__ = ["find_server_transport", "open_transport"]
+__all__ = ["configure_server", "open_transport"]
 
 
 def open_transport(plugins: Plugins, url: str, options: TransportOptions | None = None) -> Road:
@@ -36,19 +36,16 @@ def open_transport(plugins: Plugins, url: str, options: TransportOptions | None 
     return factory.open(url, options or TransportOptions())
 
 
-def find_server_transport(plugins: Plugins, url: str, settings: Mapping[str, Any], directory: Path) -> ServerTransport:
-    """What listens on a URL, told the keys of its table, the URL checked; nothing is opened.
+def configure_server(transport: ServerTransport, settings: Mapping[str, Any], directory: Path) -> ServerTransport:
+    """A server transport that was told the keys of its own in a table.
 
-    :param settings: the keys of the road's own.
     :param directory: where relative paths start.
-    :raises ConfigurationError: if no plugin brings the scheme, or the road cannot use the URL or a key.
+    :raises ConfigurationError: naming each key that is wrong, missing or unknown.
     """
-    transport = plugins.server_transport(url)
     if isinstance(transport, ConfigurableServer):
-        transport = transport.configured(settings, directory)
-    elif settings:
+        return transport.configured(settings, directory)
+    if settings:
         raise ConfigurationError(f"{', '.join(settings)}: the road {transport.name} has no such key")
-    transport.check(url)
     return transport
 
 

@@ -68,7 +68,7 @@ def test_without_optional_tables_there_are_defaults(write: Write, plugins: Plugi
         ('kind = "local"', "kind = 1", "[issuer] kind: must be text"),
         ('kind = "default"', 'kind = "lenient"', "[policy] kind: no policy for lenient"),
         ('[[secrets]]\nkind = "store"', '[[secrets]]\nkind = "vault"', "[[secrets]] kind: no secret source for vault"),
-        ('url = "http:', 'url = "tcp:', "[[listen]] url: no server transport for tcp; there are: http"),
+        ('url = "http:', 'url = "gopher:', "[[listen]] url: no server transport for gopher; there are: "),
         ("http://127.0.0.1:0", "http://", "[[listen]] url: cannot listen on http:///.well-known/cmp: it names no host"),
         ("http://127.0.0.1:0", "http://127.0.0.1:port", "[[listen]] url: cannot listen on"),
         ("[[listen]]\nurl", "[[listen]]\nurls", "[[listen]] url: is missing"),
