@@ -74,7 +74,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One client command with its options."""
+    """One client command with its options.
+
+    :param directory: where relative paths in the road's own options start.
+    """
 
     command: str
     url: str
@@ -86,6 +89,7 @@ class Job:
     request: RequestOptions = field(default_factory=RequestOptions)
     outputs: OutputOptions | None = None
     info: InfoOptions | None = None
+    directory: Path = field(default_factory=Path.cwd)
 
     @classmethod
     def issuance(
@@ -168,7 +172,7 @@ def job_of(transaction: ClientTransaction) -> Job:
 
 
 _PORTABLE: Mapping[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(("secret", "keypass", "newkeypass", "keysoutpass", "passphrase"), absolute_source),
+    **dict.fromkeys(("secret", "keypass", "newkeypass", "keysoutpass", "passphrase", "tls_keypass"), absolute_source),
     "crl": absolute_address,
     "key": key_uri,
 }

@@ -347,6 +347,9 @@ class TransferOptions:
         float, typer.Option("--msg-timeout", help="Seconds for one exchange.", min=0.001, rich_help_panel=_ROAD)
     ] = 60.0
     proxy: Annotated[str | None, _option("--proxy", "URL of a proxy.", _ROAD, "URL")] = None
+    no_proxy: Annotated[
+        str | None, _option("--no-proxy", "Hosts that are reached without a proxy, by comma.", _ROAD, "HOSTS")
+    ] = None
     tls_trusted: Annotated[
         Path | None, _option("--tls-trusted", "Trust anchors for TLS; default: the system's.", _ROAD, "FILE")
     ] = None
@@ -354,8 +357,15 @@ class TransferOptions:
         Path | None, _option("--tls-cert", "The client's TLS certificate and chain.", _ROAD, "FILE")
     ] = None
     tls_key: Annotated[Path | None, _option("--tls-key", "Its private key.", _ROAD, "FILE")] = None
+    tls_keypass: Annotated[
+        str | None, _option("--tls-keypass", "Where the password of that key is.", _ROAD, "file:PATH|env:NAME")
+    ] = None
     tls_host: Annotated[
         str | None, _option("--tls-host", "Name in the server's TLS certificate, if not that of the URL.", _ROAD)
+    ] = None
+    road_option: Annotated[
+        list[str] | None,
+        _option("--road-option", "An option that only this road knows; may be repeated.", _ROAD, "NAME=VALUE"),
     ] = None
 
 

@@ -29,6 +29,7 @@ from cmpkit.enums import ProofMethod
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey, SharedSecret, TransportOptions
 from cmpkit.tolerances import Side
+from cmpkit.transports.own_options import named_options
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
@@ -189,8 +190,12 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
             tls_trusted=_text(transfer.tls_trusted),
             tls_cert=_text(transfer.tls_cert),
             tls_key=_text(transfer.tls_key),
+            tls_keypass=transfer.tls_keypass,
             tls_host=transfer.tls_host,
             proxy=transfer.proxy,
+            no_proxy=transfer.no_proxy,
+            own=named_options(transfer.road_option or (), "--road-option"),
+            directory=job.directory,
         ),
     )
 

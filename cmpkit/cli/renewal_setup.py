@@ -140,16 +140,24 @@ def _absolute(name: str, value: Any) -> Any:
     """
     if isinstance(value, Path):
         return value.absolute()
-    if name in ("secret", "keypass") and value is not None:
+    if name in ("secret", "keypass", "tls_keypass") and value is not None:
         source = absolute_source(value)
         if source is None:
             raise ValueError("file:PATH or env:NAME is needed: it is read again each time")
         return source
     if name == "crl":
         return tuple(map(absolute_address, value or ()))
+    if name == "road_option":
+        return tuple(_absolute_option(text) for text in value or ())
     if isinstance(value, list) or name in ("trusted", "untrusted", "extracerts", "tolerate"):
         return tuple(_absolute("", item) for item in value or ())
     return value
+
+
+def _absolute_option(text: str) -> str:
+    """An option of the road's own; where it says where a secret is, that does not depend on this process either."""
+    name, equals, value = text.partition("=")
+    return f"{name}={absolute_source(value)}" if equals and value.startswith("file:") else text
 
 
 def import_certificate(

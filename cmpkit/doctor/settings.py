@@ -12,6 +12,7 @@ from cmpkit.crypto.names import format_name
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.revocation import RevocationSources
 from cmpkit.parts import Check
+from cmpkit.transports import TLS_OPTIONS
 
 __all__ = ["Settings", "settings_for", "shown_url", "slashed_name"]
 
@@ -65,7 +66,7 @@ def _given(options: ClientOptions) -> Iterator[tuple[tuple[str, ...], tuple[str,
     if options.transport.proxy is not None:
         proxy = shown_url(options.transport.proxy)
         yield ("--proxy", proxy), ("-proxy", proxy)
-    for name in ("tls_trusted", "tls_cert", "tls_key", "tls_host"):
+    for name in ("no_proxy", *TLS_OPTIONS):
         value = getattr(options.transport, name)
         if value is not None:
             yield (f"--{name.replace('_', '-')}", value), (f"-{name}", value)

@@ -77,10 +77,13 @@ class Definition:
     total_timeout: float = 120.0
     msg_timeout: float = 60.0
     proxy: str | None = None
+    no_proxy: str | None = None
     tls_trusted: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_keypass: str | None = None
     tls_host: str | None = None
+    road_option: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Look for what contradicts itself.
@@ -96,7 +99,7 @@ class Definition:
         ):
             if wrong:
                 raise ConfigurationError(text)
-        for name in ("secret", "keypass"):
+        for name in ("secret", "keypass", "tls_keypass"):
             source = getattr(self, name)
             if source is not None and not re.match("(file|env):.", source, re.DOTALL):
                 # What was written here may be the secret itself: it is not repeated.

@@ -28,6 +28,7 @@ from cmpkit.plugins import Plugins
 from cmpkit.renewal.definition import Definition
 from cmpkit.renewal.place import Place, Version
 from cmpkit.tolerances import Side
+from cmpkit.transports.own_options import named_options
 
 __all__ = ["Materials", "Surroundings", "utc_now"]
 
@@ -206,8 +207,12 @@ class Materials:
                 tls_trusted=trusted,
                 tls_cert=certificate,
                 tls_key=key,
+                tls_keypass=wanted.tls_keypass,
                 tls_host=wanted.tls_host,
                 proxy=wanted.proxy,
+                no_proxy=wanted.no_proxy,
+                own=named_options(wanted.road_option, "road_option"),
+                directory=self.place.folder,
             ),
             clock=self.around.clock,
             sleep=self.around.sleep,

@@ -4,7 +4,14 @@ from cmpkit.transports.address import configure_server, open_transport
 from cmpkit.transports.forwarding import CrashPoint, Inbox, Parcel, work_off
 from cmpkit.transports.memory import MemoryRoad
 from cmpkit.transports.memory_post import MemoryPost
-from cmpkit.transports.own_options import TLS_OPTIONS, Password, read_own_options, refuse_other_options, split_query
+from cmpkit.transports.own_options import (
+    TLS_OPTIONS,
+    Password,
+    named_options,
+    read_own_options,
+    refuse_other_options,
+    split_query,
+)
 from cmpkit.transports.postbox import Postbox, answers_to, with_answers
 from cmpkit.transports.reaching import examine_connection, examine_name
 from cmpkit.transports.tls import ServerTLSOptions, client_context, server_context
@@ -24,6 +31,7 @@ __all__ = [
     "configure_server",
     "examine_connection",
     "examine_name",
+    "named_options",
     "open_transport",
     "read_own_options",
     "refuse_other_options",

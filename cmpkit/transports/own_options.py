@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,14 @@ from cmpkit.ca.sources import password_at
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import TransportOptions
 
-__all__ = ["TLS_OPTIONS", "Password", "read_own_options", "refuse_other_options", "split_query"]
+__all__ = [
+    "TLS_OPTIONS",
+    "Password",
+    "named_options",
+    "read_own_options",
+    "refuse_other_options",
+    "split_query",
+]
 
 T = TypeVar("T")
 
@@ -62,6 +69,23 @@ def read_own_options(kind: type[T], given: Mapping[str, Any], *, directory: Path
     if mistakes:
         raise ConfigurationError("; ".join(mistakes), hint="see the documentation of this road for its options")
     return kind(**values)
+
+
+def named_options(texts: Iterable[str], key: str) -> dict[str, str]:
+    """The options of a road's own that are written ``NAME=VALUE``.
+
+    :param key: what they are the value of, for the message: ``--road-option``.
+    :raises ConfigurationError: if one has no name, or a name is there twice. What may be a secret is not repeated.
+    """
+    options: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigurationError(f"{key}: NAME=VALUE is needed", hint="see the documentation of the road for names")
+        if name in options:
+            raise ConfigurationError(f"{key}: {name} is given twice")
+        options[name] = value
+    return options
 
 
 def split_query(url: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -163,12 +163,27 @@ class TestRoad:
     def test_options_reach_the_road(self, device: Device) -> None:
         device.enroll(
             *("--tls-trusted", "a.pem", "--tls-cert", "b.pem", "--tls-key", "c.pem", "--tls-host", "ca.example"),
-            *("--proxy", "http://proxy", "--msg-timeout", "7"),
+            *("--proxy", "http://proxy", "--no-proxy", "ca.example", "--tls-keypass", "env:PW", "--msg-timeout", "7"),
+            *("--road-option", "imap=imaps://mail.example", "--road-option", "poll=5m"),
         )
         options = device.road.options
         assert options is not None
         assert (options.tls_trusted, options.tls_cert, options.tls_key) == ("a.pem", "b.pem", "c.pem")
         assert (options.tls_host, options.proxy, options.timeout) == ("ca.example", "http://proxy", 7)
+        assert (options.tls_keypass, options.no_proxy) == ("env:PW", "ca.example")
+        assert options.own == {"imap": "imaps://mail.example", "poll": "5m"}
+        assert options.directory == Path.cwd()
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [(("hush",), "NAME=VALUE is needed"), (("=hush",), "NAME=VALUE"), (("a=hush", "a=hush"), "a is given twice")],
+    )
+    def test_an_option_of_the_road_without_a_name_is_refused(
+        self, device: Device, given: tuple[str, ...], said: str
+    ) -> None:
+        failed = device.enroll(*(text for one in given for text in ("--road-option", one)), status=2)
+        assert said in failed.err
+        assert "hush" not in failed.err
 
 
 class TestTrust:

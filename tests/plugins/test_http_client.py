@@ -12,6 +12,7 @@ import httpx
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from cmpkit_http.answers import HTTPAnswer, excerpt, shown
+from cmpkit_http.client import is_direct
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.roads import HTTPClients
 
@@ -463,3 +464,26 @@ def test_headers_are_shown_without_control_characters_and_cut() -> None:
 
 def test_an_answer_is_cmp_only_with_a_final_status() -> None:
     assert not HTTPAnswer("http://ra.example", 304, "application/pkixcmp").is_cmp
+
+
+@pytest.mark.parametrize("option", ["tls_trusted", "tls_cert", "tls_key", "tls_keypass", "tls_host"])
+def test_options_about_tls_mean_nothing_to_plain_http(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option}: means nothing to the road http"):
+        HTTPClients().open("http://ca.example", TransportOptions(**{option: "x"}))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "direct"),
+    [
+        ("ca.example", True),
+        ("other.example, CA.example", True),
+        (".example", True),
+        ("other.example ca.example", True),
+        ("example", False),
+        ("other.example", False),
+        (None, False),
+    ],
+)
+def test_hosts_may_be_reached_without_a_proxy(hosts: str | None, direct: bool) -> None:
+    options = TransportOptions(proxy="http://proxy.example", no_proxy=hosts)
+    assert is_direct(httpx.URL("http://ca.example/cmp"), options) is direct
