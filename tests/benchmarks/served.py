@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,9 @@ class NoStore:
 
     async def commit(self, unit: UnitOfWork) -> None:
         pass
+
+    async def open_transactions(self) -> Mapping[str, int]:
+        return {}
 
     async def certificate_by_fingerprint(self, fingerprint: bytes) -> CertificateRecord | None:
         return None
