@@ -45,13 +45,15 @@ class Parcel(Protocol):
     """A message that was claimed: nobody else has it until it is put back, or this process is gone.
 
     Each method may raise :class:`~cmpkit.errors.TransportError`; if it is retryable, it is called again later.
-
-    :ivar octets: the message, no larger than is permitted.
-    :ivar peer: where it came from, with ``reply_to`` if the answer depends on that.
     """
 
-    octets: bytes
-    peer: Peer
+    @property
+    def octets(self) -> bytes:
+        """The message, no larger than is permitted."""
+
+    @property
+    def peer(self) -> Peer:
+        """Where it came from, with ``reply_to`` if the answer depends on that."""
 
     async def answer(self, der: bytes) -> None:
         """Send the answer; it is on its way, and survives this process, when this returns.

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import anyio
 import pytest
 from cmpkit_example.expiry import CAExpiry, CAExpiryInfo
 from cmpkit_example.journal import Journal
+from cmpkit_example.queue import QueueClients, QueueOptions, QueueServer, _Inbox, _Queue
 from cmpkit_example.secrets_file import TOMLSecretsFactory
 from cmpkit_example.unix import UnixClients, UnixServer
 
@@ -36,13 +38,11 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 from cmpkit.testing import (
     VirtualClock,
-    check_client_transport,
-    check_client_transport_factory,
     check_factory,
     check_info_type,
     check_observer,
     check_secret_source,
-    check_server_transport,
+    check_transport,
 )
 
 
@@ -50,10 +50,12 @@ def test_the_plugin_is_found_by_its_entry_point(plugins: Plugins) -> None:
     (found,) = [plugin for plugin in plugins.loaded if plugin.name == "example"]
     assert found.distribution.startswith("cmpkit-example ")
     assert sorted(found.parts) == [
+        "client transport queue",
         "client transport unix",
         "info type 2.999.1.1",
         "observer cmpkit_example.journal.Journal",
         "secret source toml",
+        "server transport queue",
         "server transport unix",
     ]
 
@@ -145,23 +147,24 @@ async def test_a_file_that_is_not_there_is_named(context: OpenContext) -> None:
 # docs: transports
 
 
-def connect(url: str) -> ClientTransport:
-    return UnixClients().open(url, TransportOptions(timeout=10))
-
-
-async def test_the_server_transport_keeps_the_contract(directory: Path) -> None:
-    await check_server_transport(UnixServer(), f"unix://{directory}/cmp.sock", connect=connect)
+async def test_the_road_keeps_the_contract(directory: Path) -> None:
+    address, nowhere = f"unix://{directory}/cmp.sock", f"unix://{directory}/nobody.sock"
+    await check_transport(UnixServer(), address, clients=UnixClients(), nowhere=nowhere)
     assert not (directory / "cmp.sock").exists()
 
 
-async def test_the_client_transport_keeps_the_contract(directory: Path) -> None:
-    @asynccontextmanager
-    async def open_transport_to(handler: Handler) -> AsyncIterator[ClientTransport]:
-        async with serving(directory, handler) as url:
-            yield connect(url)
+async def test_the_store_and_forward_road_keeps_the_contract(directory: Path) -> None:
+    server = QueueServer().configured({"poll": 0.02}, directory)
+    address, nowhere = f"queue://{directory}/cmp.db", f"queue://{directory}/nobody.db"
+    options = TransportOptions(own={"poll": "0.02"})
+    await check_transport(server, address, clients=QueueClients(), nowhere=nowhere, options=options, servers=2)
 
-    await check_client_transport(open_transport_to)
-    await check_client_transport_factory(UnixClients(), f"unix://{directory}/nobody.sock")
+
+# docs: end
+
+
+def connect(url: str) -> ClientTransport:
+    return UnixClients().open(url, TransportOptions(timeout=10))
 
 
 @asynccontextmanager
@@ -176,9 +179,6 @@ async def serving(directory: Path, handler: Handler) -> AsyncIterator[str]:
     async with anyio.create_task_group() as tasks:
         yield await tasks.start(serve)
         shutdown.set()
-
-
-# docs: end
 
 
 async def echo(message: bytes, peer: Peer) -> Answer:
@@ -233,3 +233,29 @@ async def test_a_place_where_nothing_can_listen_is_named(directory: Path) -> Non
 def test_a_url_that_names_no_socket_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="names no socket"):
         UnixServer().check(url)
+
+
+@pytest.mark.parametrize("url", ["queue:", "queue://host/path", "queue:relative", "queue:///path?query"])
+def test_a_url_that_names_no_queue_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="names no queue"):
+        QueueServer().check(url)
+
+
+async def test_a_queue_that_cannot_be_opened_may_be_later(directory: Path) -> None:
+    client = QueueClients().open(f"queue://{directory}/missing/cmp.db", TransportOptions())
+    with pytest.raises(TransportError, match="cannot be used") as caught:
+        await client.send(b"hello")
+    assert caught.value.retryable
+
+
+async def test_the_claim_of_a_server_that_is_gone_is_found_again(directory: Path) -> None:
+    url = f"queue://{directory}/cmp.db"
+    client = QueueClients().open(url, TransportOptions(own={"poll": "0.02"}))
+    await client.send(b"hello")
+    gone = _Inbox(_Queue.at(url), QueueOptions(), 100)
+    claimed = await gone.claim()
+    with anyio.move_on_after(0.1):
+        await _Inbox(_Queue.at(url), QueueOptions(poll=0.02), 100).claim()
+        pytest.fail("it was claimed twice")
+    found = await _Inbox(_Queue.at(url), QueueOptions(stale=timedelta(microseconds=1)), 100).claim()
+    assert found.octets == claimed.octets == b"hello"

@@ -8,6 +8,7 @@ from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import ClientTransportFactory, InfoType, Observer, SecretSourceFactory, ServerTransport
 from cmpkit_example.expiry import CAExpiryInfo
 from cmpkit_example.journal import Journal
+from cmpkit_example.queue import QueueClients, QueueServer
 from cmpkit_example.secrets_file import TOMLSecretsFactory
 from cmpkit_example.unix import UnixClients, UnixServer
 
@@ -40,11 +41,11 @@ def cmpkit_secret_sources() -> Iterable[SecretSourceFactory]:
 
 @hookimpl
 def cmpkit_client_transports() -> Iterable[ClientTransportFactory]:
-    """The road of clients to ``unix`` addresses."""
-    return [UnixClients()]
+    """The roads of clients to ``unix`` and ``queue`` addresses."""
+    return [UnixClients(), QueueClients()]
 
 
 @hookimpl
 def cmpkit_server_transports() -> Iterable[ServerTransport]:
-    """The road that listens on ``unix`` addresses."""
-    return [UnixServer()]
+    """The roads that listen on ``unix`` and ``queue`` addresses."""
+    return [UnixServer(), QueueServer()]
