@@ -39,7 +39,7 @@ class AlgorithmIdentifier(OpenSequence):
     @property
     def parameters(self) -> TLV | None:
         """The parameters as one unread element, or ``None`` if they are absent."""
-        return self.value
+        return self[1] if len(self) > 1 else None
 
     @property
     def has_null_or_no_parameters(self) -> bool:

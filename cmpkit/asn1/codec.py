@@ -116,7 +116,8 @@ class OpenSequence(KeptElements):
         """
         if not 1 <= len(elements) <= MAX_OPEN_SEQUENCE:
             raise ValueError(f"{cls.__name__} has {len(elements)} elements, expected an OID and at most one more")
-        self = super().from_elements(elements)
+        self = cls.__new__(cls)
+        list.__init__(self, elements)
         object.__setattr__(self, "oid", _read_oid(elements[0]))
         return self
 

@@ -168,6 +168,7 @@ class ConfiguredProfile:
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
         self._names = tuple(AlternativeNameTemplate.parse(text) for text in settings.subject_alt_names)
         self._purposes = tuple(_read_purpose(purpose) for purpose in settings.extended_key_usage)
+        self._proofs = frozenset(ProofMethod(proof) for proof in settings.proofs)
         # Most requests ask for no extensions: what they get is made once.
         self._basic_constraints = extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         self._key_usage = key_usage_extension(settings.key_usage) if settings.key_usage else None
@@ -192,16 +193,9 @@ class ConfiguredProfile:
         asked = read_extensions(request.extensions)
         self._check_authority(asked)
         subject = self._choose_subject(request, auth)
-        given = tuple(
-            item
-            for item in (
-                self._basic_constraints,
-                self._choose_key_usage(asked, possible),
-                self._choose_purposes(asked),
-                self._choose_names(asked, auth),
-            )
-            if item is not None
-        )
+        usage, purposes = self._choose_key_usage(asked, possible), self._choose_purposes(asked)
+        chosen = (self._basic_constraints, usage, purposes, self._choose_names(asked, auth))
+        given = tuple([item for item in chosen if item is not None])
         not_before, not_after = self._choose_validity(request, now)
         modified = (
             _differs(request.subject, subject)
@@ -252,7 +246,7 @@ class ConfiguredProfile:
     def _check_proof(self, request: CertificateRequest) -> None:
         """Whether the key may be proven so (R-069); raVerified is for the policy to allow (R-068)."""
         proof = request.proof
-        if proof is None or proof is ProofMethod.RA_VERIFIED or proof.value in self._settings.proofs:
+        if proof is None or proof is ProofMethod.RA_VERIFIED or proof in self._proofs:
             return
         raise self._refuse(
             f"the key is to be proven by {proof.value}, allowed is {', '.join(self._settings.proofs)}",

@@ -316,8 +316,9 @@ class Server:
         await self.workshop.store.commit(unit)
         self._places.moved(state.credential, was=turn.was_open, now_is=is_open(state))
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
-        for entry in audit:
-            self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
+        if self.plugins.observed:
+            for entry in audit:
+                self.plugins.observe(Event(entry.event, entry.transaction_id, entry.details))
 
     async def housekeep(self) -> None:
         """End the transactions whose time is over, drop answers that nobody can ask for again."""
