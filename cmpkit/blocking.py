@@ -22,11 +22,11 @@ from cmpkit.endpoints.credentials import Anchors, Credentials, SigningCredential
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.recovery import Recovery
-from cmpkit.endpoints.requests import Wish
+from cmpkit.endpoints.requests import ProofChoice, Wish
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.enums import BodyType, CRLReason, ProofMethod
+from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
-from cmpkit.parts import ClientTransport, Observer, PrivateKey, RequestTemplate, RootKeyUpdate, Transform
+from cmpkit.parts import Observer, PrivateKey, RequestTemplate, Road, RootKeyUpdate, SharedSecret, Transform
 from cmpkit.plugins import Plugins
 
 __all__ = ["Client"]
@@ -59,7 +59,7 @@ class Client:
         trust: Anchors = (),
         options: ClientOptions | None = None,
         plugins: Plugins | None = None,
-        transport: ClientTransport | None = None,
+        transport: Road | None = None,
         observers: Sequence[Observer] = (),
         transform: Transform | None = None,
         backend: str = "asyncio",
@@ -102,7 +102,7 @@ class Client:
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A first certificate (ir)."""
@@ -114,7 +114,7 @@ class Client:
         key: PrivateKey | CentralKey | None = None,
         *,
         extensions: Sequence[Extension] = (),
-        proof: ProofMethod | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A further certificate (cr)."""
@@ -127,7 +127,7 @@ class Client:
         *,
         subject: x509.Name | str | None = None,
         extensions: Sequence[Extension] | None = None,
-        proof: ProofMethod | None = None,
+        proof: ProofChoice | None = None,
         context: Mapping[str, str] | None = None,
     ) -> Enrolled:
         """A new certificate in place of one (kur)."""
@@ -228,6 +228,14 @@ class Client:
     def request_template(self) -> RequestTemplate | None:
         """What a request should ask for (certReqTemplate)."""
         return self._call(self._client.request_template)
+
+    def choose_passphrase(self, passphrase: SharedSecret) -> None:
+        """Have the server keep a passphrase that revokes the certificates of this client (revPassphrase)."""
+        self._call(self._client.choose_passphrase, passphrase)
+
+    def passphrase_question(self, passphrase: SharedSecret) -> InfoTypeAndValue:
+        """revPassphrase for :meth:`info`."""
+        return self._call(self._client.passphrase_question, passphrase)
 
     def resume(self, saved: Path | ClientTransaction, key: PrivateKey | None = None) -> Enrolled | Any:
         """Go on with a transaction that another process began."""

@@ -24,7 +24,9 @@ from cmpkit.plugins import load_plugins
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("served") / "ca"
     run("init", directory)
-    return directory / "cmpkit.toml"
+    file = directory / "cmpkit.toml"
+    file.write_text(file.read_text().replace("# revocation_by_passphrase = false", "revocation_by_passphrase = true"))
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,16 @@ class TestBlocking:
     def test_it_has_what_the_client_has(self, road: Road, trust: Path, backend: str) -> None:
         operations = {name for name in dir(cmpkit.Client) if not name.startswith("_")}
         assert operations <= {*dir(Client), "options", "plugins", "trust"}
+
+    def test_a_passphrase_revokes(self, road: Road, trust: Path, backend: str) -> None:
+        secret = cmpkit.SharedSecret("dev-42", SECRET)
+        passphrase = cmpkit.SharedSecret(f"lost-{backend}", SECRET)
+        with Client("test:", credentials=secret, trust=trust, transport=road, backend=backend) as client:
+            enrolled = client.enroll("CN=dev-42")
+            client.choose_passphrase(passphrase)
+            assert client.info(client.passphrase_question(passphrase))
+        with Client("test:", credentials=passphrase, trust=trust, transport=road, backend=backend) as client:
+            client.revoke(enrolled)
 
     def test_a_transform_changes_what_is_sent(self, road: Road, trust: Path, backend: str) -> None:
         class Signed:
