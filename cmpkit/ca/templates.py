@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from cryptography import x509
 
-from cmpkit.crypto.names import format_name, parse_name
+from cmpkit.crypto.names import new_attribute, parse_name
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
@@ -76,18 +76,13 @@ class SubjectTemplate:
         """
         _check_printable(identity, "subject")
         try:
-            name = x509.Name([self._render_rdn(rdn, identity) for rdn in self.name.rdns])
-            # Reading it again finds characters that the type of an attribute does not allow.
-            parse_name(format_name(name))
+            return x509.Name([self._render_rdn(rdn, identity) for rdn in self.name.rdns])
         except ValueError as error:
             raise _unfit(identity, "subject", str(error)) from error
-        except CMPError as error:
-            raise _unfit(identity, "subject", error.detail) from error
-        return name
 
     def _render_rdn(self, rdn: x509.RelativeDistinguishedName, identity: str) -> x509.RelativeDistinguishedName:
         return x509.RelativeDistinguishedName(
-            x509.NameAttribute(attribute.oid, attribute.value.replace(self.placeholder, identity))
+            new_attribute(attribute.oid, attribute.value.replace(self.placeholder, identity))
             if isinstance(attribute.value, str) and self.placeholder in attribute.value
             else attribute
             for attribute in rdn

@@ -13,7 +13,7 @@ from cryptography.x509 import NameOID, ObjectIdentifier
 from cmpkit.asn1 import IA5String, PrintableString, decode
 from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["common_name", "format_name", "names_match", "parse_name"]
+__all__ = ["common_name", "format_name", "names_match", "new_attribute", "parse_name"]
 
 _ATTRIBUTE_TYPES = {
     "CN": NameOID.COMMON_NAME,
@@ -134,11 +134,10 @@ def _attribute(characters: list[_Character], text: str) -> x509.NameAttribute[st
         shown = _hex_value("".join(character.text for character in value[1:]), kind, text)
     else:
         shown = "".join(character.text for character in value)
-    _check_characters(oid, kind, shown, text)
     try:
-        return x509.NameAttribute(oid, shown)
-    except (ValueError, TypeError) as error:
-        raise _fault(text, f"{kind}: {error}") from error
+        return new_attribute(oid, shown)
+    except ValueError as error:
+        raise _fault(text, f"{kind} {error}") from error
 
 
 def _attribute_type(kind: str, text: str) -> ObjectIdentifier:
@@ -169,13 +168,21 @@ def _hex_value(digits: str, kind: str, text: str) -> str:
     raise _fault(text, f"the value of {kind} is not the DER of a character string")
 
 
-def _check_characters(oid: ObjectIdentifier, kind: str, value: str, text: str) -> None:
+def new_attribute(oid: ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
+    """An attribute of a distinguished name.
+
+    :raises ValueError: if its type does not allow the value (length, characters), saying what it may only have.
+    """
     if oid in _PRINTABLE_TYPES and not _PRINTABLE.issuperset(value):
-        raise _fault(text, f"{kind} may only have the characters of PrintableString")
+        raise ValueError("may only have the characters of PrintableString")
     if oid in _IA5_TYPES and not value.isascii():
-        raise _fault(text, f"{kind} may only have ASCII characters")
+        raise ValueError("may only have ASCII characters")
     if any(unicodedata.category(character) == "Cs" for character in value):
-        raise _fault(text, f"{kind} has a character that UTF-8 cannot hold")
+        raise ValueError("has a character that UTF-8 cannot hold")
+    try:
+        return x509.NameAttribute(oid, value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"cannot have that value: {error}") from error
 
 
 def _fault(text: str, detail: str) -> ConfigurationError:
