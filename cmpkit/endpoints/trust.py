@@ -20,13 +20,8 @@ from cmpkit.crypto.x509 import fingerprint, outline
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.revocation import RevocationChecker
 from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
-from cmpkit.engine.header import (
-    answer_statuses,
-    foreign_mac_faults,
-    is_refusal,
-    mixed_protection_faults,
-    unprotected_answer_faults,
-)
+from cmpkit.engine.answers import answer_statuses, is_refusal
+from cmpkit.engine.header import foreign_mac_faults, mixed_protection_faults, unprotected_answer_faults
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import ProtectionKind, SharedSecret

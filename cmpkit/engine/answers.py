@@ -1,4 +1,4 @@
-"""What a client refuses in the body of an answer (RFC 9810 section 5.3): generators of faults, without any state."""
+"""Answers: whether they say no, and what a client refuses in their bodies (RFC 9810 section 5.3), without any state."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cmpkit.asn1 import (
     CertRepMessage,
     CertResponse,
     KeyRecRepContent,
+    PKIMessage,
     PKIStatusInfo,
     PollRep,
     RevRepContent,
@@ -20,8 +21,10 @@ from cmpkit.errors import TrustError
 
 __all__ = [
     "answer_ids",
+    "answer_statuses",
     "broken_answer",
     "certificate_answer_faults",
+    "is_refusal",
     "misplaced_answer",
     "poll_rep_faults",
     "recovery_answer_faults",
@@ -43,6 +46,26 @@ def misplaced_answer(body_type: BodyType, due: BodyType) -> TrustError:
         "RFC 9810 section 5.3",
         f"the server must answer by {due.wire_name} or error",
     )
+
+
+def is_refusal(message: PKIMessage) -> bool:
+    """Whether an answer says no: error, a negative ip, cp, kup, ccp, rp or krp; never one that gives something."""
+    statuses = answer_statuses(message)
+    return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
+
+
+def answer_statuses(message: PKIMessage) -> list[PKIStatusInfo]:
+    """Every PKIStatusInfo of an answer, or none if such a body has none."""
+    content = message.body.content
+    if message.body.type is BodyType.ERROR:
+        return [content.pki_status_info]
+    if message.body.type is BodyType.RP:
+        return list(content.status)
+    if message.body.type is BodyType.KRP:
+        return [content.status]
+    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
+        return [response.status for response in content.response]
+    return []
 
 
 def answer_ids(operation: BodyType, asked: Iterable[int]) -> frozenset[int]:

@@ -20,12 +20,12 @@ from cmpkit.asn1 import (
     InfoTypeAndValue,
     PKIHeader,
     PKIMessage,
-    PKIStatusInfo,
     directory_name,
 )
+from cmpkit.engine.answers import is_refusal
 from cmpkit.engine.states import OPENS
 from cmpkit.engine.wording import number_text
-from cmpkit.enums import PVNO, BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError, raise_first
 from cmpkit.parts import RandomOctets
 from cmpkit.tolerances import STRICT, Leniency
@@ -35,7 +35,6 @@ __all__ = [
     "NONCE_SIZE",
     "SHORT_NONCE_SIZE",
     "Correlation",
-    "answer_statuses",
     "check_message_time",
     "check_request_header",
     "check_response_header",
@@ -44,7 +43,6 @@ __all__ = [
     "first_message_faults",
     "foreign_mac_faults",
     "header_form_faults",
-    "is_refusal",
     "mixed_protection_faults",
     "next_message_faults",
     "request_header",
@@ -299,24 +297,6 @@ def _may_answer(message: PKIMessage, asked: int) -> bool:
     in version 3, and RFC 9810 section 7 lets whoever does not need the newer version use the older one.
     """
     return message.body.type is BodyType.ERROR or PVNO.CMP2000 <= message.header.pvno <= asked
-
-
-def is_refusal(message: PKIMessage) -> bool:
-    """Whether an answer says no: error, a negative ip, cp, kup, ccp or rp; never one that gives something."""
-    statuses = answer_statuses(message)
-    return bool(statuses) and all(status.status is PKIStatus.REJECTION for status in statuses)
-
-
-def answer_statuses(message: PKIMessage) -> list[PKIStatusInfo]:
-    """Every PKIStatusInfo of an answer, or none if such a body has none."""
-    content = message.body.content
-    if message.body.type is BodyType.ERROR:
-        return [content.pki_status_info]
-    if message.body.type is BodyType.RP:
-        return list(content.status)
-    if message.body.type in (BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.CCP):
-        return [response.status for response in content.response]
-    return []
 
 
 def _foreign(what: str, fail_info: PKIFailureInfo, tolerance: str = "") -> TrustError:

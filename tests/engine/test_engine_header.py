@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cmpkit import oids
 from cmpkit.asn1 import AlgorithmIdentifier, PKIBody, PKIHeader, decode, directory_name, encode
 from cmpkit.crypto.names import parse_name
+from cmpkit.engine.answers import is_refusal
 from cmpkit.engine.header import (
     MAX_IDENTIFIER_SIZE,
     NONCE_SIZE,
@@ -23,10 +24,11 @@ from cmpkit.engine.header import (
     response_header,
     whole_seconds,
 )
+from cmpkit.engine.replies import rejection
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, TrustError
 
-from .scene import IMPLICIT_CONFIRM, NOW, TRANSACTION_ID, error_body, genm, ir, message, nonce, pki_conf
+from .scene import IMPLICIT_CONFIRM, NOW, TRANSACTION_ID, error_body, genm, ir, message, nonce, p10, pki_conf, rr
 
 WINDOW = timedelta(seconds=300)
 SENT = nonce()
@@ -145,6 +147,16 @@ class TestAnswers:
         assert caught.value.fail_info is fail_info
         assert caught.value.rule == "RFC 9483 section 3.5"
         assert "replayed" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        "body",
+        [ir(), ir(body_type=BodyType.CCR), ir(body_type=BodyType.KRR), p10(), rr(), genm()],
+        ids=lambda body: str(body.type.name),
+    )
+    @pytest.mark.rule("R-030")
+    def test_every_refusal_is_seen_to_be_one(self, body: PKIBody) -> None:
+        assert is_refusal(message(rejection(body, CMPError("no")).body))
+        assert not is_refusal(message(body))
 
     @pytest.mark.parametrize("pvno", [1, 2, 4])
     @pytest.mark.rule("R-010")
