@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    ("enums", "oids", "tolerances", "errors", "caching"),
+    ("enums", "oids", "tolerances", "errors", "caching", "durations", "passwords"),
     ("asn1",),
     ("parts", "hookspecs", "plugins"),
     ("crypto",),

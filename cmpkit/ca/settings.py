@@ -9,14 +9,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from cmpkit.ca.durations import parse_duration
+from cmpkit.durations import parse_duration
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.plugins import Plugins
 
 __all__ = ["Duration", "InvalidSettings", "Settings", "check_key_types", "naming", "read_settings"]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-"""A field that is written as for :func:`~cmpkit.ca.durations.parse_duration`."""
+"""A field that is written as for :func:`~cmpkit.durations.parse_duration`."""
 
 
 class Settings(BaseModel):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import anyio
-import anyio.to_thread
 
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey
+from cmpkit.passwords import read_password
 from cmpkit.plugins import Plugins
 
 __all__ = [
     "load_key",
-    "password_at",
     "read_certificates",
     "read_file",
-    "read_password",
     "resolve_key_uri",
     "resolve_store_url",
 ]
@@ -48,33 +45,6 @@ async def read_certificates(path: str, directory: Path) -> tuple[bytes, ...]:
         return load_certificates(data)
     except ConfigurationError as error:
         raise ConfigurationError(f"{Path(directory, path)}: {error.detail}", hint=error.hint) from error
-
-
-async def read_password(source: str, directory: Path) -> bytes:
-    """The password that a source leads to; see :func:`password_at`."""
-    return await anyio.to_thread.run_sync(password_at, source, directory)
-
-
-def password_at(source: str, directory: Path) -> bytes:
-    """The password that ``file:PATH`` (its first line) or ``env:NAME`` leads to.
-
-    :raises ConfigurationError: if it is neither, or nothing is there.
-    """
-    kind, _, rest = source.partition(":")
-    if kind == "file" and rest:
-        path = Path(directory, rest)
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-        return lines[0] if lines else b""
-    if kind == "env" and rest:
-        value = os.environ.get(rest)
-        if value is None:
-            raise ConfigurationError(f"the environment variable {rest} is not set")
-        return value.encode()
-    # What was written here may be the password itself: it is not repeated.
-    raise ConfigurationError("a password is given as file:PATH or env:NAME, never by itself")
 
 
 async def load_key(uri: str, password: str | None, directory: Path, plugins: Plugins) -> PrivateKey:

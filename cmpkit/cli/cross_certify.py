@@ -152,9 +152,9 @@ async def _key(job: Job, plugins: Plugins, own: Credentials) -> CertifiedKey:
 
 async def _begin(client: Client, work: Work) -> Enrolled:
     from cmpkit.asn1 import CertificateWire, decode
-    from cmpkit.ca.durations import parse_duration
     from cmpkit.ca.sources import read_certificates
     from cmpkit.config.cross_certificates import open_own_ca
+    from cmpkit.durations import parse_duration
 
     wanted = work.job.wanted
     assert wanted.config is not None

@@ -117,7 +117,7 @@ def _definition(url: str, pair: tuple[Path, str] | None, *groups: Any) -> Defini
 
     :raises ConfigurationError: naming the option that cannot be used.
     """
-    from cmpkit.ca.durations import parse_duration
+    from cmpkit.durations import parse_duration
     from cmpkit.renewal.definition import Definition
     from cmpkit.renewal.schedule import Span
 

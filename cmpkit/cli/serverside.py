@@ -65,7 +65,7 @@ def read_moment(text: str, option: str, now: datetime) -> datetime:
     :param option: what it was given by.
     :raises ConfigurationError: if it cannot be read, or has passed.
     """
-    from cmpkit.ca.durations import parse_duration
+    from cmpkit.durations import parse_duration
 
     try:
         moment = (now + parse_duration(text)).replace(microsecond=0)

@@ -21,7 +21,7 @@ async def read_secret(source: str, option: str) -> bytes:
     :raises ConfigurationError: if it is none of these, or nothing is there; what was given is not repeated.
     """
     # Heavy for `cmpkit --help`.
-    from cmpkit.ca.sources import read_password
+    from cmpkit.passwords import read_password
 
     kind, _, rest = source.partition(":")
     if kind not in ("file", "env", "fd") or not rest:

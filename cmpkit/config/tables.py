@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
 from cmpkit.ca.approval import DEFAULT_CHECK_AFTER
-from cmpkit.ca.durations import parse_duration
 from cmpkit.ca.hierarchy import OCSP_SIGNER_VALIDITY
 from cmpkit.ca.settings import Duration, Settings
+from cmpkit.durations import parse_duration
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.parts import TransportOptions

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from cmpkit.ca.durations import parse_duration
+from cmpkit.durations import parse_duration
 from cmpkit.errors import ConfigurationError
 from cmpkit.renewal.schedule import Span
 

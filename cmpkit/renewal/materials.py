@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from cmpkit.asn1 import Extension
-from cmpkit.ca.sources import load_key, read_certificates, read_password
+from cmpkit.ca.sources import load_key, read_certificates
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
 from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
@@ -24,6 +24,7 @@ from cmpkit.endpoints.revocation import revocation_sources
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Observer, PrivateKey, SharedSecret, TransportOptions
+from cmpkit.passwords import read_password
 from cmpkit.plugins import Plugins
 from cmpkit.renewal.definition import Definition
 from cmpkit.renewal.place import Place, Version

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from cmpkit.ca.durations import parse_duration
+from cmpkit.durations import parse_duration
 
 __all__ = ["Lifetime", "Span", "lifetime_of", "renewal_time", "retry_pause"]
 
@@ -33,7 +33,7 @@ class Span:
 
     @classmethod
     def parse(cls, text: object) -> Span:
-        """Read ``33%``, or a length of time as for :func:`~cmpkit.ca.durations.parse_duration`.
+        """Read ``33%``, or a length of time as for :func:`~cmpkit.durations.parse_duration`.
 
         :raises ValueError: if it is neither.
         """

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
-from cmpkit.ca.durations import parse_duration
-from cmpkit.ca.sources import password_at
+from cmpkit.durations import parse_duration
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import TransportOptions
+from cmpkit.passwords import password_at
 
 __all__ = [
     "TLS_OPTIONS",

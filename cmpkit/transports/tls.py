@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cmpkit.ca.sources import password_at
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import TransportOptions
+from cmpkit.passwords import password_at
 from cmpkit.transports.own_options import Password
 
 __all__ = ["ServerTLSOptions", "client_context", "server_context"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cmpkit.ca.sources import read_password, resolve_store_url
+from cmpkit.ca.sources import resolve_store_url
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,3 @@ from cmpkit.ca.sources import read_password, resolve_store_url
 )
 def test_only_the_path_of_an_sqlite_file_is_relative(url: str, resolved: str) -> None:
     assert resolve_store_url(url, Path("/srv/ca")) == resolved
-
-
-async def test_a_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:
-    (tmp_path / "pass").write_bytes(b" p\xc3\xa4ss \r\nmore\n")
-    assert await read_password("file:pass", tmp_path) == b" p\xc3\xa4ss "
