@@ -148,10 +148,12 @@ class _Keeper(TaskStatus[str]):
 
     def started(self, value: str | None = None) -> None:
         """The road takes messages."""
-        self._failures = 0
         if self._outer is None:
             _log.info("listening on %s", value)
-        else:
+        self._let_others_begin(value)
+
+    def _let_others_begin(self, value: str | None) -> None:
+        if self._outer is not None:
             self._outer.started(value)
             self._outer = None
 
@@ -162,9 +164,13 @@ class _Keeper(TaskStatus[str]):
         """
         self._outer = task_status
         while not self._shutdown.is_set():
+            began = anyio.current_time()
             said = await self._serve_once()
+            if anyio.current_time() - began > LONGEST_PAUSE:
+                self._failures = 0
             if not self._shutdown.is_set():
                 await self._pause(said)
+        self._let_others_begin(None)
 
     async def _serve_once(self) -> str:
         """Why it is not served any more."""
@@ -184,9 +190,6 @@ class _Keeper(TaskStatus[str]):
         pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, _LARGEST_POWER), LONGEST_PAUSE)
         self._failures += 1
         _log.error("nothing is taken at %s: %s; again in %g s", self._url, said, pause)
-        if self._outer is not None:
-            # The others need not wait for it.
-            self._outer.started(None)
-            self._outer = None
+        self._let_others_begin(None)
         with anyio.move_on_after(pause):
             await self._shutdown.wait()

@@ -252,3 +252,13 @@ async def test_a_transaction_goes_on_over_another_road(write: Write, tmp_path: P
     async with open_store(configuration, plugins) as store:
         states = {record.der: record.state for record in await store.certificates()}
     assert states[enrolled.certificate] is CertificateState.VALID
+
+
+async def test_a_server_that_is_told_to_end_while_a_road_is_not_there_yet_ends(
+    write: Write, frail_plugins: Plugins
+) -> None:
+    configuration = load_configuration(write(more=frail(failures=9, how="at the start")), frail_plugins)
+    shutdown = anyio.Event()
+    shutdown.set()
+    with anyio.fail_after(20):
+        await serve(configuration, frail_plugins, shutdown=shutdown)
