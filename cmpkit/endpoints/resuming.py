@@ -10,6 +10,7 @@ from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.states import ClientState
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, PeerRefusal
 from cmpkit.parts import PrivateKey, SharedSecret
@@ -47,7 +48,7 @@ async def resume_or_begin(
     *,
     begin: Callable[[], Awaitable[Any]],
 ) -> Any:
-    """What comes of a saved transaction, or of a new one if there is none or the server never got the saved one.
+    """What comes of a saved transaction, or of a new one if there is none, or nothing can come of the saved one.
 
     :param key: the private key of the certificate that was asked for.
     :param begin: begins the operation anew.
@@ -57,7 +58,8 @@ async def resume_or_begin(
     try:
         return await client.resume(transaction, key)
     except PeerRefusal as refusal:
-        # A server that had seen the request would have answered as before: it never got it while it was fresh.
-        if PKIFailureInfo.BAD_TIME not in refusal.fail_info:
+        # A server that had seen the request would have answered as before: it never got it while it was fresh. A
+        # certificate whose confirmation comes too late counts as rejected (RFC 9810 section 5.1.1.2).
+        if PKIFailureInfo.BAD_TIME not in refusal.fail_info and transaction.state is not ClientState.CONF_SENT:
             raise
     return await begin()

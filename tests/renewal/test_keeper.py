@@ -191,6 +191,16 @@ class TestFailures:
         assert first.raw == again.raw
         assert len(await renewing.issued()) == 2
 
+    async def test_a_certificate_that_is_confirmed_too_late_is_asked_for_anew(self, renewing: Renewing) -> None:
+        await renewing.add(implicit_confirm=False)
+        renewing.device.road.faults = [None, DOWN]
+        assert (await renewing.renew()).errors == (DOWN,)
+        renewing.clock.advance(16 * 60)
+        outcome = await renewing.renew()
+        assert (outcome.done, outcome.errors) == ((Deed.ENROLLED,), ())
+        (record,) = await renewing.issued()
+        assert record.serial_number == renewing.certificate().serial_number
+
     async def test_a_refusal_is_noted_and_the_next_attempt_is_a_new_request(self, renewing: Renewing) -> None:
         await renewing.add(profile="none")
         outcome = await renewing.renew()
