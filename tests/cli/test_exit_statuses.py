@@ -300,7 +300,10 @@ class TestInfo:
     def test_without_a_question_everything_is_told(self, device: Device) -> None:
         device.enroll()
         answers = device.command("info", *device.by_certificate(), "--json").json["answers"]
-        assert {answer["type"] for answer in answers} == {"caCerts", "currentCRL", "certReqTemplate"}
+        assert {answer["type"] for answer in answers} == {
+            *("caCerts", "currentCRL", "certReqTemplate"),
+            *("signKeyPairTypes", "encKeyPairTypes", "preferredSymmAlg"),
+        }
 
     def test_a_type_without_a_name_is_refused(self, device: Device) -> None:
         assert "caCerts" in device.command("info", *device.by_secret(), "weather", status=2).err
