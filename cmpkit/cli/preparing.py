@@ -14,7 +14,7 @@ from cryptography import x509
 
 from cmpkit.ca.sources import read_certificates, read_file
 from cmpkit.cli.jobs import Job, key_uri
-from cmpkit.cli.options import TrustOptions
+from cmpkit.cli.options import RoadOptions, TrustOptions
 from cmpkit.cli.sources import read_secret
 from cmpkit.crypto.agreed_proof import AgreedProof
 from cmpkit.crypto.keys import generate_key, key_to_pem, load_private_key, write_file_atomically
@@ -43,6 +43,7 @@ __all__ = [
     "no_key",
     "proof",
     "read_all",
+    "transport_options",
 ]
 
 DEFAULT_KEY_TYPE = "p256"
@@ -185,18 +186,27 @@ async def client_options(job: Job, plugins: Plugins) -> ClientOptions:
         ),
         adopt_ca_pubs=job.request.adopt_ca_pubs,
         state=job.state,
-        transport=TransportOptions(
-            timeout=transfer.msg_timeout,
-            tls_trusted=_text(transfer.tls_trusted),
-            tls_cert=_text(transfer.tls_cert),
-            tls_key=_text(transfer.tls_key),
-            tls_keypass=transfer.tls_keypass,
-            tls_host=transfer.tls_host,
-            proxy=transfer.proxy,
-            no_proxy=transfer.no_proxy,
-            own=named_options(transfer.road_option or (), "--road-option"),
-            directory=job.directory,
-        ),
+        transport=transport_options(transfer, job.directory),
+    )
+
+
+def transport_options(road: RoadOptions, directory: Path) -> TransportOptions:
+    """The options of the road.
+
+    :param directory: where relative paths in its own options start.
+    :raises ConfigurationError: if an own option cannot be read.
+    """
+    return TransportOptions(
+        timeout=road.msg_timeout,
+        tls_trusted=_text(road.tls_trusted),
+        tls_cert=_text(road.tls_cert),
+        tls_key=_text(road.tls_key),
+        tls_keypass=road.tls_keypass,
+        tls_host=road.tls_host,
+        proxy=road.proxy,
+        no_proxy=road.no_proxy,
+        own=named_options(road.road_option or (), "--road-option"),
+        directory=directory,
     )
 
 
@@ -234,11 +244,18 @@ def check_outputs(job: Job) -> None:
     certificates = (outputs.certout, outputs.chainout, outputs.cacertsout) if outputs is not None else ()
     told = job.info.outputs.values() if job.info is not None else ()
     for path in (*certificates, job.wanted.newkey, job.wanted.newkeyout, *told):
-        if path is None:
-            continue
-        if path.is_dir():
+        if path is not None and path.is_dir():
             raise ConfigurationError(f"{path} cannot be written: it is a directory")
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"{path} cannot be written: {path.parent} is no directory", hint="make it first")
-        if not os.access(path.parent, os.W_OK):
-            raise ConfigurationError(f"{path} cannot be written: no permission for {path.parent}")
+        if path is not None:
+            _check_folder(path, path.parent)
+    folder = job.wanted.keysout
+    if folder is not None:
+        _check_folder(folder, folder if folder.exists() else folder.parent)
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    """Whether something can be made in a folder."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"{path} cannot be written: {folder} is no directory", hint="make it first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"{path} cannot be written: no permission for {folder}")

@@ -18,6 +18,7 @@ from cmpkit.cli.options import (
     TransferOptions,
     TrustOptions,
 )
+from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cmpkit.cli.operations import Operation, Work
@@ -141,7 +142,10 @@ def _finish(came: Recovery, work: Work) -> Result:
     folder, source = work.job.wanted.keysout, work.job.wanted.keysoutpass
     assert folder is not None
     password = None if source is None else anyio.from_thread.run(read_secret, source, "--keysoutpass")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
     facts, keys = [], []
     for pair in came.pairs:
         described = describe_certificate(pair.certificate)

@@ -75,6 +75,31 @@ def test_secret_needs_a_key_to_encrypt_to(device: Device) -> None:
     assert "--enckey" in refused.err
 
 
+@pytest.mark.parametrize("folder", ["lost.key", "none/back"], ids=["a file", "in no folder"])
+def test_folder_that_cannot_be_is_refused_before_anything_is_asked(device: Device, folder: str) -> None:
+    device.road.requests.clear()
+    options = ("--enckey", device.path("opener.key"), "--keysout", device.path(folder))
+    assert "is no directory" in device.command("recover", *again(device), *options, status=2).err
+    assert not device.road.requests
+
+
+def test_folder_that_vanishes_meanwhile_loses_no_key(device: Device) -> None:
+    home = device.path("gone")
+    home.mkdir()
+
+    def vanish(answer: bytes) -> bytes:
+        home.rmdir()
+        return answer
+
+    device.road.faults = [vanish]
+    options = ("--enckey", device.path("opener.key"), "--keysout", home / "back")
+    assert "cannot be made" in device.command("recover", *again(device), *options, status=2).err
+    home.mkdir()
+    (saved,) = device.saved
+    device.run("resume", saved)
+    assert list((home / "back").glob("*.key.pem"))
+
+
 def test_refusal_leaves_nothing_behind(device: Device) -> None:
     options = ("--subject", "CN=somebody else")
     refused = device.command("recover", *again(device), *wanted(device), *options, status=6)
