@@ -7,17 +7,23 @@ system releases when the process dies, however it dies: then another server take
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 import secrets
 from pathlib import Path
 
 from cmpkit.errors import TransportError
-from cmpkit_file.layout import DropDirectory, clear_errors
+from cmpkit_file.layout import SUFFIX, DropDirectory, clear_errors, shown
 
 __all__ = ["Claims", "claimed_name"]
 
+_log = logging.getLogger("cmpkit.road")
 _LOCK_SUFFIX = ".lock"
+_LONGEST_NAME = 200
+"""Octets of a name that are kept; what is put before and after it has to fit in, too."""
+_NOT_MOVED = (errno.EACCES, errno.EPERM, errno.EBUSY)
 
 
 class Claims:
@@ -32,25 +38,41 @@ class Claims:
         self._name = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._folder = place.work / self._name
         self._lock = self._make_lock() if locks else None
+        self._immovable: set[str] = set()
         with clear_errors(place.root):
             # Only now: a folder whose lock is not held belongs to nobody.
             self._folder.mkdir()
 
     def claim(self, name: str) -> Path | None:
-        """Claim what has that name in ``in``; ``None`` if it is gone.
+        """Claim what has that name in ``in``; ``None`` if it is gone, or is a thing that cannot be moved.
 
         :returns: where it is now.
-        :raises TransportError: if it cannot be moved.
+        :raises TransportError: if nothing can be moved; for good if the medium is not the one that it was.
         """
-        target = self._folder / f"{secrets.token_hex(4)}.{name}"
+        target = self._folder / f"{secrets.token_hex(4)}.{_shortened(name)}"
         with clear_errors(self._place.root):
             try:
                 os.rename(self._place.requests / name, target)
             except FileNotFoundError:
-                if os.path.isdir(self._folder) and os.path.isdir(self._place.requests):
-                    return None
-                raise
+                if not os.path.isdir(self._place.requests):
+                    raise
+                if not os.path.isdir(self._folder):
+                    raise TransportError(f"the drop-directory {self._place.root} is another one now") from None
+                return None
+            except OSError as error:
+                if error.errno not in _NOT_MOVED or not self._can_move():
+                    raise
+                self._leave(name, error)
+                return None
         return target
+
+    def _can_move(self) -> bool:
+        return all(os.access(folder, os.W_OK | os.X_OK) for folder in (self._place.requests, self._folder))
+
+    def _leave(self, name: str, error: OSError) -> None:
+        if name not in self._immovable:
+            self._immovable.add(name)
+            _log.warning("%s: %s stays there: %s", self._place.requests, shown(name), error.strerror)
 
     def put_back(self, path: Path) -> None:
         """Give up a claim.
@@ -61,15 +83,19 @@ class Claims:
             self._place.move(path, self._place.requests, claimed_name(path))
 
     def take_over(self) -> None:
-        """Put back what servers had claimed that are gone.
+        """Put back what servers had claimed that are gone. What cannot be put back stays there, and is told of.
 
         :raises TransportError: if ``work`` cannot be looked at.
         """
         with clear_errors(self._place.root):
             folders = [entry for entry in os.scandir(self._place.work) if entry.is_dir(follow_symlinks=False)]
         for folder in folders:
-            if folder.name != self._name:
+            if folder.name == self._name:
+                continue
+            try:
                 self._take_over(Path(folder.path))
+            except TransportError as error:
+                _log.warning("what is in %s cannot be put back: %s", shown(folder.path), error)
 
     def close(self) -> None:
         """Give up everything: what is still claimed is for the next server."""
@@ -119,6 +145,13 @@ class Claims:
 def claimed_name(path: Path) -> str:
     """The name that a claimed file had."""
     return path.name.partition(".")[2]
+
+
+def _shortened(name: str) -> str:
+    octets = os.fsencode(name)
+    if len(octets) <= _LONGEST_NAME:
+        return name
+    return octets[:_LONGEST_NAME].decode(errors="ignore") + (SUFFIX if name.endswith(SUFFIX) else "")
 
 
 def _lock_of_the_dead(lock: Path) -> int | None:

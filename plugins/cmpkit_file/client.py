@@ -98,7 +98,7 @@ class FileClient:
             for entry in entries:
                 if entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
                     with contextlib.suppress(FileNotFoundError):
-                        found.append((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns))
+                        found.append((entry.name, entry.stat(follow_symlinks=False).st_ctime_ns))
         return sorted(found)
 
     def _read(self, path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import time
@@ -13,15 +14,17 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from cmpkit.errors import TransportError
 from cmpkit.parts import Peer
 from cmpkit.transports import Parcel
 from cmpkit_file.claims import Claims, claimed_name
-from cmpkit_file.layout import SUFFIX, DropDirectory, clear_errors, read_regular
+from cmpkit_file.layout import SUFFIX, DropDirectory, clear_errors, read_regular, shown
 from cmpkit_file.options import FileServerOptions
 from cmpkit_file.watching import Changes
 
 __all__ = ["DirectoryInbox"]
 
+_log = logging.getLogger("cmpkit.road")
 _TAKE_OVER_SECONDS, _PRUNE_SECONDS = 5.0, 3600.0
 _STALE_PARTIAL = timedelta(days=1)
 _SEQUENCE = 0x30
@@ -104,14 +107,26 @@ class DirectoryInbox:
         path = self._claims.claim(name)
         if path is None:
             return None
+        name = claimed_name(path)
+        try:
+            with clear_errors(self._place.root):
+                octets = self._read(path, name)
+        except TransportError:
+            self._claims.put_back(path)
+            raise
+        if octets is None:
+            return None
+        return FileParcel(octets, Peer(self._road, shown(name)), path, self._place, self._claims)
+
+    def _read(self, path: Path, name: str) -> bytes | None:
+        """The octets of what was claimed; ``None`` if it is no request, and is put aside."""
         try:
             if not name.endswith(SUFFIX):
                 raise ValueError(f"its name does not end with {SUFFIX} (RFC 9483 section 6.4.1)")
-            octets = read_regular(path, self._max_message_size)
-        except (OSError, ValueError) as error:
+            return read_regular(path, self._max_message_size)
+        except (PermissionError, ValueError) as error:
             self._place.put_aside(path, name, f"it was not read: {error}")
             return None
-        return FileParcel(octets, Peer(self._road, name, reply_to=name), path, self._place, self._claims)
 
 
 @dataclass(slots=True)
@@ -181,7 +196,10 @@ def _prune(place: DropDirectory, keep: timedelta) -> None:
                 if folder == place.requests and not (entry.name.startswith(".") and entry.name.endswith(".tmp")):
                     continue
                 try:
-                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > age.total_seconds():
+                    status = entry.stat(follow_symlinks=False)
+                    if time.time() - status.st_mtime > age.total_seconds() and not stat.S_ISDIR(status.st_mode):
                         os.unlink(entry.path)
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    _log.warning("%s is old, and cannot be removed: %s", shown(entry.path), error.strerror)

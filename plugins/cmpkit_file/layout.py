@@ -28,7 +28,7 @@ from pathlib import Path
 from cmpkit.asn1 import decode_message
 from cmpkit.errors import CMPError, TransportError
 
-__all__ = ["REASON_SUFFIX", "SUFFIX", "DropDirectory", "clear_errors", "new_name", "read_regular"]
+__all__ = ["REASON_SUFFIX", "SUFFIX", "DropDirectory", "clear_errors", "new_name", "read_regular", "shown"]
 
 SUFFIX = ".pki"
 """Of messages (RFC 9483 section 6.4.1)."""
@@ -157,6 +157,11 @@ def new_name(message: bytes) -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}-{about}{SUFFIX}"
 
 
+def shown(name: str) -> str:
+    """A name that strangers chose, without what a terminal or a log would act on."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """The octets of a regular file.
 
@@ -204,7 +209,9 @@ def _rename_to_free_name(path: Path, folder: Path, name: str, *, same: bytes | N
             # Unlike a rename, a link never replaces what is there; not every medium has links.
             os.link(path, target, follow_symlinks=False)
         except FileExistsError:
-            continue
+            # It is the same file if a process died before it came to remove the old name.
+            if not os.path.samestat(os.lstat(target), os.lstat(path)):
+                continue
         except FileNotFoundError:
             raise
         except OSError:

@@ -15,9 +15,11 @@ import pytest
 from cmpkit_file import claims as claims_module
 from cmpkit_file import layout
 from cmpkit_file.claims import Claims
+from cmpkit_file.inbox import DirectoryInbox
 from cmpkit_file.layout import DropDirectory
 from cmpkit_file.options import FileServerOptions
 from cmpkit_file.roads import FileClients, FileServer
+from cmpkit_file.watching import Changes
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Answer, Disposition, Examination, Peer, TransportOptions, Verdict
@@ -122,6 +124,13 @@ class TestWhatIsNoRequest:
         (place.requests / "README").write_text("Hello")
         assert "does not end with .pki" in await self.put_aside(place, "README")
 
+    async def test_a_name_that_is_too_long_for_what_is_added_to_it_is_shortened(self, place: DropDirectory) -> None:
+        (place.requests / f"{'ä' * 120}.txt").write_text("Hello")
+        assert "does not end with .pki" in await self.put_aside(place, "ä" * 100)
+        (place.requests / f"{'x' * 251}.pki").write_bytes(b"long")
+        await serve_until(place, (place.done / f"{'x' * 200}.pki").exists)
+        assert (place.answers / f"{'x' * 200}.pki").read_bytes() == b"answer to long"
+
     async def test_what_nobody_finishes_is_taken_as_it_is(self, place: DropDirectory) -> None:
         (place.requests / "half.pki").write_bytes(bytes.fromhex("308201002a"))
         # The handler of this test answers anything: what matters is that the file is not waited for any longer.
@@ -165,6 +174,12 @@ class TestNames:
         place.put(place.answers, "a.pki", b"one")
         place.put(place.answers, "a.pki", b"two")
         assert sorted(path.read_bytes() for path in place.answers.iterdir()) == [b"one", b"two"]
+
+
+def inbox_of(place: DropDirectory) -> DirectoryInbox:
+    """The inbox of a server that takes over nothing and is told of nothing."""
+    claims = Claims(place, locks=False)
+    return DirectoryInbox(place, claims, Changes(), NOW, road="file", max_message_size=1000)
 
 
 def _at_work(place: DropDirectory) -> list[Path]:
@@ -219,6 +234,70 @@ class TestTrouble:
         assert (place.answers / "request.pki").read_bytes() == b"answer to request"
         assert not [path for path in place.answers.iterdir() if path.name.startswith(".")]
 
+    async def test_what_cannot_be_put_aside_now_is_a_request_until_it_can(
+        self, place: DropDirectory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (place.requests / "README").write_text("Hello")
+        fsync, failures = os.fsync, [OSError(errno.ENOSPC, "No space left on device")]
+
+        def full_at_first(descriptor: int) -> None:
+            if failures:
+                raise failures.pop()
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full_at_first)
+        inbox = inbox_of(place)
+        with pytest.raises(TransportError, match="no space left"):
+            await inbox.claim()
+        assert [path.name for path in place.requests.iterdir()] == ["README"]
+        place.put(place.requests, "good.pki", b"good")
+        assert (await inbox.claim()).octets == b"good"
+        assert sorted(path.name for path in place.failed.iterdir()) == ["README", "README.reason.txt"]
+
+    async def test_trouble_that_passes_is_not_the_fault_of_a_request(
+        self, place: DropDirectory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.put(place.requests, "good.pki", b"good")
+
+        def too_many(path: Path, most: int) -> bytes:
+            monkeypatch.undo()
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr("cmpkit_file.inbox.read_regular", too_many)
+        inbox = inbox_of(place)
+        with pytest.raises(TransportError, match="Too many open files") as caught:
+            await inbox.claim()
+        assert caught.value.retryable
+        assert (await inbox.claim()).octets == b"good"
+
+    async def test_what_cannot_be_moved_stays_and_the_others_are_answered(
+        self, place: DropDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        place.put(place.requests, "a\x1b.pki", b"immovable")
+        place.put(place.requests, "b.pki", b"good")
+        rename = os.rename
+
+        def only_others(source: Path, target: Path) -> None:
+            if source.name.startswith("a"):
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", only_others)
+        inbox = inbox_of(place)
+        assert (await inbox.claim()).octets == b"good"
+        place.put(place.requests, "c.pki", b"good too")
+        assert (await inbox.claim()).octets == b"good too"
+        (said,) = caplog.messages
+        assert said.endswith("a\\x1b.pki stays there: Operation not permitted")
+
+    async def test_another_medium_in_its_place_is_begun_with_anew(self, place: DropDirectory) -> None:
+        inbox = inbox_of(place)
+        inbox._claims._folder.rmdir()
+        place.put(place.requests, "good.pki", b"good")
+        with pytest.raises(TransportError, match="another one now") as caught:
+            await inbox.claim()
+        assert not caught.value.retryable
+
     async def test_a_directory_that_is_missing_is_named(self, tmp_path: Path) -> None:
         url = (tmp_path / "stick").as_uri()
         client = FileClients().open(url, TransportOptions())
@@ -263,6 +342,37 @@ class TestClaims:
         living.close()
         assert not list(place.work.iterdir())
 
+    def test_what_cannot_be_put_back_hinders_nobody(
+        self, place: DropDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for name in ("a.pki", "b.pki"):
+            place.put(place.requests, name, b"x")
+            assert Claims(place, locks=False).claim(name)
+        link = os.link
+
+        def only_one(source: Path, target: Path, **options: Any) -> None:
+            if target.name == "a.pki":
+                raise OSError(errno.EIO, "Input/output error")
+            link(source, target, **options)
+
+        def no_rename(*_: Any) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(os, "link", only_one)
+        monkeypatch.setattr(os, "rename", no_rename)
+        Claims(place, locks=False).take_over()
+        assert [path.name for path in place.requests.iterdir()] == ["b.pki"]
+        assert "cannot be put back" in caplog.text
+
+    def test_who_dies_while_it_moves_a_file_leaves_one(self, place: DropDirectory) -> None:
+        place.put(place.requests, "a.pki", b"a")
+        claimed = Claims(place, locks=False).claim("a.pki")
+        assert claimed is not None
+        os.link(claimed, place.requests / "a.pki")
+        Claims(place, locks=False).take_over()
+        assert [path.name for path in place.requests.iterdir()] == ["a.pki"]
+        assert not _at_work(place)
+
     def test_one_of_two_gets_it(self, place: DropDirectory) -> None:
         place.put(place.requests, "a.pki", b"a")
         one, two = Claims(place, locks=True), Claims(place, locks=True)
@@ -292,6 +402,8 @@ class TestClaims:
 
 
 async def test_what_is_old_is_removed(place: DropDirectory) -> None:
+    (place.answers / "folder").mkdir()
+    os.utime(place.answers / "folder", times=(0, 0))
     for folder in (place.answers, place.done):
         for name, days in (("old.pki", 91), ("new.pki", 89)):
             path = place.put(folder, name, b"x")
@@ -300,7 +412,7 @@ async def test_what_is_old_is_removed(place: DropDirectory) -> None:
     partial.touch()
     os.utime(partial, times=(time.time() - 2 * 86400,) * 2)
     await serve_until(place, lambda: not partial.exists())
-    assert [path.name for path in place.answers.iterdir()] == ["new.pki"]
+    assert sorted(path.name for path in place.answers.iterdir()) == ["folder", "new.pki"]
     assert [path.name for path in place.done.iterdir()] == ["new.pki"]
 
 

@@ -1,10 +1,12 @@
 """The command line in a process that dies (SIGKILL) at a checkpoint: ``python killed.py POINT NUMBER ARGUMENT...``.
 
-NUMBER says at which passing of the checkpoint: 1 is the first. With POINT ``never`` it lives.
+POINT is the value of a Checkpoint, or of a CrashPoint of store-and-forward roads. NUMBER says at which passing of it:
+1 is the first. With POINT ``never`` it lives.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,19 +18,28 @@ from cmpkit.cli import main
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import Event, Issuer, OpenContext
 from cmpkit.plugins import Plugins, load_plugins
+from cmpkit.transports import CrashPoint
 
 
-class Killer:
-    """An observer that ends the process as a power failure would."""
+class Killer(logging.Handler):
+    """An observer, and a reader of the road's log, that ends the process as a power failure would."""
 
     def __init__(self, point: str, number: int) -> None:
+        super().__init__()
         self._point, self._left = point, number
 
     def observe(self, event: Event) -> None:
         if event.name == "checkpoint" and event.details["point"] == self._point:
-            self._left -= 1
-            if not self._left:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self._pass()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(f"{self._point}: "):
+            self._pass()
+
+    def _pass(self) -> None:
+        self._left -= 1
+        if not self._left:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Elsewhere:
@@ -71,6 +82,11 @@ class Faults:
 
 if __name__ == "__main__":
     point, number, *arguments = sys.argv[1:]
+    killer = Killer(point, int(number))
+    if point in {one.value for one in CrashPoint}:
+        road_log = logging.getLogger("cmpkit.road")
+        road_log.setLevel(logging.DEBUG)
+        road_log.addHandler(killer)
     loaded = load_plugins()
-    loaded.add(Faults(Killer(point, int(number)), loaded), "faults")
+    loaded.add(Faults(killer, loaded), "faults")
     main(arguments, plugins=loaded)
