@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 
 from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
@@ -17,7 +16,7 @@ from cmpkit.config.changing import alone, replace_configuration
 from cmpkit.config.editing import edit_table
 from cmpkit.config.reading import Configuration, load_configuration
 from cmpkit.crypto.keys import write_file_atomically
-from cmpkit.crypto.x509 import to_pem
+from cmpkit.crypto.x509 import certificate_public_key_info, to_pem
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import PrivateKey
 from cmpkit.plugins import Plugins
@@ -70,10 +69,11 @@ async def install_cross_certificate(
     """
     with alone(path.parent):
         ca = await open_own_ca(path, plugins)
+        if certificate_public_key_info(certificate) != ca.certificate.public_key_info:
+            raise ConfigurationError("the certificate is not for the key of this CA")
         file = Path(CROSS_DIRECTORY, f"{name}.pem")
         target = path.parent / file
-        await anyio.Path(target.parent).mkdir(exist_ok=True)
-        await anyio.to_thread.run_sync(write_file_atomically, target, to_pem(certificate))
+        await anyio.to_thread.run_sync(_write, target, to_pem(certificate))
         if str(file) not in ca.settings.cross_certificates:
             text = (await read_file(path, Path())).decode()
             named = (*ca.settings.cross_certificates, str(file))
@@ -81,3 +81,11 @@ async def install_cross_certificate(
                 path, edit_table(text, "issuer", {"cross_certificates": named}), plugins, now=now
             )
         return target
+
+
+def _write(path: Path, pem: bytes) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path.parent} cannot be made: {error.strerror}") from error
+    write_file_atomically(path, pem)
