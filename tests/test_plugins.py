@@ -351,9 +351,10 @@ class TestValues:
             certificates=((0, "issuer", 5),),
             extra_certs=(b"certificate",),
             expires=datetime(2026, 1, 1, tzinfo=UTC),
+            road="file",
         )
         assert all(getattr(before, field.name) != field.default for field in dataclasses.fields(before))
-        assert before.answered(b"new") == dataclasses.replace(before, sender_nonce=b"new")
+        assert before.answered(b"new", "http") == dataclasses.replace(before, sender_nonce=b"new")
 
     def test_protections_are_by_mac_agreement_signature_or_kem(self) -> None:
         assert [kind.value for kind in ProtectionKind] == ["MAC", "key agreement", "signature", "KEM"]

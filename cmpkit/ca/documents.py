@@ -80,6 +80,7 @@ confirm_wait_time = "15m"              # how long a certificate may wait for its
 # max_message_size = 1048576           # octets
 # message_time_window = "300s"         # how far the clock of a client may be off; "off" does not look
 # answer_retention = "7d"              # how long an answer is kept for the same request
+# same_road = false                    # whether a transaction must go on over the road on which it began
 # max_open = 100000                    # how many transactions may be open at once
 # max_open_per_peer = 1000             # how many of them may be of one requester
 # housekeeping_interval = "60s"

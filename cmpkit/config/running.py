@@ -160,5 +160,6 @@ def _settings(table: ServerTable, parts: ServerParts) -> ServerSettings:
         answer_retention=table.answer_retention,
         max_open=table.max_open,
         max_open_per_peer=table.max_open_per_peer,
+        same_road=table.same_road,
         housekeeping_interval=table.housekeeping_interval,
     )

@@ -224,6 +224,7 @@ class ServerTable(Settings):
     :param max_message_size: octets; a larger message is refused.
     :param message_time_window: how far messageTime may be off, either way; ``off`` does not look at it.
     :param answer_retention: how long an answer is kept, to be given again to the same request.
+    :param same_road: whether a transaction must go on over the road on which it began.
     :param max_open: how many transactions may be open at once, waiting for something or for their certConf.
     :param max_open_per_peer: how many of them may be of one requester.
     :param housekeeping_interval: how often it is seen to what has expired.
@@ -243,6 +244,7 @@ class ServerTable(Settings):
     max_message_size: Annotated[StrictInt, Field(ge=1024, le=16 * MAX_MESSAGE_SIZE)] = _SERVER.max_message_size
     message_time_window: Annotated[timedelta | None, BeforeValidator(_parse_window)] = _SERVER.message_time_window
     answer_retention: Duration = _SERVER.answer_retention
+    same_road: StrictBool = _SERVER.same_road
     max_open: Annotated[StrictInt, Field(ge=1)] = _SERVER.max_open
     max_open_per_peer: Annotated[StrictInt, Field(ge=1)] = _SERVER.max_open_per_peer
     housekeeping_interval: Duration = _SERVER.housekeeping_interval

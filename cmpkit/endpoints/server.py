@@ -17,7 +17,7 @@ from cmpkit.endpoints.places import Places, is_open
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.repository import Repository
-from cmpkit.endpoints.verifier import ServerVerifier, sender_faults
+from cmpkit.endpoints.verifier import ServerVerifier, road_faults, sender_faults
 from cmpkit.endpoints.weakness import weak_protection
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
@@ -58,6 +58,7 @@ class ServerSettings:
     :param widest_time_window: the widest such window of all roads that lead to the same store: answers are kept for it.
     :param puts_off: whether it is left to the road to ask again, rather than refused, while nobody can be served.
     :param answer_retention: how long an answer is kept to be given again to the same octets.
+    :param same_road: whether a transaction must go on over the road on which it began.
     :param max_open: how many transactions may be open at once; whoever opens another one is to come again later.
     :param max_open_per_peer: how many of them may be of one requester.
     :param housekeeping_interval: how often expired transactions are ended and old answers dropped.
@@ -69,6 +70,7 @@ class ServerSettings:
     widest_time_window: timedelta | None = timedelta(0)
     puts_off: bool = False
     answer_retention: timedelta = timedelta(days=7)
+    same_road: bool = False
     max_open: int = 100_000
     max_open_per_peer: int = 1000
     housekeeping_interval: timedelta = timedelta(seconds=60)
@@ -227,6 +229,8 @@ class Server:
             check_message_time(message, now, window)
         raise_first(sender_faults(message, turn.auth), turn.leniency)
         transaction = find_transaction(transactions, message, turn.auth)
+        if self.settings.same_road:
+            raise_first(road_faults(transaction, turn.peer))
         turn.was_open = is_open(transaction)
         credential = turn.auth.credential.id
         if message.body.type in OPENS and not turn.was_open and self._places.may_be_full(credential):
@@ -289,7 +293,7 @@ class Server:
             if settled:
                 await self.workshop.store.commit(UnitOfWork(finished_intents=settled))
             return
-        state = reply.transaction.answered(response.header.sender_nonce or b"")
+        state = reply.transaction.answered(response.header.sender_nonce or b"", turn.peer.road)
         answer = StoredAnswer(
             digest=turn.message.digest,
             credential=turn.auth.credential.id,

@@ -22,6 +22,7 @@ from cmpkit.parts import (
     CertificateRecord,
     CertificateState,
     Credential,
+    Peer,
     Protection,
     ProtectionKind,
     SecretRecord,
@@ -33,7 +34,7 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ServerVerifier", "issuer_key_of", "sender_faults"]
+__all__ = ["ServerVerifier", "issuer_key_of", "road_faults", "sender_faults"]
 
 _RA, _NONE = frozenset({"ra"}), frozenset[str]()
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
@@ -200,6 +201,18 @@ def sender_faults(message: PKIMessage, auth: Authenticated) -> Iterator[CMPError
         status_text="the sender is not the one that the shared secret was given to",
         tolerance="foreign-mac-sender",
     )
+
+
+def road_faults(transaction: Transaction | None, peer: Peer) -> Iterator[CMPError]:
+    """Whether a message comes over the road on which its transaction began, where the operator wants that."""
+    if transaction is not None and transaction.road not in ("", peer.road):
+        yield CMPError(
+            f"the transaction began on the road {transaction.road}, and goes on over {peer.road}",
+            PKIFailureInfo.NOT_AUTHORIZED,
+            rule="same_road of [server]",
+            hint="go on over the same road, or set same_road = false",
+            status_text="this transaction must go on over the road on which it began",
+        )
 
 
 def _check_state(record: CertificateRecord | None, now: datetime) -> None:

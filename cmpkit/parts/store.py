@@ -55,6 +55,7 @@ class Transaction:
     :param witnesses: by what the answers to challenges are known.
     :param certificates: ``(certReqId, issuer_key, serial_number)`` of what was issued.
     :param expires: when an unconfirmed certificate counts as rejected, a pending request as given up.
+    :param road: the name of the road on which it began, :attr:`Peer.road`.
     """
 
     transaction_id: bytes
@@ -70,9 +71,13 @@ class Transaction:
     certificates: tuple[tuple[int, str, int], ...] = ()
     extra_certs: tuple[bytes, ...] = ()
     expires: datetime | None = None
+    road: str = ""
 
-    def answered(self, sender_nonce: bytes) -> Transaction:
-        """The same transaction once it was answered by a message with that senderNonce."""
+    def answered(self, sender_nonce: bytes, road: str = "") -> Transaction:
+        """The same transaction once it was answered by a message with that senderNonce.
+
+        :param road: of the message that was answered: where it begins, if it does with that.
+        """
         # Field by field, because dataclasses.replace takes five times as long and every message needs this.
         return Transaction(
             transaction_id=self.transaction_id,
@@ -88,6 +93,7 @@ class Transaction:
             certificates=self.certificates,
             extra_certs=self.extra_certs,
             expires=self.expires,
+            road=self.road or road,
         )
 
 

@@ -72,6 +72,7 @@ def transaction_to_row(transaction: Transaction, sealer: Sealer) -> dict[str, An
             "witnesses": [_text(witness) for witness in transaction.witnesses],
             "certificates": [[number, issuer, f"{serial:x}"] for number, issuer, serial in transaction.certificates],
             "extra_certs": [_text(certificate) for certificate in transaction.extra_certs],
+            "road": transaction.road,
         },
     }
 
@@ -103,11 +104,12 @@ def transaction_from_row(row: Sequence[Any], sealer: Sealer) -> Transaction:
         sender_nonce=b64decode(body["sender_nonce"]),
         peer_nonces=tuple(b64decode(nonce) for nonce in body["peer_nonces"]),
         request=b64decode(body["request"]),
-        # Transactions from before there were challenges have none.
+        # What was stored by earlier versions has neither these nor a road.
         witnesses=tuple(b64decode(witness) for witness in body.get("witnesses", ())),
         certificates=tuple((number, issuer, int(serial, 16)) for number, issuer, serial in body["certificates"]),
         extra_certs=tuple(b64decode(certificate) for certificate in body["extra_certs"]),
         expires=expires,
+        road=body.get("road", ""),
     )
     if not stored.request or body["format"] == _UNSEALED:
         return stored

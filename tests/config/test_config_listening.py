@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -235,10 +235,16 @@ class Interrupter:
         return [self]
 
 
-async def test_a_transaction_goes_on_over_another_road(write: Write, tmp_path: Path) -> None:
+async def begun_by_post(
+    write: Write,
+    tmp_path: Path,
+    resume: Callable[[Client, Path], Awaitable[None]],
+    *changes: tuple[str, str],
+) -> None:
+    """An enrolment begins on a store-and-forward road, and is interrupted before its certConf goes over HTTP."""
     post = PostPlugin()
     plugins = load_plugins([("post", post)])
-    configuration = load_configuration(write(more='\n[[listen]]\nurl = "memory-post:ca"\n'), plugins)
+    configuration = load_configuration(write(*changes, more='\n[[listen]]\nurl = "memory-post:ca"\n'), plugins)
     async with open_store(configuration, plugins) as store:
         await store.add_secret(SecretRecord(SECRET, Grant(parse_name("CN=dev-42"), "device")))
     async with running(configuration, plugins) as (http, by_post):
@@ -248,10 +254,27 @@ async def test_a_transaction_goes_on_over_another_road(write: Write, tmp_path: P
                 await client.enroll("CN=dev-42")
         (saved,) = (tmp_path / "state").glob("*.json")
         async with client_of(configuration, plugins, http, state=tmp_path / "state") as client:
-            enrolled = await client.resume(saved)
+            await resume(client, saved)
     async with open_store(configuration, plugins) as store:
-        states = {record.der: record.state for record in await store.certificates()}
-    assert states[enrolled.certificate] is CertificateState.VALID
+        (record,) = [record for record in await store.certificates() if record.subject == "CN=dev-42"]
+    assert (record.state is CertificateState.VALID) is (resume is goes_on)
+
+
+async def goes_on(client: Client, saved: Path) -> None:
+    await client.resume(saved)
+
+
+async def is_refused(client: Client, saved: Path) -> None:
+    with pytest.raises(PeerRefusal, match="must go on over the road on which it began"):
+        await client.resume(saved)
+
+
+async def test_a_transaction_goes_on_over_another_road(write: Write, tmp_path: Path) -> None:
+    await begun_by_post(write, tmp_path, goes_on)
+
+
+async def test_a_transaction_stays_on_its_road_where_that_is_wanted(write: Write, tmp_path: Path) -> None:
+    await begun_by_post(write, tmp_path, is_refused, ("[server]\n", "[server]\nsame_road = true\n"))
 
 
 async def test_a_server_that_is_told_to_end_while_a_road_is_not_there_yet_ends(
