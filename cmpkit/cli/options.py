@@ -16,6 +16,7 @@ __all__ = [
     "KeepingOptions",
     "OutputOptions",
     "RequestOptions",
+    "RoadOptions",
     "ServerURL",
     "ShowingOptions",
     "StatusOptions",
@@ -335,10 +336,9 @@ _ROAD = "The road"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferOptions:
+class RoadOptions:
     """How messages get to the server, and how long that may take."""
 
-    recipient: Annotated[str | None, _option("--recipient", "Name of the server.", _ROAD, "DN")] = None
     total_timeout: Annotated[
         float,
         typer.Option("--total-timeout", help="Seconds for it all; 0 waits for ever.", min=0, rich_help_panel=_ROAD),
@@ -367,6 +367,13 @@ class TransferOptions:
         list[str] | None,
         _option("--road-option", "An option that only this road knows; may be repeated.", _ROAD, "NAME=VALUE"),
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOptions(RoadOptions):
+    """How messages get to the server, and whose name they bear."""
+
+    recipient: Annotated[str | None, _option("--recipient", "Name of the server.", _ROAD, "DN")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
