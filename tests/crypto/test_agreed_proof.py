@@ -77,9 +77,7 @@ async def asked(key: PrivateKey, servers: PrivateKey, plugins: Plugins, *, as_si
     return decode(CertReqMsg, encode(CertReqMsg.build(request, popo)))
 
 
-async def refusal(
-    message: CertReqMsg, plugins: Plugins, *keys: PrivateKey, leniency: Leniency = STRICT
-) -> CMPError:
+async def refusal(message: CertReqMsg, plugins: Plugins, *keys: PrivateKey, leniency: Leniency = STRICT) -> CMPError:
     with pytest.raises(CMPError) as caught:
         await verify_popo(message, sender=SENDER, plugins=plugins, others=TAKEN, keys=keys, leniency=leniency)
     return caught.value
