@@ -123,7 +123,7 @@ class StillWaiting(CMPError):
     :param saved: the file of the transaction, or ``None`` if none was kept.
     :param waiting: whether the server said that it needs time; otherwise no answer came.
     :param apart: whether answers travel apart from messages, so that none may well come later.
-    :param seconds: how long was waited.
+    :param seconds: how long was waited; 0 if there was no use in that.
     """
 
     def __init__(self, saved: Path | None, *, waiting: bool, seconds: float, apart: bool = False) -> None:
@@ -131,7 +131,8 @@ class StillWaiting(CMPError):
         what = "the server still needs time" if waiting else without
         where = f"; the transaction is saved in {saved}" if saved else ""
         hint = f"go on with: cmpkit resume {saved}" if saved else "keep transactions with --state to resume them"
-        super().__init__(f"{what} after {seconds:g} s{where}", PKIFailureInfo.SYSTEM_UNAVAIL, hint=hint)
+        after = f" after {seconds:g} s" if seconds else ""
+        super().__init__(f"{what}{after}{where}", PKIFailureInfo.SYSTEM_UNAVAIL, hint=hint)
         self.saved = saved
         self.waiting = waiting or apart
 

@@ -24,6 +24,7 @@ ROWS = (
     ("store", "ca"),
     ("transports",),
     ("endpoints",),
+    ("offline",),
     ("renewal",),
     ("inspection",),
     ("doctor",),

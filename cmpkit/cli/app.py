@@ -19,6 +19,7 @@ from cmpkit.cli.enroll import certify, enroll
 from cmpkit.cli.info import info
 from cmpkit.cli.init import init
 from cmpkit.cli.inspect import inspect
+from cmpkit.cli.offline import offline_app
 from cmpkit.cli.p10 import p10
 from cmpkit.cli.plugins import plugins as list_plugins
 from cmpkit.cli.recover import recover
@@ -68,6 +69,7 @@ app.add_typer(ca_app, name="ca")
 app.add_typer(cert_app, name="cert")
 app.add_typer(request_app, name="request")
 app.add_typer(renew_app, name="renew")
+app.add_typer(offline_app, name="offline")
 app.command(cls=Command)(crl)
 app.command("plugins", cls=Command)(list_plugins)
 for _command in (enroll, certify, update, p10, revoke, recover, info, inspect, doctor, verify, resume):

@@ -25,11 +25,13 @@ from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.offline.road import OFFLINE, without_waiting
+from cmpkit.parts import Road
 
 if TYPE_CHECKING:
     from cmpkit.plugins import Plugins
 
-__all__ = ["Operation", "Work", "run_job"]
+__all__ = ["Operation", "Work", "do_job", "run_job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,23 @@ class Operation:
 
 
 def run_job(job: Job, operation: Operation, plugins: Plugins, saved: Path | None = None) -> None:
-    """Do a job to its end, and print what came of it.
+    """Do a job to its end, and print what came of it; see :func:`do_job`."""
+    print_result(do_job(job, operation, plugins, saved), as_json=job.keeping.json)
+
+
+def do_job(
+    job: Job, operation: Operation, plugins: Plugins, saved: Path | None = None, *, road: Road | None = None
+) -> Result:
+    """Do a job to its end.
 
     :param saved: the file of the transaction to go on with; without it, one that does this job is looked for.
+    :param road: to use in place of the one to the address.
     :raises UnfinishedError: if it stopped and can be resumed.
     :raises CMPError: if it cannot be.
     """
     tracker = TransactionTracker()
     try:
-        result = anyio.run(partial(_perform, job, operation, plugins, saved, tracker))
+        return anyio.run(partial(_perform, job, operation, plugins, saved, tracker=tracker, road=road))
     except (CMPError, KeyboardInterrupt) as stopped:
         error = stopped if isinstance(stopped, CMPError) else Interrupted()
         if saved is None and tracker.transaction_id is not None:
@@ -78,15 +88,22 @@ def run_job(job: Job, operation: Operation, plugins: Plugins, saved: Path | None
         if saved is not None and saved.exists():
             raise UnfinishedError(error, saved) from stopped
         raise error from stopped
-    print_result(result, as_json=job.keeping.json)
 
 
 async def _perform(
-    job: Job, operation: Operation, plugins: Plugins, saved: Path | None, tracker: TransactionTracker
+    job: Job,
+    operation: Operation,
+    plugins: Plugins,
+    saved: Path | None,
+    *,
+    tracker: TransactionTracker,
+    road: Road | None,
 ) -> Result:
     check_outputs(job)
     given = await credentials(job, plugins)
     options = replace(await client_options(job, plugins), keep_key=key_keeper(job, plugins))
+    if job.url == OFFLINE:
+        options = without_waiting(options)
     trust = await read_all(job.trust.trusted)
     work = Work(job, plugins, given, await operation.key(job, plugins, given), trust)
     transaction = await _begun(work, saved)
@@ -99,7 +116,13 @@ async def _perform(
             MessageSaver("message-received", split_names(job.keeping.rspout)),
         )
         async with Client(
-            job.url, credentials=given, trust=trust, options=options, plugins=plugins, observers=observers
+            job.url,
+            credentials=given,
+            trust=trust,
+            options=options,
+            plugins=plugins,
+            transport=road,
+            observers=observers,
         ) as client:
             came = await _come(client, operation, work, transaction, begin_anew=saved is None)
             # Certificates and keys are kept in their transaction until they are in the files.

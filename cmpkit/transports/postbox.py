@@ -77,6 +77,7 @@ class Postbox:
         A road that fails and may do better later is tried again, for ever.
 
         :raises TransportError: if the road fails for good.
+        :raises TimeoutError: if nothing comes by waiting.
         """
         waiter = _Waiter(wanted)
         self._waiters.append(waiter)
