@@ -24,14 +24,19 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Leave the CA, keys and certificates in DIR, which must not exist yet."),
     ] = None,
+    all_transports: Annotated[
+        bool, typer.Option("--all-transports", help="Enrol over each road in place of that: HTTP, TCP, files ...")
+    ] = False,
 ) -> None:
     """Show it all on loopback: make a CA, serve, enrol, update, revoke, and find the certificate in the CRL."""
     with server_packages():
         from cmpkit.cli.tour import Tour
+        from cmpkit.cli.tour_roads import RoadsTour
+    tour = RoadsTour if all_transports else Tour
     # What the server refuses on purpose is told in its place.
     logging.getLogger("cmpkit").addHandler(logging.NullHandler())
     place: AbstractContextManager[Path | str] = (
         nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="cmpkit-demo-")
     )
     with place as directory:
-        anyio.run(Tour(Path(directory), plugins_of(ctx), kept=keep is not None).run)
+        anyio.run(tour(Path(directory), plugins_of(ctx), kept=keep is not None).run)

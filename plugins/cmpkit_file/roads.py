@@ -95,7 +95,7 @@ class FileServer:
         :raises ConfigurationError: if the URL names none.
         :raises TransportError: if the directory cannot be used now.
         """
-        place = DropDirectory(read_url(url, self._directory).absolute())
+        place = DropDirectory(await to_thread.run_sync(read_url(url, self._directory).resolve))
         claims = await to_thread.run_sync(_open, place, self._options)
         try:
             async with watching(place.requests, self._options.watch) as changes:

@@ -8,6 +8,8 @@ from pathlib import Path
 from cryptography import x509
 from operating import run
 
+from cmpkit.plugins import load_plugins
+
 
 def test_demo_finds_the_revoked_certificate_in_the_crl() -> None:
     told = run("demo").out
@@ -27,6 +29,25 @@ def test_demo_keeps_its_files_if_told_so(tmp_path: Path) -> None:
     assert crl.get_revoked_certificate_by_serial_number(revoked.serial_number)
     assert (kept / "dev-42.key").stat().st_mode & 0o077 == 0
     assert (kept / "dev-42.secret").stat().st_mode & 0o077 == 0
+
+
+def test_demo_enrols_over_every_road(tmp_path: Path) -> None:
+    told = run("demo", "--all-transports", "--keep", tmp_path / "kept").out
+    roads = re.findall(r"^\d+\. Enrol: (.+)$", told, re.MULTILINE)
+    assert roads == ["http", "tcp", "tcp-rfc2510", "file"]
+    serial_numbers = re.findall(r"dev-[^ ]+\.pem: CN=dev-[^ ]+, serial number ([0-9a-f]+)", told)
+    assert len(set(serial_numbers)) == len(roads)
+    for road in roads:
+        enrolled = x509.load_pem_x509_certificate((tmp_path / "kept" / f"dev-{road}.pem").read_bytes())
+        assert f"{enrolled.serial_number:x}" in serial_numbers
+    assert set(re.findall(r"^Not shown: (\w+):", told, re.MULTILINE)) >= {"mailto"}
+
+
+def test_demo_names_roads_that_are_not_installed() -> None:
+    plugins = load_plugins()
+    del plugins._kinds["server transport"].parts["file"]
+    told = run("demo", "--all-transports", plugins=plugins).out
+    assert "Not shown: file: no plugin that is installed brings it." in told
 
 
 def test_demo_overwrites_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""The steps of ``cmpkit demo --all-transports``: one server on every road, and an enrolment over each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import typer
+
+from cmpkit.cli.stage import LISTEN, Stage
+from cmpkit.parts import TransportOptions
+
+__all__ = ["RoadsTour"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Exhibit:
+    """A road as it is shown.
+
+    :param name: what distinguishes it, and its device.
+    :param url: what the server listens on; the scheme chooses the road.
+    :param keys: of the table ``[[listen]]``, as TOML.
+    :param options: what clients need beside the URL, by the names of command line options.
+    :param about: what is worth knowing.
+    """
+
+    name: str
+    url: str
+    about: str
+    keys: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scheme(self) -> str:
+        """That of the URL."""
+        return self.url.partition(":")[0]
+
+
+_SPOOL = "spool"
+_EXHIBITS = (
+    _Exhibit("http", LISTEN, "Each message is a POST, each answer comes with it (RFC 9811)."),
+    _Exhibit(
+        "tcp",
+        "tcp://127.0.0.1:0",
+        "Units of a length, a type and a message, without HTTP: the framing that came last, known as version 10.",
+    ),
+    _Exhibit(
+        "tcp-rfc2510",
+        "tcp://127.0.0.1:0",
+        "The framing of RFC 2510, at the same port: the server tells them apart, and answers as it is asked.",
+        options={"framing": "rfc2510"},
+    ),
+    _Exhibit(
+        "file",
+        f"file:../{_SPOOL}",
+        "A request is a file in spool/in, its answer one in spool/out (RFC 9483 section 6.4.1). Neither side needs to "
+        "run when the other does.",
+    ),
+)
+_NOT_SHOWN = {
+    "tcps": "it needs a TLS certificate",
+    "https": "it needs a TLS certificate",
+    "mailto": "it needs servers for IMAP and SMTP, and mailboxes there",
+}
+
+
+class RoadsTour(Stage):
+    """Enrols one device over each road that is installed."""
+
+    async def run(self) -> None:
+        """Go through all steps.
+
+        :raises CMPError: if one of them does not end as it should.
+        """
+        await self.make_ca()
+        shown = [exhibit for exhibit in _EXHIBITS if self.plugins.get("server transport", exhibit.scheme) is not None]
+        await self._open_roads(shown)
+        await self.serve_while(partial(self._enroll_over_each, shown))
+        self._name_what_is_not_shown(shown)
+        self.end()
+
+    async def _open_roads(self, shown: Sequence[_Exhibit]) -> None:
+        more = {exhibit.url: exhibit.keys for exhibit in shown if exhibit.url != LISTEN}
+        tables = "".join(f'\n[[listen]]\nurl = "{url}"\n{keys}' for url, keys in more.items())
+        self.write("roads.toml", tables.encode())
+        await anyio.Path(self.directory / _SPOOL).mkdir()
+        self.begin("Open more roads", f"mkdir {_SPOOL}; cat roads.toml >> ca/cmpkit.toml")
+        typer.echo(tables.strip())
+        config = anyio.Path(self.config)
+        await config.write_text(await config.read_text() + tables)
+
+    async def _enroll_over_each(self, shown: Sequence[_Exhibit], urls: Sequence[str]) -> None:
+        self.begin("Serve on all of them at once", "cmpkit serve --config ca/cmpkit.toml")
+        for url in urls:
+            typer.echo(f"listening on {url}")
+        addresses = {url.partition(":")[0]: url for url in urls}
+        for exhibit in shown:
+            await self._enroll(exhibit, addresses[exhibit.scheme])
+
+    async def _enroll(self, exhibit: _Exhibit, url: str) -> None:
+        device = f"dev-{exhibit.name}"
+        options = "".join(f" --road-option {name}={value}" for name, value in exhibit.options.items())
+        self.begin(
+            f"Enrol: {exhibit.name}",
+            f"cmpkit enroll {url}{options} --ref {device} --secret file:{device}.secret --subject CN={device} "
+            f"--newkey {device}.key --trusted ca/trust.pem --certout {device}.pem",
+        )
+        self.say(exhibit.about)
+        secret = await self.add_secret(device)
+        key = self.make_key(f"{device}.key")
+        async with self.client(url, secret, TransportOptions(own=exhibit.options)) as client:
+            enrolled = await client.enroll(f"CN={device}", key)
+        self.show_certificate(enrolled, f"{device}.pem")
+
+    def _name_what_is_not_shown(self, shown: Sequence[_Exhibit]) -> None:
+        seen = {exhibit.scheme for exhibit in shown}
+        installed = [scheme for part in self.plugins.all("server transport") for scheme in part.schemes]
+        missing = {exhibit.scheme: "no plugin that is installed brings it" for exhibit in _EXHIBITS}
+        unknown = {scheme: _NOT_SHOWN.get(scheme, "this tour does not know what it needs") for scheme in installed}
+        for scheme, reason in {**missing, **unknown}.items():
+            if scheme not in seen:
+                typer.echo(f"\nNot shown: {scheme}: {reason}.")
