@@ -7,6 +7,7 @@ import json
 import platform
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from factory import make_factory
 from figures import Series
 from in_process import measure_in_process
 from openssl_mock import find_openssl
-from over_http import measure_over_http
+from over_road import measure_over
+from roads import RoadsReport, measure_roads
 from served import make_directory, plugins_with_policy, serving
 
 CLIENTS = 16
@@ -98,13 +100,13 @@ async def measure(directory: Path, extent: Extent) -> Report:
     make_directory(directory, factory.root)
     figures = await measure_in_process(directory, factory, rounds=extent.rounds, per_round=extent.per_round)
     counts = {"rounds": extent.http_rounds, "per_round": extent.per_http_round}
-    with serving(directory) as (url, process):
-        figures["http_cpu"] = await measure_over_http(url, process, factory, clients=CLIENTS, **counts)
+    with serving(directory) as server:
+        figures |= await measure_over({"http_cpu": server}, factory, clients=CLIENTS, **counts)
     mocks = {}
     for openssl in find_openssl():
-        with openssl.serving(directory) as (url, process):
+        with openssl.serving(directory) as server:
             # It serves one client at a time.
-            mocks[openssl.version] = await measure_over_http(url, process, factory, clients=1, **counts)
+            mocks |= await measure_over({openssl.version: server}, factory, clients=1, **counts)
     return Report(figures, mocks)
 
 
@@ -112,10 +114,18 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under 40 s")
+    parser.add_argument("--roads", action="store_true", help="measure each road against HTTP, in place of all else")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")
     arguments = parser.parse_args()
+    extent = QUICK if arguments.quick else FULL
+    report: Report | RoadsReport
     with tempfile.TemporaryDirectory() as folder:
-        report = anyio.run(measure, Path(folder) / "ca", QUICK if arguments.quick else FULL)
+        directory = Path(folder) / "ca"
+        if arguments.roads:
+            counts = {"rounds": extent.http_rounds, "per_round": extent.per_http_round}
+            report = anyio.run(partial(measure_roads, directory, clients=CLIENTS, **counts))
+        else:
+            report = anyio.run(measure, directory, extent)
     print(report.as_text())
     if arguments.json:
         arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")

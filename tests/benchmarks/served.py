@@ -21,7 +21,7 @@ from cmpkit.endpoints.server import Server
 from cmpkit.parts import CertificateRecord, StoredAnswer, Transaction, UnitOfWork
 from cmpkit.plugins import Plugins, load_plugins
 
-__all__ = ["CONFIGURATION", "make_directory", "open_servers", "plugins_with_policy", "serving"]
+__all__ = ["CONFIGURATION", "listen_elsewhere", "make_directory", "open_servers", "plugins_with_policy", "serving"]
 
 CONFIGURATION = "cmpkit.toml"
 _CMPKIT = (sys.executable, "-m", "cmpkit.cli")
@@ -79,8 +79,21 @@ async def open_servers(directory: Path) -> AsyncIterator[dict[str, Server]]:
         }
 
 
+def listen_elsewhere(directory: Path, name: str, listen: str) -> str:
+    """The name of a configuration like the other, but for the road.
+
+    :param listen: the URL to listen on, in place of HTTP, and keys.
+    """
+    text = (directory / CONFIGURATION).read_text()
+    text, found = re.subn(r'(?m)^url = "http://127\.0\.0\.1:0"$', lambda _: listen, text)
+    if found != 1:
+        raise RuntimeError(f"{directory / CONFIGURATION} is not as it was")
+    (directory / name).write_text(text)
+    return name
+
+
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[tuple[str, int]]:
+def serving(directory: Path, configuration: str = CONFIGURATION) -> Iterator[tuple[str, int]]:
     """URL and process ID of ``cmpkit serve``, which finds the policy as it finds every plugin."""
     installed = directory / "plugins" / "benchmark-1.dist-info"
     installed.mkdir(parents=True, exist_ok=True)
@@ -88,7 +101,7 @@ def serving(directory: Path) -> Iterator[tuple[str, int]]:
     (installed / "entry_points.txt").write_text(f"[cmpkit]\nbenchmark = {device_policy.__name__}\n")
     here = str(Path(__file__).parent)
     path = os.pathsep.join(filter(None, (str(installed.parent), here, os.environ.get("PYTHONPATH"))))
-    command = [*_CMPKIT, "serve", "--config", str(directory / CONFIGURATION), "--log-level", "warning"]
+    command = [*_CMPKIT, "serve", "--config", str(directory / configuration), "--log-level", "warning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}) as server:
         try:
             assert server.stdout is not None
