@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketStream
 
 from cmpkit_tcp.framing import PREFIX_SIZE, Prefix, Unit
 
@@ -43,6 +45,19 @@ class Connection:
             await self.stream.send(unit.to_octets())
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise ConnectionError("the connection broke") from error
+
+    async def end(self, seconds: float) -> None:
+        """Say that nothing more comes, and pass over what the other side is still sending.
+
+        A connection that is closed with octets unread is reset, and the last unit may never be seen.
+
+        :param seconds: how long that may take.
+        """
+        with anyio.move_on_after(seconds), contextlib.suppress(ConnectionError):
+            if isinstance(self.stream, SocketStream):
+                await self.stream.send_eof()
+            while await self._receive():
+                self._octets.clear()
 
     async def _take(self, count: int) -> bytes:
         while len(self._octets) < count:

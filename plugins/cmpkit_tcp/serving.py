@@ -24,6 +24,7 @@ _FAULTS = {
     Disposition.REFUSED: (ErrorType.GENERAL_CLIENT_ERROR, "this announcement is not believed, or not wanted"),
     Disposition.UNAVAILABLE: (ErrorType.GENERAL_SERVER_ERROR, "not now; send it again later"),
 }
+_LINGER_SECONDS = 2.0
 _FROM_SERVERS = "only servers send units of this type"
 
 
@@ -100,19 +101,21 @@ class Attendant:
     async def _exchange(self, connection: Connection, peer: Peer) -> bool:
         """Read a unit and answer it; whether the connection goes on."""
         limit = self._options.unit_timeout.total_seconds()
-        close = False
+        close, in_step = False, True
         try:
             with anyio.fail_after(limit):
                 unit = await connection.read()
         except FramingError as error:
-            answer, close = error_unit(error.framing, error.error_type, str(error)), not error.in_step
-            if close and error.framing is Framing.RFC_2510:
+            answer, in_step = error_unit(error.framing, error.error_type, str(error)), error.in_step
+            if not in_step and error.framing is Framing.RFC_2510:
                 return False
         else:
             answer, close = await self._answer(unit, peer), unit.close
         with anyio.fail_after(limit):
-            await connection.write(answer.closing(close))
-        return not close
+            await connection.write(answer.closing(close or not in_step))
+        if not in_step:
+            await connection.end(_LINGER_SECONDS)
+        return in_step and not close
 
     async def _answer(self, unit: Unit, peer: Peer) -> Unit:
         framing = unit.framing

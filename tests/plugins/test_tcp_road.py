@@ -99,6 +99,13 @@ class TestFaults:
         else:
             assert came == b""
 
+    async def test_who_sends_too_much_sees_why_it_is_not_taken(self) -> None:
+        async with served() as address:
+            client = TCPClients().open(address, TransportOptions())
+            with pytest.raises(TransportError, match="5000003 octets; 3 to 1003 are read"):
+                await client.exchange(bytes(5_000_000))
+            await client.aclose()
+
     @pytest.mark.parametrize(
         ("sent", "answer"),
         [
