@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _PANEL = "The bundle"
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,11 @@ class Problems:
 
     def tell(self) -> ExitStatus:
         """Print them on standard error; the status to end with, that of the first."""
-        statuses = [report(error, about=about) for about, error in self.found]
+        from cmpkit.inspection.text import printable
+
+        statuses = [report(error, about=printable(about)) for about, error in self.found[:_MOST_TOLD]]
+        if len(self.found) > _MOST_TOLD:
+            print(f"cmpkit: and {len(self.found) - _MOST_TOLD} more", file=sys.stderr)
         return statuses[0] if statuses else ExitStatus.DONE
 
     @property
@@ -127,6 +134,8 @@ async def read_bundles(
 
     :raises ConfigurationError: if a certificate cannot be read.
     """
+    from anyio import to_thread
+
     from cmpkit.cli.preparing import read_all
     from cmpkit.offline.bundle import read_bundle
 
@@ -134,7 +143,7 @@ async def read_bundles(
     bundles = []
     for path in paths:
         try:
-            bundle = await read_bundle(path, plugins, signers=signers)
+            bundle = await to_thread.run_sync(partial(read_bundle, path, plugins, signers=signers))
         except CMPError as error:
             problems.add(str(path), error)
             continue

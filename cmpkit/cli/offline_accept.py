@@ -48,6 +48,7 @@ class _Came:
 
     results: list[Result] = field(default_factory=list)
     problems: Problems = field(default_factory=Problems)
+    notes: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
     waiting: int = 0
 
@@ -113,6 +114,11 @@ async def _messages(
                 came.problems.add(str(bundle.path), fault)
                 continue
             taken.append(bundle)
+            answered = bundle.manifest.seen.get(ledger.series, ledger.sequence)
+            if answered < ledger.sequence:
+                came.notes.append(
+                    f"{bundle.path} answers number {answered} from here, {ledger.sequence} was written since"
+                )
             ledger = ledger.having_seen(bundle.manifest.series, bundle.manifest.sequence)
         await to_thread.run_sync(ledger.save, folder)
     return tuple(octets for bundle in taken for octets in bundle.messages.values())
@@ -185,12 +191,13 @@ def _tell(came: _Came, into: Path | None, *, as_json: bool) -> ExitStatus:
             "command": "offline accept",
             "results": [result.values for result in came.results],
             "waiting": came.waiting,
+            "notes": came.notes,
             "written": written,
             "problems": came.problems.values,
         }
         print_json(values)
         return status
-    for result in came.results:
+    for result in (*came.results, *map(Result, came.notes)):
         print_result(result, as_json=False)
     if came.manifest is not None:
         said = f"{counted(came.waiting, 'message')} to be carried to the CA"

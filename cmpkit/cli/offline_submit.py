@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
+import anyio.to_thread
 import typer
 
 from cmpkit.cli.bundles import (
@@ -75,11 +76,11 @@ def submit(
         partial(_submit, requests, submitting, packing, road, signed_by=signed_by, problems=problems, plugins=plugins)
     )
     status = problems.tell()
-    described = describe_bundle(submitting.answers, submission.manifest)
-    result = _result(submission, submitting.answers, described)
+    result = None if submission is None else _result(submission, submitting.answers)
     if json:
-        print_json({"status": int(status), **result.values, "problems": problems.values})
-    else:
+        values = {"command": "offline submit"} if result is None else result.values
+        print_json({"status": int(status), **values, "problems": problems.values})
+    elif result is not None:
         from cmpkit.cli.results import print_result
 
         print_result(result, as_json=False)
@@ -95,7 +96,8 @@ async def _submit(
     signed_by: list[Path] | None,
     problems: Problems,
     plugins: Plugins,
-) -> Submission:
+) -> Submission | None:
+    """What came of the bundles; ``None`` if none could be read."""
     from cmpkit.cli.serverside import read_moment
     from cmpkit.offline.bundle import write_bundle
     from cmpkit.offline.submitting import submit as submit_bundles
@@ -107,7 +109,7 @@ async def _submit(
     before = await _read_answers(submitting.answers, plugins)
     bundles = await read_bundles(requests, plugins, problems, signed_by=signed_by)
     if not bundles:
-        raise problems.found[0][1]
+        return None
     async with _answering(submitting, road, plugins) as exchange:
         submission = await submit_bundles(bundles, exchange, before=before, now=now, expires=expires)
     for bundle, reason in submission.refused:
@@ -123,16 +125,17 @@ async def _read_answers(path: Path, plugins: Plugins) -> Bundle | None:
 
     :raises CMPError: if there is something else: it is not overwritten.
     """
+    from cmpkit.ca.settings import naming
     from cmpkit.offline.bundle import read_bundle
     from cmpkit.offline.manifest import Kind
 
     if not await anyio.Path(path).exists():
         return None
-    bundle = await read_bundle(path, plugins)
-    fault = wrong_kind(bundle, Kind.ANSWERS)
-    if fault is not None:
-        fault.detail = f"--answers {path}: {fault.detail}"
-        raise fault
+    with naming(f"--answers {path}"):
+        bundle = await anyio.to_thread.run_sync(read_bundle, path, plugins)
+        fault = wrong_kind(bundle, Kind.ANSWERS)
+        if fault is not None:
+            raise fault
     return bundle
 
 
@@ -159,7 +162,7 @@ async def _answering(
         await transport.aclose()
 
 
-def _result(submission: Submission, path: Path, described: dict[str, Any]) -> Result:
+def _result(submission: Submission, path: Path) -> Result:
     from cmpkit.cli.results import Result
 
     manifest = submission.manifest
@@ -169,5 +172,5 @@ def _result(submission: Submission, path: Path, described: dict[str, Any]) -> Re
         ("number", str(manifest.sequence)),
         ("of use until", f"{manifest.expires:%Y-%m-%d %H:%M} UTC"),
     ]
-    values = {"command": "offline submit", **described, "asked": submission.asked}
+    values = {"command": "offline submit", **describe_bundle(path, manifest), "asked": submission.asked}
     return Result(f"written {path}, to be carried to the devices", facts, values)

@@ -24,7 +24,7 @@ from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
 from cmpkit.engine.client import ClientTransaction
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.errors import CMPError, ConfigurationError, StillWaiting
 from cmpkit.offline.road import OFFLINE, without_waiting
 from cmpkit.parts import Road
 
@@ -83,6 +83,8 @@ def do_job(
         return anyio.run(partial(_perform, job, operation, plugins, saved, tracker=tracker, road=road))
     except (CMPError, KeyboardInterrupt) as stopped:
         error = stopped if isinstance(stopped, CMPError) else Interrupted()
+        if job.url == OFFLINE and isinstance(error, StillWaiting):
+            error.hint = "what waits is carried by cmpkit offline accept --into BUNDLE"
         if saved is None and tracker.transaction_id is not None:
             saved = job.state / f"{tracker.transaction_id.hex()}.json"
         if saved is not None and saved.exists():

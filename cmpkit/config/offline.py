@@ -43,6 +43,8 @@ async def offline_server(
             return given.der
 
         yield answer
+        # No server that runs may do that here: what was not confirmed in time ends.
+        await server.housekeep()
 
 
 def _settings(settings: ServerSettings, of_roads: Sequence[ServerSettings]) -> ServerSettings:
@@ -61,5 +63,6 @@ def _settings(settings: ServerSettings, of_roads: Sequence[ServerSettings]) -> S
         settings,
         message_time_window=window,
         widest_time_window=widest,
+        puts_off=True,
         responder=replace(settings.responder, confirm_wait_time=DELAYED_CONFIRM_WAIT_TIME),
     )

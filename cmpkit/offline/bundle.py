@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+
+from anyio import to_thread
 
 from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.errors import CMPError
@@ -61,18 +64,14 @@ def name_of(message: bytes, number: int) -> str:
     return f"messages/{number:05}-{re.sub(r'[^A-Za-z0-9-]', '', about)}.pki"
 
 
-async def read_bundle(path: Path, plugins: Plugins, *, signers: Sequence[bytes] = ()) -> Bundle:
+def read_bundle(path: Path, plugins: Plugins, *, signers: Sequence[bytes] = ()) -> Bundle:
     """Read a bundle. One damaged message does not spoil the others.
 
     :param signers: DER of certificates; if there are any, one of them must have signed the bundle.
     :raises CMPError: if the bundle as a whole is not to be read, saying why.
     """
-    try:
-        archive = read_archive(path)
-        manifest, signer = _manifest(archive, plugins, signers)
-    except CMPError as error:
-        error.detail = f"the bundle {path}: {error.detail}"
-        raise
+    archive = read_archive(path)
+    manifest, signer = _manifest(archive, plugins, signers)
     messages: dict[Entry, bytes] = {}
     faults: dict[str, str] = {}
     for entry in manifest.entries:
@@ -125,4 +124,4 @@ async def write_bundle(
     if signer is not None:
         members[SIGNATURE] = await sign_manifest(octets, signer, plugins)
     members |= {entry.name: messages[entry] for entry in manifest.entries}
-    write_archive(path, members, written=now)
+    await to_thread.run_sync(partial(write_archive, path, members, written=now))

@@ -62,7 +62,7 @@ class Manifest:
         carried, so that it takes the place of all with lower numbers.
     :param created: when it was written, in whole seconds.
     :param expires: until when it is of use.
-    :param seen: what its writer has read of other series: the highest number of each.
+    :param seen: of answers: the highest number of each series that was submitted; empty for requests.
     """
 
     kind: Kind
@@ -113,6 +113,8 @@ def _manifest(
     read = Kind(kind)
     if any((entry.answers != b"") is not (read is Kind.ANSWERS) for entry in entries):
         raise ValueError(f"a message in it does not belong among {read.value}")
+    if seen and read is Kind.REQUESTS:
+        raise ValueError("requests answer nothing")
     return Manifest(
         kind=read,
         series=_octets(series, _SERIES_SIZE),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from anyio import to_thread
+
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.engine.states import ClientState
@@ -125,7 +127,7 @@ async def pack(
     :param expires: until when the bundle is of use.
     :raises ConfigurationError: if something cannot be written.
     """
-    ledger = Ledger.load(folder)
+    ledger = await to_thread.run_sync(Ledger.load, folder)
     ledger = replace(ledger, sequence=ledger.sequence + 1)
     found = {
         Entry(name=name_of(octets, number), size=len(octets), digest=digest_of(octets)): octets
@@ -138,9 +140,8 @@ async def pack(
         created=now.replace(microsecond=0),
         expires=expires.replace(microsecond=0),
         entries=tuple(found),
-        seen=ledger.seen,
     )
     # The number is used up first: no two bundles may have the same.
-    ledger.save(folder)
+    await to_thread.run_sync(ledger.save, folder)
     await write_bundle(path, manifest, found, plugins, signer=signer, now=now)
     return manifest
