@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-import cmpkit
+# Its models are made before autodoc writes annotations that it reads in sources into pydantic's classes.
+import cmpkit.config
 
 project = "cmpkit"
 author = "the cmpkit authors"
