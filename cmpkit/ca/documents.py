@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-__all__ = ["DEFAULT_LISTEN", "configuration_text", "root_note"]
+__all__ = ["DEFAULT_LISTEN", "configuration_text", "root_note", "tls_keys"]
 
 DEFAULT_LISTEN = "http://127.0.0.1:8829/.well-known/cmp"
 
@@ -126,6 +127,23 @@ _LISTENING = """\
 # check_after = "1h"                   # how soon at best whoever has to wait may ask again
 """
 
+_TLS = """\
+# The TLS certificate of the server: this CA issues it, and renews it.
+{keys}
+# tls_client = "required"              # or "optional": whether clients need one, too, from these:
+# tls_trusted = "trust.pem"
+"""
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with
+
+_TLS_PROFILE = """
+[profiles.tls-server]
+key_usage = ["digitalSignature"]
+extended_key_usage = ["serverAuth"]
+allow_requested_names = true
+validity = "90d"
+approval = "manual"                    # of requests; the server itself needs none
+"""
+
 _ROOT_NOTE = """\
 This directory holds the root of the CA: whoever has it can make certificates that everybody trusts.
 
@@ -146,10 +164,35 @@ def configuration_text(listen: Sequence[str], *, crl_files: Sequence[str] = ()) 
     """
     # A JSON string is a TOML basic string.
     tables = (
-        f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_LISTENING}" for url in listen or (DEFAULT_LISTEN,)
+        f"[[listen]]\nurl = {json.dumps(url, ensure_ascii=False)}\n{_tls(url, listen)}{_LISTENING}"
+        for url in listen or (DEFAULT_LISTEN,)
     )
     published = f"crl_files = {json.dumps(list(crl_files))}" if crl_files else '# crl_files = ["root.crl"]'
-    return _CONFIGURATION.format(listen="\n".join(tables), crl_files=published)
+    text = _CONFIGURATION.format(listen="\n".join(tables), crl_files=published)
+    return f"{text}{_TLS_PROFILE}" if any(tls_keys(url, listen) for url in listen) else text
+
+
+def tls_keys(url: str, listen: Sequence[str]) -> dict[str, str | list[str]]:
+    """The keys about TLS of an address; there are none if it has no TLS.
+
+    :param listen: all addresses: they have one certificate.
+    """
+    secured = [parts for parts in map(urlsplit, listen) if parts.scheme in ("https", "tcps")]
+    if urlsplit(url) not in secured:
+        return {}
+    names = dict.fromkeys(parts.hostname or "" for parts in secured if parts.hostname not in _ANY_ADDRESS)
+    return {
+        "tls_profile": "tls-server",
+        "tls_names": list(names),
+        "tls_cert": "tls.pem",
+        "tls_key": "keys/tls.key.pem",
+    }
+
+
+def _tls(url: str, listen: Sequence[str]) -> str:
+    keys = tls_keys(url, listen).items()
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in keys)
+    return _TLS.format(keys="\n".join(lines)) if keys else ""
 
 
 def root_note() -> str:

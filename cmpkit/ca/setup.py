@@ -19,7 +19,7 @@ from cryptography.x509 import NameOID
 
 from cmpkit.ca.certificates import IssuerCertificate, is_self_issued
 from cmpkit.ca.directory import build_directory, is_started
-from cmpkit.ca.documents import configuration_text, root_note
+from cmpkit.ca.documents import configuration_text, root_note, tls_keys
 from cmpkit.ca.existing import check_authority, load_authority, match_authority
 from cmpkit.ca.hierarchy import issuing_request, make_hierarchy, make_ocsp_signer, make_root_crl, make_signer
 from cmpkit.ca.sources import load_key, read_file, resolve_store_url
@@ -27,7 +27,7 @@ from cmpkit.crypto.keys import generate_key, key_to_pem, write_file_atomically
 from cmpkit.crypto.names import format_name
 from cmpkit.crypto.x509 import load_certificates, to_pem
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateRecord, PrivateKey, UnitOfWork
+from cmpkit.parts import CertificateRecord, ConfigurableServer, PrivateKey, UnitOfWork
 from cmpkit.plugins import Plugins
 
 __all__ = ["CONFIGURATION", "TRUST", "Initialised", "initialise", "install_ca_certificate"]
@@ -100,7 +100,10 @@ async def initialise(
             "how many CAs may be below a CA that exists is in its certificate", hint="leave out --path-length"
         )
     for url in listen:
-        plugins.server_transport(url).check(url)
+        transport = plugins.server_transport(url)
+        if isinstance(transport, ConfigurableServer):
+            transport = transport.configured(tls_keys(url, listen), directory)
+        transport.check(url)
     if await anyio.to_thread.run_sync(is_started, directory):
         raise ConfigurationError(
             f"{directory} is not empty, nothing is overwritten",

@@ -16,7 +16,7 @@ from cmpkit.ca.settings import naming
 from cmpkit.config.tables import ListenTable
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.errors import CMPError, ConfigurationError, TransportError
-from cmpkit.parts import Handler, Resource, ResourceServer, ServerTransport
+from cmpkit.parts import CertifiedServer, Handler, Resource, ResourceServer, ServerTransport, WantedCertificate
 from cmpkit.plugins import Plugins
 from cmpkit.transports import configure_server
 
@@ -53,10 +53,9 @@ class Listening:
             transport = plugins.server_transport(table.url)
         try:
             transport = configure_server(transport, table.own, directory)
+            transport.check(table.url)
         except ConfigurationError as error:
             raise ConfigurationError(f"[[listen]] {error.detail}", hint=error.hint) from error
-        with naming("[[listen]] url"):
-            transport.check(table.url)
         if "publication" in (table.serves or ()) and not isinstance(transport, ResourceServer):
             raise ConfigurationError(
                 f"[[listen]] serves: {table.url}: the road {transport.name} carries messages only",
@@ -68,6 +67,11 @@ class Listening:
     def url(self) -> str:
         """The address."""
         return self.table.url
+
+    @property
+    def wanted_certificate(self) -> WantedCertificate | None:
+        """The TLS certificate that the CA is to issue for the road, if it is."""
+        return self.transport.wanted_certificate(self.url) if isinstance(self.transport, CertifiedServer) else None
 
     def serving(self, server: Server, settings: ServerSettings, resources: Mapping[str, Resource]) -> _Serve:
         """What serves at the address all that it is to serve there."""

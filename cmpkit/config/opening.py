@@ -20,6 +20,7 @@ from cmpkit.ca.ocsp import OCSPSigner
 from cmpkit.ca.ocsp_renewal import OCSPSignerRenewal
 from cmpkit.ca.settings import naming
 from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
+from cmpkit.ca.tls_certificates import TLSCertificate
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.publishing import Published, build_resources, ocsp_renewal, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
@@ -47,6 +48,7 @@ from cmpkit.parts import (
     Policy,
     SecretSource,
     Store,
+    WantedCertificate,
     issuers_of,
 )
 from cmpkit.plugins import Plugins
@@ -72,6 +74,7 @@ class ServerParts:
     :param published: what is to be published beside CMP; ``None`` if nothing is.
     :param repository: what takes announcements; ``None`` refuses them.
     :param encryption: what requesters encrypt to; ``None`` if there is no such key.
+    :param tls: the certificates of the server's own that its CA issues.
     """
 
     store: Store
@@ -89,6 +92,7 @@ class ServerParts:
     published: Published | None = None
     repository: Repository | None = None
     encryption: EncryptionCredentials | None = None
+    tls: tuple[TLSCertificate, ...] = ()
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -211,6 +215,7 @@ class _Opening:
         chains = () if not authority else ((issuer, authority), *former)
         repository = await self._repository(tables.repository)
         published = await self._published(store, chains)
+        tls = () if issuer is None else await self._tls(store, issuer)
         if signer is not None:
             with self._mistakes, naming("[signer] certificate"):
                 check_key_generation(tables.profiles.values(), signer.certificate)
@@ -234,6 +239,7 @@ class _Opening:
             published=published,
             repository=repository,
             encryption=encryption,
+            tls=tls,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
@@ -276,6 +282,25 @@ class _Opening:
                 anchors.extend(await read_certificates(file, self._tables.directory))
         verifier = AnnouncementVerifier(self._plugins, tuple(anchors))
         return Repository(verifier, Path(self._tables.directory, table.directory))
+
+    async def _tls(self, store: Store, issuer: Issuer) -> tuple[TLSCertificate, ...]:
+        found: list[TLSCertificate] = []
+        seen: list[WantedCertificate] = []
+        for listening in self._tables.listen:
+            wanted = listening.wanted_certificate
+            if wanted is None or wanted in seen:
+                continue
+            with self._mistakes, naming(f"[[listen]] tls_profile of {listening.url}"):
+                if any(wanted.certificate == other.certificate for other in seen):
+                    raise ConfigurationError(
+                        f"another address writes another certificate to {wanted.certificate}",
+                        hint="name another tls_cert, or the same tls_profile, tls_names and tls_key",
+                    )
+                seen.append(wanted)
+                certificate = TLSCertificate(wanted, issuer, store, self._tables.profiles, self._plugins)
+                await certificate.check(self._now)
+                found.append(certificate)
+        return tuple(found)
 
     async def _published(self, store: Store, issuers: Sequence[tuple[Issuer, tuple[bytes, ...]]]) -> Published | None:
         """What is published, or ``None`` if nothing is or there were mistakes."""

@@ -55,6 +55,8 @@ async def serve(
         renewal = None if parts.published is None else parts.published.renewal
         if renewal is not None:
             await renewal.renew(clock())
+        for certificate in parts.tls:
+            await certificate.begin(clock())
         failure: CMPError | None = None
         async with anyio.create_task_group() as house:
             house.start_soon(server.keep_house)
@@ -62,6 +64,8 @@ async def serve(
                 house.start_soon(build_announcer(configuration, parts, plugins, clock=clock).keep_announcing)
             if renewal is not None:
                 house.start_soon(renewal.keep_renewing, clock)
+            for certificate in parts.tls:
+                house.start_soon(certificate.keep_renewing, clock)
             resources = _resources(parts, configuration, clock)
             settings = road_settings(server.settings, configuration.listen)
             roads = {

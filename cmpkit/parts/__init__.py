@@ -88,6 +88,7 @@ from cmpkit.parts.transform import Transform
 from cmpkit.parts.transports import (
     AnnouncementTransport,
     Answer,
+    CertifiedServer,
     ClientTransport,
     ClientTransportFactory,
     ConfigurableServer,
@@ -99,6 +100,7 @@ from cmpkit.parts.transports import (
     ServerTransport,
     TransportOptions,
     Wanted,
+    WantedCertificate,
 )
 
 __all__ = [
@@ -113,6 +115,7 @@ __all__ = [
     "CertificateRecord",
     "CertificateRequest",
     "CertificateState",
+    "CertifiedServer",
     "Check",
     "ClientTransport",
     "ClientTransportFactory",
@@ -197,6 +200,7 @@ __all__ = [
     "UnitOfWork",
     "Verdict",
     "Wanted",
+    "WantedCertificate",
     "cross_certificates_of",
     "issuers_of",
     "root_key_updates",

@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 __all__ = [
     "AnnouncementTransport",
     "Answer",
+    "CertifiedServer",
     "ClientTransport",
     "ClientTransportFactory",
     "ConfigurableServer",
@@ -25,6 +26,7 @@ __all__ = [
     "ServerTransport",
     "TransportOptions",
     "Wanted",
+    "WantedCertificate",
 ]
 
 
@@ -153,6 +155,7 @@ class ForwardingTransport(Protocol):
         too large or cannot be read is passed over. One task calls this at a time, and may cancel it at any moment.
 
         :raises TransportError: if the road fails; it is called again if the error is retryable.
+        :raises TimeoutError: if nothing comes by waiting, as where people carry messages.
         """
 
     async def done(self, message: bytes) -> None:
@@ -251,4 +254,35 @@ class ConfigurableServer(Protocol):
         :param directory: where relative paths start.
         :raises ConfigurationError: naming each key that is wrong, missing or unknown; see
             :func:`cmpkit.transports.read_own_options`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCertificate:
+    """A TLS certificate that the CA of a server is to issue for one of its roads, and to renew before it ends.
+
+    :param profile: the certificate profile.
+    :param names: host names and IP addresses; the first is the commonName, too.
+    :param certificate: the PEM file for the certificate and its chain; the road reads it again when it has changed.
+    :param key: the PEM file for its private key; if it is there, its key is used.
+    :param key_password: what the key is encrypted with; ``None`` if it is not.
+    """
+
+    profile: str
+    names: tuple[str, ...]
+    certificate: Path
+    key: Path
+    key_password: bytes | None = field(default=None, repr=False)
+
+
+@runtime_checkable
+class CertifiedServer(Protocol):
+    """What a :class:`ServerTransport` may be able to do besides: to have its TLS certificate from the CA it serves."""
+
+    def wanted_certificate(self, url: str) -> WantedCertificate | None:
+        """The certificate that is to be in its file whenever :meth:`ServerTransport.serve` is called.
+
+        :param url: the address to listen on.
+        :returns: ``None`` if the operator sees to the certificate.
+        :raises ConfigurationError: if the keys that it was told do not go together.
         """

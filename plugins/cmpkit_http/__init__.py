@@ -1,7 +1,7 @@
-"""CMP over HTTP (RFC 9811): a client for ``http`` and ``https``, a server for ``http``.
+"""CMP over HTTP (RFC 9811), plain and in TLS: a client and a server for ``http`` and ``https``.
 
-TLS for the server belongs to a reverse proxy in front of it, or to an ASGI server of your own around
-:class:`cmpkit_http.app.CMPApplication`.
+The server is uvicorn on asyncio and Hypercorn on trio; :class:`cmpkit_http.app.CMPApplication` runs under any ASGI
+server.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ def cmpkit_client_transports() -> Iterable[ClientTransportFactory]:
 
 @hookimpl
 def cmpkit_server_transports() -> Iterable[ServerTransport]:
-    """The road that listens on ``http`` addresses."""
+    """The road that listens on ``http`` and ``https`` addresses."""
     return [HTTPServer()]

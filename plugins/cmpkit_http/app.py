@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +17,12 @@ from cmpkit_http.addresses import CMP_PATH, WELL_KNOWN_PATH, PathTable
 from cmpkit_http.media import CMP_MEDIA_TYPE, CMP_MEDIA_TYPES, media_type
 from cmpkit_http.resources import NO_STORE, Header, Place, Reply, ResourceTable, reply
 
-__all__ = ["CMPApplication"]
+__all__ = ["ASGIApplication", "CMPApplication", "Receive", "Scope", "Send", "with_certificate"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 RETRY_AFTER_SECONDS = 5
 LINGER_SECONDS = 1.0
@@ -99,7 +101,8 @@ class CMPApplication:
                 return
             label, operation = self._check_place(found, scope["method"], headers)
             client = scope.get("client")
-            peer = Peer("http", "" if client is None else client[0], label=label, operation=operation)
+            address = "" if client is None else client[0]
+            peer = Peer("http", address, _client_certificate(scope), label=label, operation=operation)
             answer = await self._ask(message, peer)
         except _Gone:
             return
@@ -185,6 +188,26 @@ async def _fetch(place: Place, method: str, headers: dict[bytes, bytes], body: b
     except Exception:
         log.exception("a resource failed")
         raise _Refusal(500, "the service failed, try later") from None
+
+
+def with_certificate(application: ASGIApplication, certificate: bytes | None) -> ASGIApplication:
+    """An application that is told of the client's TLS certificate as the TLS extension of ASGI has it.
+
+    :param certificate: DER; ``None`` if the client showed none.
+    """
+    chain = [] if certificate is None else [ssl.DER_cert_to_PEM_cert(certificate)]
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        extensions = {**(scope.get("extensions") or {}), "tls": {"client_cert_chain": chain}}
+        await application({**scope, "extensions": extensions}, receive, send)
+
+    return told
+
+
+def _client_certificate(scope: Scope) -> bytes | None:
+    """DER of the certificate that the client showed in TLS, if the ASGI server has the TLS extension and tells."""
+    chain = (scope.get("extensions") or {}).get("tls", {}).get("client_cert_chain")
+    return ssl.PEM_cert_to_DER_cert(chain[0]) if chain else None
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import CMP_MEDIA_TYPE
 
-__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "read_body", "read_url", "shown_url"]
+__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "post", "read_body", "read_url", "shown_url"]
 
 _OK, _ACCEPTED = 200, 202
 
@@ -56,6 +57,11 @@ class HTTPClient:
         self._client = open_client(self._url, options)
         self._persistent = False
 
+    @property
+    def host(self) -> str:
+        """The name or address of the host, IPv6 without brackets."""
+        return self._url.host
+
     async def exchange(self, request: bytes) -> bytes:
         """POST one message, return the one that answers it, whatever the HTTP status (RFC 9811 section 3.1).
 
@@ -88,9 +94,13 @@ class HTTPClient:
         """
         headers = {"connection": "keep-alive" if keep else "close"}
         with transport_errors(self._shown_url, self._options.timeout), anyio.fail_after(self._options.timeout):
-            async with self._client.stream("POST", self._url, content=request, headers=headers) as response:
+            response = await self._client.send(post(self._client, self._url, request, headers), stream=True)
+            try:
                 head = self._head(response)
                 body = await self._read(response, head, whole=whole)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
         return Reply(
             head,
             body,
@@ -122,6 +132,30 @@ class HTTPClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def post(client: httpx.AsyncClient, url: httpx.URL, content: bytes, headers: Mapping[str, str]) -> httpx.Request:
+    """A request with that content."""
+    request = client.build_request("POST", url, content=content, headers=headers)
+    request.stream = _Octets(content)
+    return request
+
+
+class _Octets(httpx.ByteStream):
+    """The content of a request, without a generator: httpx leaves that of its own behind if the connection breaks."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Iteration(iter(self))
+
+
+class _Iteration(AsyncIterator[bytes]):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes:

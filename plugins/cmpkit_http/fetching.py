@@ -7,7 +7,7 @@ import httpx
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Question, TransportOptions
-from cmpkit_http.client import open_client, read_body, shown_url
+from cmpkit_http.client import open_client, post, read_body, shown_url
 from cmpkit_http.failures import transport_errors
 from cmpkit_http.media import media_type
 
@@ -58,7 +58,7 @@ def _read_url(url: str) -> httpx.URL:
 def _request(client: httpx.AsyncClient, address: httpx.URL, question: Question | None) -> httpx.Request:
     if question is not None:
         headers = {"content-type": question.media_type, "accept": question.answered_by}
-        return client.build_request("POST", address, content=question.content, headers=headers)
+        return post(client, address, question.content, headers)
     request = client.build_request("GET", address, headers={"accept": "*/*"})
     # The client is made for messages.
     del request.headers["content-type"]

@@ -15,6 +15,7 @@ from cmpkit_http.addresses import WELL_KNOWN_PATH
 __all__ = ["ListenAddress", "open_sockets"]
 
 BACKLOG = 512
+_PORTS = {False: 80, True: 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ListenAddress:
     :param url: as it was given, for errors.
     :param host: a name or an address, IPv6 without brackets.
     :param port: 0 lets the system choose.
+    :param secured: whether there is TLS.
     :param path: begins with a slash; ``/.well-known/cmp`` if the URL had none.
     """
 
@@ -31,6 +33,7 @@ class ListenAddress:
     host: str
     port: int
     path: str
+    secured: bool = False
 
     @classmethod
     def parse(cls, url: str) -> ListenAddress:
@@ -40,7 +43,8 @@ class ListenAddress:
         """
         try:
             parts = urlsplit(url)
-            port = 80 if parts.port is None else parts.port
+            secured = parts.scheme == "https"
+            port = _PORTS[secured] if parts.port is None else parts.port
         except ValueError as error:
             raise ConfigurationError(f"cannot listen on {url}: {error}", hint="write http://HOST:PORT/PATH") from error
         if not parts.hostname:
@@ -55,12 +59,12 @@ class ListenAddress:
         if not parts.path.isascii() or "%" in parts.path:
             raise ConfigurationError(f"cannot listen on {url}: the path must be plain ASCII, without %-escapes")
         path = parts.path if parts.path.strip("/") else WELL_KNOWN_PATH
-        return cls(url, parts.hostname, port, path)
+        return cls(url, parts.hostname, port, path, secured)
 
     def at_port(self, port: int) -> str:
         """The URL for clients, with the port that is really used."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{port}{self.path}"
+        return f"{'https' if self.secured else 'http'}://{host}:{port}{self.path}"
 
 
 async def open_sockets(address: ListenAddress) -> list[socket.socket]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import anyio
 import uvicorn
 
-from cmpkit_http.app import CMPApplication
+from cmpkit.transports import ServerTLSOptions, server_context
+from cmpkit_http.app import CMPApplication, with_certificate
 from cmpkit_http.limits import (
     GRACE_SECONDS,
     HEADER_SECONDS,
@@ -28,10 +30,15 @@ async def run(
     application: CMPApplication,
     sockets: list[socket.socket],
     *,
+    tls: ServerTLSOptions | None,
     shutdown: anyio.Event,
     started: Callable[[], None],
 ) -> None:
-    """Serve on listening sockets until ``shutdown`` is set, then end what is in flight."""
+    """Serve on listening sockets until ``shutdown`` is set, then end what is in flight.
+
+    :raises ConfigurationError: if the files of TLS cannot be used.
+    """
+    context = None if tls is None else server_context(tls)
     config = uvicorn.Config(
         application,
         http=protocol_class(),
@@ -47,6 +54,9 @@ async def run(
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADER_OCTETS,
     )
+    config.load()
+    # uvicorn itself reads certificates from files once only.
+    config.ssl = context
     server = _Server(config, started)
     async with anyio.create_task_group() as task_group:
         task_group.start_soon(_stop, server, shutdown)
@@ -117,12 +127,13 @@ def protocol_class() -> type[asyncio.Protocol]:
 
 
 class _Habits:
-    """Acknowledges at once, and bounds what a client may take to send a request's header.
+    """Acknowledges at once, bounds what a client may take to send a request's header, and tells who the client is.
 
     OpenSSL's client sends header and body apart and waits, by Nagle's algorithm, for the acknowledgement of the first.
     Linux delays that by 40 ms, and forgets TCP_QUICKACK, so it is set again whenever something came.
     """
 
+    app: Any
     transport: asyncio.Transport
     cycle: Any
     loop: asyncio.AbstractEventLoop
@@ -133,6 +144,9 @@ class _Habits:
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
         self._socket = transport.get_extra_info("socket")
+        secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            self.app = with_certificate(self.app, secured.getpeercert(binary_form=True))
         self._acknowledge_at_once()
         self._header_deadline = self.loop.call_later(HEADER_SECONDS, transport.close)
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import ClientTransport, Examination, Handler, Question, Resource, TransportOptions
-from cmpkit.transports import TLS_OPTIONS, refuse_other_options
+from cmpkit.parts import (
+    ClientTransport,
+    Examination,
+    Handler,
+    Question,
+    Resource,
+    TransportOptions,
+    WantedCertificate,
+)
+from cmpkit.transports import TLS_OPTIONS, ServerTLSOptions, read_own_options, refuse_other_options
 from cmpkit_http.app import CMPApplication
 from cmpkit_http.listening import ListenAddress, open_sockets
 
-__all__ = ["HTTPClients", "HTTPServer"]
+__all__ = ["HTTPClients", "HTTPServer", "warn_of_readers"]
 
-
+log = logging.getLogger("cmpkit.http")
 _Runner = Callable[..., Awaitable[None]]
 
 
@@ -35,7 +48,10 @@ class HTTPClients:
 
         secured = TLS_OPTIONS if url.lower().startswith("https:") else ()
         refuse_other_options(options, url, "proxy", "no_proxy", *secured)
-        return HTTPClient(url, options)
+        client = HTTPClient(url, options)
+        if not secured:
+            warn_of_readers(client.host)
+        return client
 
     async def fetch(self, url: str, options: TransportOptions, question: Question | None = None) -> bytes:
         """A document, or an answer; see :meth:`cmpkit.parts.ResourceClient.fetch`."""
@@ -51,15 +67,40 @@ class HTTPClients:
 
 
 class HTTPServer:
-    """Listens on ``http`` addresses: with uvicorn on asyncio, with Hypercorn on trio."""
+    """Listens on ``http`` and ``https`` addresses: with uvicorn on asyncio, with Hypercorn on trio."""
 
     name = "http"
-    schemes: tuple[str, ...] = ("http",)
+    schemes: tuple[str, ...] = ("http", "https")
     delayed = False
 
+    def __init__(self, settings: Mapping[str, Any] | None = None, directory: Path = Path()) -> None:
+        self._settings, self._directory = settings or {}, directory
+
+    def configured(self, settings: Mapping[str, Any], directory: Path) -> HTTPServer:
+        """The transport with the keys of one table: for ``https`` :class:`~cmpkit.transports.ServerTLSOptions`."""
+        return HTTPServer(settings, directory)
+
     def check(self, url: str) -> None:
-        """Whether that is an address to listen on; see :meth:`cmpkit.parts.ServerTransport.check`."""
-        ListenAddress.parse(url)
+        """Whether that is an address to listen on, and the keys fit; see :meth:`cmpkit.parts.ServerTransport.check`."""
+        address = ListenAddress.parse(url)
+        options = self._options(address)
+        if options is not None:
+            options.check(address.host)
+
+    def wanted_certificate(self, url: str) -> WantedCertificate | None:
+        """That of ``tls_profile``; see :meth:`cmpkit.parts.CertifiedServer.wanted_certificate`."""
+        address = ListenAddress.parse(url)
+        options = self._options(address)
+        return None if options is None else options.wanted_certificate(address.host)
+
+    def _options(self, address: ListenAddress) -> ServerTLSOptions | None:
+        if address.secured:
+            return read_own_options(ServerTLSOptions, self._settings, directory=self._directory)
+        if self._settings:
+            raise ConfigurationError(
+                f"{', '.join(self._settings)}: the road http has no such key", hint="TLS is at https addresses"
+            )
+        return None
 
     async def serve(
         self,
@@ -74,8 +115,8 @@ class HTTPServer:
 
         A cancelled ``serve`` ends at once. Either way nothing listens any more when it has returned.
 
-        :param url: ``http://host[:port][/path]``; the path is served beside ``/.well-known/cmp`` and ``/cmp``.
-        :raises ConfigurationError: if the URL cannot be used, or nothing can listen there.
+        :param url: ``http[s]://host[:port][/path]``; the path is served beside ``/.well-known/cmp`` and ``/cmp``.
+        :raises ConfigurationError: if the URL or a key cannot be used, or nothing can listen there.
         """
         await self.serve_resources(
             url, handler, {}, max_message_size=max_message_size, shutdown=shutdown, task_status=task_status
@@ -94,6 +135,7 @@ class HTTPServer:
         """The same with resources; see :meth:`cmpkit.parts.ResourceServer.serve_resources`."""
         run = _import_runner()
         address = ListenAddress.parse(url)
+        options = self._options(address)
         sockets = await open_sockets(address)
         port: int = sockets[0].getsockname()[1]
 
@@ -102,12 +144,27 @@ class HTTPServer:
             await run(
                 application,
                 sockets,
+                tls=options,
                 shutdown=shutdown,
                 started=lambda: task_status.started(address.at_port(port)),
             )
         finally:
             for sock in sockets:
                 sock.close()
+
+
+@lru_cache
+def warn_of_readers(host: str) -> None:
+    """Warn once of what plain HTTP to another machine means.
+
+    :param host: name or address, IPv6 without brackets.
+    """
+    try:
+        near = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        near = host == "localhost" or host.endswith(".localhost")
+    if not near:
+        log.warning("plain HTTP to %s: whoever is on the way can read the messages; https:// hides them", host)
 
 
 def _import_runner() -> _Runner:

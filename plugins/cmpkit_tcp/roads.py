@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Examination, Handler, TransportOptions
+from cmpkit.parts import Examination, Handler, TransportOptions, WantedCertificate
 from cmpkit.transports import (
     TLS_OPTIONS,
     client_context,
@@ -79,13 +78,20 @@ class TCPServer:
 
     def check(self, url: str) -> None:
         """Whether that is an address to listen on, and the keys fit; see :meth:`cmpkit.parts.ServerTransport.check`."""
-        self._options(TCPAddress.parse(url))
+        address = TCPAddress.parse(url)
+        options = self._options(address)
+        if isinstance(options, TCPSServerOptions):
+            options.check(address.host)
 
-    def _options(self, address: TCPAddress) -> tuple[TCPServerOptions, ssl.SSLContext | None]:
-        if not address.secured:
-            return read_own_options(TCPServerOptions, self._settings, directory=self._directory), None
-        options = read_own_options(TCPSServerOptions, self._settings, directory=self._directory)
-        return options, server_context(options)
+    def wanted_certificate(self, url: str) -> WantedCertificate | None:
+        """That of ``tls_profile``; see :meth:`cmpkit.parts.CertifiedServer.wanted_certificate`."""
+        address = TCPAddress.parse(url)
+        options = self._options(address)
+        return options.wanted_certificate(address.host) if isinstance(options, TCPSServerOptions) else None
+
+    def _options(self, address: TCPAddress) -> TCPServerOptions:
+        kind = TCPSServerOptions if address.secured else TCPServerOptions
+        return read_own_options(kind, self._settings, directory=self._directory)
 
     async def serve(
         self,
@@ -101,7 +107,8 @@ class TCPServer:
         :raises ConfigurationError: if the URL or a key cannot be used, or nothing can listen there.
         """
         address = TCPAddress.parse(url)
-        options, tls = self._options(address)
+        options = self._options(address)
+        tls = server_context(options) if isinstance(options, TCPSServerOptions) else None
         try:
             listener = await anyio.create_tcp_listener(local_host=address.host, local_port=address.port)
         except (OSError, UnicodeError) as error:

@@ -69,8 +69,8 @@ def test_without_optional_tables_there_are_defaults(write: Write, plugins: Plugi
         ('kind = "default"', 'kind = "lenient"', "[policy] kind: no policy for lenient"),
         ('[[secrets]]\nkind = "store"', '[[secrets]]\nkind = "vault"', "[[secrets]] kind: no secret source for vault"),
         ('url = "http:', 'url = "gopher:', "[[listen]] url: no server transport for gopher; there are: "),
-        ("http://127.0.0.1:0", "http://", "[[listen]] url: cannot listen on http:///.well-known/cmp: it names no host"),
-        ("http://127.0.0.1:0", "http://127.0.0.1:port", "[[listen]] url: cannot listen on"),
+        ("http://127.0.0.1:0", "http://", "[[listen]] cannot listen on http:///.well-known/cmp: it names no host"),
+        ("http://127.0.0.1:0", "http://127.0.0.1:port", "[[listen]] cannot listen on"),
         ("[[listen]]\nurl", "[[listen]]\nurls", "[[listen]] url: is missing"),
         ("[[listen]]", "[listen]", "[[listen]]: must be tables, each under a line [[listen]]"),
         ("sqlite:///cmpkit.db", "mysql:///cmpkit", "[store] url: no store for mysql; there are:"),
@@ -119,7 +119,7 @@ def test_all_mistakes_are_named_at_once(write: Write, plugins: Plugins) -> None:
         more="[elsewhere]\n",
     )
     found = mistakes(path, plugins)
-    for table in ("[store] sealing_key_file", "[store] sealing_key:", "[issuer] kind", "[[listen]] url"):
+    for table in ("[store] sealing_key_file", "[store] sealing_key:", "[issuer] kind", "[[listen]] cannot"):
         assert any(line.startswith(table) for line in found)
     for table in ("[server] implicit_confirm", "[server] implicit:", "[elsewhere]"):
         assert any(line.startswith(table) for line in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from cmpkit.config.tables import (
     StoreTable,
 )
 from cmpkit.plugins import load_plugins
+from cmpkit.transports import ServerTLSOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 MODELS: dict[str, type[Settings]] = {
@@ -82,6 +84,17 @@ def test_the_reference_has_the_keys_and_defaults_of_the_code(title: str) -> None
             value = tomllib.loads(f"value = {written[name]}")["value"]
             others = {key: "x" for key, other in model.model_fields.items() if other.is_required()}
             assert getattr(model(**others, **{name: value}), name) == field.default
+
+
+def test_the_reference_has_the_keys_about_tls() -> None:
+    text = PAGE.read_text().partition("\n## TLS at an address\n")[2].partition("\n## ")[0]
+    written = dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", text, re.MULTILINE))
+    assert list(written) == [field.name for field in fields(ServerTLSOptions)]
+    required = [field.name for field in fields(ServerTLSOptions) if field.default is MISSING]
+    assert required == [name for name, default in written.items() if default == "required"]
+    values = {"absent": None, '"none"': "none", "[]": ()}
+    given = {name: values[default] for name, default in written.items() if default != "required"}
+    assert ServerTLSOptions(tls_cert=Path("x"), **given) == ServerTLSOptions(tls_cert=Path("x"))
 
 
 @pytest.mark.parametrize("title", MODELS)

@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from cmpkit_http.answers import HTTPAnswer, excerpt, shown
 from cmpkit_http.client import is_direct
 from cmpkit_http.failures import transport_errors
-from cmpkit_http.roads import HTTPClients
+from cmpkit_http.roads import HTTPClients, warn_of_readers
 
 from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import AnnouncementTransport, ClientTransport, Disposition, TransportOptions
@@ -487,3 +487,27 @@ def test_options_about_tls_mean_nothing_to_plain_http(option: str) -> None:
 def test_hosts_may_be_reached_without_a_proxy(hosts: str | None, direct: bool) -> None:
     options = TransportOptions(proxy="http://proxy.example", no_proxy=hosts)
     assert is_direct(httpx.URL("http://ca.example/cmp"), options) is direct
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://ca.example/cmp", "plain HTTP to ca.example: "),
+        ("http://192.0.2.1:8080/cmp", "plain HTTP to 192.0.2.1: "),
+        ("http://[2001:db8::1]/cmp", "plain HTTP to 2001:db8::1: "),
+        ("http://localhost/cmp", ""),
+        ("http://ca.localhost/cmp", ""),
+        ("http://127.1.2.3/cmp", ""),
+        ("http://[::1]/cmp", ""),
+        ("https://ca.example/cmp", ""),
+    ],
+)
+async def test_plain_http_to_another_machine_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture, url: str, warned: str
+) -> None:
+    warn_of_readers.cache_clear()
+    for _ in range(2):
+        await HTTPClients().open(url, TransportOptions()).aclose()
+    told = [record.getMessage() for record in caplog.records if record.name == "cmpkit.http"]
+    assert len(told) == bool(warned)
+    assert "".join(told).startswith(warned)

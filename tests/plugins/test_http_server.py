@@ -227,7 +227,7 @@ def test_the_plugin_brings_its_parts() -> None:
     plugins.add(cmpkit_http, "http")
     assert plugins.client_transport("http://x") is plugins.client_transport("https://x")
     assert plugins.server_transport("http://x").name == "http"
-    assert plugins.get("server transport", "https") is None
+    assert plugins.server_transport("https://x") is plugins.server_transport("http://x")
 
 
 async def test_a_missing_server_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
