@@ -20,6 +20,7 @@ from cmpkit_mail.addresses import domain_of, is_address
 __all__ = ["NoMessage", "Sent", "compose", "message_id", "parse", "read_message", "read_sender"]
 
 _TYPES = ("application/pkixcmp", "application/x-pkixcmp")
+_ENCODINGS = ("", "7bit", "8bit", "binary", "quoted-printable", "base64")
 _MOST_PARTS = 50
 """Mails that speak of more boundaries are not parsed: they take time, and none of ours is among them."""
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,200}>")
@@ -134,14 +135,17 @@ def _parts(mail: Message) -> Iterator[Message]:
 
 def _octets(part: Message) -> bytes:
     encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+    if encoding not in _ENCODINGS:
+        raise NoMessage(f"its CMP message is encoded as {encoding[:40]!r}")
     try:
-        if encoding != "base64":
-            content = part.get_payload(decode=True)
-            if not isinstance(content, bytes):
-                raise NoMessage("its CMP message is not one part")
-            return content
-        text = str(part.get_payload()).encode("ascii")
-        # Gateways wrap and indent; anything else that is not base64 is a fault.
-        return binascii.a2b_base64(b"".join(text.split()), strict_mode=True)
+        if encoding == "base64":
+            # Gateways wrap and indent; anything else that is not base64 is a fault.
+            text = b"".join(str(part.get_payload()).encode("ascii").split())
+            octets = binascii.a2b_base64(text, strict_mode=True)
+        else:
+            octets = bytes(part.get_payload(decode=True))
     except (ValueError, LookupError) as error:
         raise NoMessage(f"its CMP message is not encoded as it says: {error}") from error
+    if not octets:
+        raise NoMessage("its CMP message is empty")
+    return octets

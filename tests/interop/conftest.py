@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from real_mail import RealMail, real_mail
 
 _MINUTE = 60.0
 
@@ -85,3 +87,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
     if not files:
         pytest.fail(f"CMPKIT_CORPUS={folder} has no files")
     return [(path.name, path.read_bytes()) for path in files]
+
+
+@pytest.fixture(scope="session")
+def mail() -> Iterator[RealMail]:
+    """Postfix, which delivers to Dovecot."""
+    with real_mail() as running:
+        yield running

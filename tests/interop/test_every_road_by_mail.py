@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from cmpkit_mail.roads import MailClients, MailServer
 from every_road import EveryRoad, WholeRoad
-from real_mail import RealMail, real_mail
+from real_mail import RealMail
 
 from cmpkit.parts import TransportOptions
 from cmpkit.testing import check_transport
-
-
-@pytest.fixture(scope="module")
-def mail() -> Iterator[RealMail]:
-    with real_mail() as running:
-        yield running
 
 
 class TestMail(EveryRoad):

@@ -55,8 +55,12 @@ userdb {{
   driver = static
   args = uid={user} gid={group} home={root}/home/%u allow_all_users=yes
 }}
+auth_failure_delay = 0
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -115,6 +119,7 @@ smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:{sasl}
 smtpd_client_connection_count_limit = 0
+local_header_rewrite_clients =
 """
 _MASTER_CF = """
 127.0.0.1:{smtp} inet n - n - - smtpd
@@ -171,10 +176,11 @@ class RealMail:
         }[way]
         return {"mailbox": imap, "mailbox_password": source, "smtp": smtp, "smtp_password": source}
 
-    def send(self, recipient: str, mail: bytes, *, sender: str = "somebody@elsewhere.example") -> None:
-        """Hand a mail to Postfix."""
+    def send(self, recipient: str, *mails: bytes, sender: str = "somebody@elsewhere.example") -> None:
+        """Hand mails to Postfix."""
         with smtplib.SMTP("127.0.0.1", self.ports["smtp"], "elsewhere.example", timeout=20) as smtp:
-            smtp.sendmail(sender, [recipient], mail)
+            for mail in mails:
+                smtp.sendmail(sender, [recipient], mail)
 
     def mails(self, address: str, folder: str = "") -> list[bytes]:
         """The mails in a folder of a mailbox."""
