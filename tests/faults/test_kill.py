@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import KILLED, Served, cmpkit, free_port, make_server_directory, served, start
+from forking import run_forked
+from served import Served, cmpkit, free_port, make_server_directory, served, start
 
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.checkpoints import Checkpoint
@@ -32,13 +31,6 @@ def client_arguments(folder: Path, url: str, trust: Path, *options: object) -> l
         *("--newkey", str(folder / "dev.key"), "--trusted", str(trust), "--certout", str(folder / "dev.pem")),
         *("--state", str(folder / "state"), "--total-timeout", "30", *map(str, options)),
     ]
-
-
-def run_client(arguments: list[str], killed_at: tuple[str, int] | None = None) -> subprocess.CompletedProcess[str]:
-    program = ["-m", "cmpkit.cli"] if killed_at is None else [str(KILLED), *map(str, killed_at)]
-    return subprocess.run(
-        [sys.executable, *program, *arguments], check=False, capture_output=True, text=True, timeout=50
-    )
 
 
 def saved_transactions(folder: Path) -> list[Path]:
@@ -75,7 +67,7 @@ class TestServer:
             (folder / "secret").write_text(doomed.add_secret("dev"))
             results = []
             arguments = client_arguments(folder, doomed.url, doomed.trust)
-            client = threading.Thread(target=lambda: results.append(run_client(arguments)))
+            client = threading.Thread(target=lambda: results.append(run_forked(arguments)))
             client.start()
             assert doomed.process.wait(30) == -signal.SIGKILL
         finally:
@@ -108,10 +100,10 @@ class TestClient:
         with served(make_server_directory(tmp_path / "ca")) as server:
             (tmp_path / "secret").write_text(server.add_secret("dev"))
             arguments = client_arguments(tmp_path, server.url, server.trust)
-            assert run_client(arguments, (point.value, number)).returncode == -signal.SIGKILL
+            assert run_forked(arguments, killed_at=(point.value, number)).returncode == -signal.SIGKILL
             assert not (tmp_path / "dev.pem").exists()
             (saved,) = saved_transactions(tmp_path)
-            done = run_client(["resume", str(saved)] if how == "resume" else arguments)
+            done = run_forked(["resume", str(saved)] if how == "resume" else arguments)
             assert done.returncode == 0, done.stderr
             assert_one_certificate(server, tmp_path)
 
@@ -119,9 +111,9 @@ class TestClient:
         with served(make_server_directory(tmp_path / "ca")) as server:
             (tmp_path / "secret").write_text(server.add_secret("dev"))
             arguments = client_arguments(tmp_path, server.url, server.trust, "--implicit-confirm")
-            assert run_client(arguments, (Checkpoint.ANSWER_RECEIVED.value, 1)).returncode == -signal.SIGKILL
+            assert run_forked(arguments, killed_at=(Checkpoint.ANSWER_RECEIVED.value, 1)).returncode == -signal.SIGKILL
             (saved,) = saved_transactions(tmp_path)
-            assert run_client(["resume", str(saved)]).returncode == 0
+            assert run_forked(["resume", str(saved)]).returncode == 0
             assert_one_certificate(server, tmp_path)
 
     def test_the_saved_transaction_holds_no_secret(self, tmp_path: Path) -> None:
@@ -129,7 +121,7 @@ class TestClient:
             secret = server.add_secret("dev")
             (tmp_path / "secret").write_text(secret)
             arguments = client_arguments(tmp_path, server.url, server.trust)
-            run_client(arguments, (Checkpoint.CERTIFICATE_SAVED.value, 1))
+            run_forked(arguments, killed_at=(Checkpoint.CERTIFICATE_SAVED.value, 1))
             (saved,) = saved_transactions(tmp_path)
             assert secret not in saved.read_text()
             assert "PRIVATE KEY" not in saved.read_text()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+from forking import Forked
 from served import Served, cmpkit, free_port, make_server_directory, start
 
 from cmpkit.crypto.x509 import load_certificates
@@ -21,18 +20,15 @@ def make_manual(folder: Path) -> Path:
     return directory
 
 
-def enroll(folder: Path, server: Served) -> subprocess.Popen[str]:
+def enroll(folder: Path, server: Served) -> Forked:
     """A client that waits for ever, once it has shown that it does."""
     (folder / "secret").write_text(server.add_secret("dev"))
-    client = subprocess.Popen(
+    client = Forked(
         [
-            *(sys.executable, "-m", "cmpkit.cli", "enroll", server.url, "--subject", "/CN=dev", "--total-timeout", "0"),
+            *("enroll", server.url, "--subject", "/CN=dev", "--total-timeout", "0"),
             *("--ref", "dev", "--secret", f"file:{folder / 'secret'}", "--newkey", str(folder / "dev.key")),
             *("--trusted", str(server.trust), "--certout", str(folder / "dev.pem"), "--state", str(folder / "state")),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        ]
     )
     assert client.stderr is not None
     line = client.stderr.readline()

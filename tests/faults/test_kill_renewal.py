@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from served import KILLED, cmpkit, make_server_directory, served
+from forking import run_forked
+from served import cmpkit, make_server_directory, served
 
 from cmpkit.endpoints.checkpoints import Checkpoint
 
@@ -26,8 +25,7 @@ POINTS = (
 
 
 def killed_at(point: Checkpoint, *arguments: object) -> None:
-    command = [sys.executable, str(KILLED), point.value, "1", *map(str, arguments)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
+    ended = run_forked(arguments, killed_at=(point.value, 1))
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from served import KILLED, cmpkit, make_server_directory
+from forking import run_forked
+from served import cmpkit, make_server_directory
 
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.checkpoints import Checkpoint
@@ -22,8 +21,7 @@ def test_a_rollover_that_was_killed_leaves_a_ca_and_can_be_repeated(
     tmp_path: Path, point: Checkpoint, number: int
 ) -> None:
     config = make_server_directory(tmp_path / "ca") / "cmpkit.toml"
-    arguments = [KILLED, point.value, number, "ca", "rollover", "--config", config]
-    killed = subprocess.run([sys.executable, *map(str, arguments)], check=False, capture_output=True, timeout=50)
+    killed = run_forked(["ca", "rollover", "--config", config], killed_at=(point.value, number))
     assert killed.returncode == -signal.SIGKILL
     cmpkit("serve", "--check", "--config", config)
     assert json.loads(cmpkit("crl", "--config", config, "--json"))["issuer"] == "CN=Example CA,O=Example"

@@ -1,18 +1,13 @@
-"""The command line in a process that dies (SIGKILL) at a checkpoint: ``python killed.py POINT NUMBER ARGUMENT...``.
-
-POINT is the value of a Checkpoint, or of a CrashPoint of store-and-forward roads. NUMBER says at which passing of it:
-1 is the first. With POINT ``never`` it lives.
-"""
+"""The command line in a process that dies (SIGKILL) at a checkpoint."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from cmpkit.cli import main
 from cmpkit.hookspecs import hookimpl
@@ -80,9 +75,14 @@ class Faults:
         return [ElsewhereFactory(self._plugins)]
 
 
-if __name__ == "__main__":
-    point, number, *arguments = sys.argv[1:]
-    killer = Killer(point, int(number))
+def run(arguments: Sequence[str], killed_at: tuple[str, int]) -> NoReturn:
+    """Run a command in this process, which ends with it or before.
+
+    :param killed_at: the value of a Checkpoint, or of a CrashPoint of store-and-forward roads, and at which passing of
+        it: 1 is the first. With ``("never", 1)`` it lives.
+    """
+    point, number = killed_at
+    killer = Killer(point, number)
     if point in {one.value for one in CrashPoint}:
         road_log = logging.getLogger("cmpkit.road")
         road_log.setLevel(logging.DEBUG)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.testing
+from forking import Forked
 from typer.testing import CliRunner
 
 from cmpkit.cli.app import app
@@ -63,19 +61,11 @@ def run(
 
 
 @contextmanager
-def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: object) -> Iterator[Forked]:
     """A command in a process of its own; it is killed if it does not end by itself."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cmpkit.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "120"},
-        **options,
-    )
+    process = Forked(arguments, environment={**os.environ, "COLUMNS": "120"})
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 import typer
+from forking import Forked
 from pages import Block
 
 from cmpkit.cli.app import app
@@ -132,6 +133,21 @@ def as_pattern(shown: Sequence[str]) -> str:
     return r"^" + "\n".join(lines).replace("\n.*?\n", "\n(?:.*\n)*?") + r"\s*?$"
 
 
+def started(command: Command, home: Path) -> Forked | subprocess.Popen[str]:
+    """A process of it, with one stream for all that it prints."""
+    plain = command.plain
+    if plain is not None and plain[1] is None:
+        return Forked(plain[0], stderr=subprocess.STDOUT, directory=home)
+    return subprocess.Popen(
+        ["bash", "-c", f"exec {command.text}"],
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 class Running:
     """A program that runs on while the page does."""
 
@@ -140,14 +156,7 @@ class Running:
         self._changed = threading.Condition()
         self._text = ""
         self._ended = False
-        self._process = subprocess.Popen(
-            ["bash", "-c", f"exec {command.text}"],
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._process = started(command, home)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

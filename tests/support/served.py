@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from forking import Forked
 from operating import run
-
-KILLED = Path(__file__).with_name("killed.py")
 
 
 def cmpkit(*arguments: object) -> str:
@@ -28,7 +25,7 @@ class Served:
     """A running server."""
 
     directory: Path
-    process: subprocess.Popen[str]
+    process: Forked
     url: str = ""
     log: list[str] = field(default_factory=list)
     reader: threading.Thread | None = None
@@ -60,9 +57,7 @@ class Served:
         self.process.wait()
         if self.reader is not None:
             self.reader.join(5)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        self.process.close()
 
     def text(self) -> str:
         """What the server wrote to standard error so far."""
@@ -95,17 +90,7 @@ def start(
     :param config: a configuration file other than that of the directory.
     :param killed_at: the checkpoint at which it dies, and at which passing of it.
     """
-    program = ["-m", "cmpkit.cli"] if killed_at is None else [KILLED, *map(str, killed_at)]
-    command = [sys.executable, *program, "serve", "--config", config or directory / "cmpkit.toml", *options]
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
+    process = Forked(["serve", "--config", config or directory / "cmpkit.toml", *options], killed_at=killed_at)
     server = Served(directory, process)
     server.reader = threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True)
     server.reader.start()
