@@ -31,6 +31,7 @@ from cmpkit.plugins import Plugins
 __all__ = ["LISTEN", "Stage"]
 
 LISTEN = "http://127.0.0.1:0/.well-known/cmp"
+"""HTTP on a port that is free."""
 _ARROWS = {"message-sent": "->", "message-received": "<-"}
 
 
@@ -54,16 +55,17 @@ class Stage:
         """The configuration file of the server."""
         return self.directory / "ca" / "cmpkit.toml"
 
-    async def make_ca(self) -> None:
+    async def make_ca(self, *listen: str) -> None:
         """The first step.
 
+        :param listen: URLs to listen on.
         :raises ConfigurationError: if something is in the directory already.
         """
         if await anyio.Path(self.directory).exists() and any(self.directory.iterdir()):
             raise ConfigurationError(f"{self.directory} is not empty", hint="name a directory that does not exist yet")
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.begin("Make a CA", f"cmpkit init ca --listen {LISTEN}")
-        made = await initialise(self.directory / "ca", listen=[LISTEN], plugins=self.plugins, now=datetime.now(UTC))
+        self.begin("Make a CA", f"cmpkit init ca{''.join(f' --listen {url}' for url in listen)}")
+        made = await initialise(self.directory / "ca", listen=listen, plugins=self.plugins, now=datetime.now(UTC))
         data = await anyio.Path(made.trust).read_bytes()
         self.trust = load_certificates(data)
         self.say(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmpkit import oids
 from cmpkit.asn1 import encode
-from cmpkit.cli.stage import Stage
+from cmpkit.cli.stage import LISTEN, Stage
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.enums import CRLReason
 from cmpkit.errors import PeerRefusal, TrustError
@@ -31,7 +31,7 @@ class Tour(Stage):
 
         :raises CMPError: if one of them does not end as it should.
         """
-        await self.make_ca()
+        await self.make_ca(LISTEN)
         self.begin("Let a device in", f"cmpkit secret add {_REFERENCE} --config ca/cmpkit.toml > {_REFERENCE}.secret")
         secret = await self.add_secret(_REFERENCE)
         self.say(f"Nothing is allowed unless a rule allows it: this secret is good for one certificate for {_SUBJECT}.")

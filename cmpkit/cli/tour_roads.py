@@ -21,15 +21,13 @@ class _Exhibit:
 
     :param name: what distinguishes it, and its device.
     :param url: what the server listens on; the scheme chooses the road.
-    :param keys: of the table ``[[listen]]``, as TOML.
-    :param options: what clients need beside the URL, by the names of command line options.
     :param about: what is worth knowing.
+    :param options: of the road, for clients.
     """
 
     name: str
     url: str
     about: str
-    keys: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -74,25 +72,15 @@ class RoadsTour(Stage):
 
         :raises CMPError: if one of them does not end as it should.
         """
-        await self.make_ca()
         shown = [exhibit for exhibit in _EXHIBITS if self.plugins.get("server transport", exhibit.scheme) is not None]
-        await self._open_roads(shown)
+        await self.make_ca(*dict.fromkeys(exhibit.url for exhibit in shown))
+        await anyio.Path(self.directory / _SPOOL).mkdir()
         await self.serve_while(partial(self._enroll_over_each, shown))
         self._name_what_is_not_shown(shown)
         self.end()
 
-    async def _open_roads(self, shown: Sequence[_Exhibit]) -> None:
-        more = {exhibit.url: exhibit.keys for exhibit in shown if exhibit.url != LISTEN}
-        tables = "".join(f'\n[[listen]]\nurl = "{url}"\n{keys}' for url, keys in more.items())
-        self.write("roads.toml", tables.encode())
-        await anyio.Path(self.directory / _SPOOL).mkdir()
-        self.begin("Open more roads", f"mkdir {_SPOOL}; cat roads.toml >> ca/cmpkit.toml")
-        typer.echo(tables.strip())
-        config = anyio.Path(self.config)
-        await config.write_text(await config.read_text() + tables)
-
     async def _enroll_over_each(self, shown: Sequence[_Exhibit], urls: Sequence[str]) -> None:
-        self.begin("Serve on all of them at once", "cmpkit serve --config ca/cmpkit.toml")
+        self.begin("Serve on all of them at once", f"mkdir {_SPOOL}; cmpkit serve --config ca/cmpkit.toml")
         for url in urls:
             typer.echo(f"listening on {url}")
         addresses = {url.partition(":")[0]: url for url in urls}
