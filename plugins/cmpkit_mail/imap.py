@@ -134,11 +134,14 @@ class IMAPMailbox:
             uid = session.uid(key)
             if uid is None:
                 return
-            if session.client.has_capability("MOVE"):
-                session.client.move([uid], folder)
-            else:
-                session.client.copy([uid], folder)
-                _remove(session, uid)
+            try:
+                _move(session, uid, folder)
+            except imaplib.IMAP4.abort:
+                raise
+            except imaplib.IMAP4.error:
+                # Somebody may have removed the folder.
+                self._make_folders(session)
+                _move(session, uid, folder)
 
         await self._do(move)
 
@@ -161,13 +164,16 @@ class IMAPMailbox:
         with anyio.move_on_after(self._interval.total_seconds()) as waiting:
             # What TLS has read ahead the system does not tell of.
             if not (isinstance(socket, ssl.SSLSocket) and socket.pending()):
-                await anyio.wait_readable(socket.fileno())
+                with contextlib.suppress(anyio.ClosedResourceError):
+                    await anyio.wait_readable(socket)
         if not waiting.cancelled_caught:
             async with self._turn:
                 await to_thread.run_sync(self._hear)
 
     async def aclose(self) -> None:
         """End both connections."""
+        if self._watch is not None:
+            anyio.notify_closing(self._watch.client.socket())
         async with self._turn:
             self._drop_watch()
             self._drop()
@@ -272,6 +278,14 @@ class IMAPMailbox:
             raise TransportError(f"{where}: {error}", retryable=True) from error
         except (OSError, UnicodeError) as error:
             raise TransportError(f"{where}: {error}", retryable=True) from error
+
+
+def _move(session: _Session, uid: int, folder: str) -> None:
+    if session.client.has_capability("MOVE"):
+        session.client.move([uid], folder)
+    else:
+        session.client.copy([uid], folder)
+        _remove(session, uid)
 
 
 def _remove(session: _Session, uid: int) -> None:

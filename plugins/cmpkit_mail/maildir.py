@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mailbox
 import os
@@ -22,6 +23,7 @@ __all__ = ["MaildirMailbox"]
 
 _LOCK = "cmpkit.lock"
 _TRASHED = "T"
+_OF_ONE_MAIL = (errno.ELOOP, errno.ENXIO, errno.EACCES)
 
 
 class MaildirMailbox:
@@ -42,14 +44,14 @@ class MaildirMailbox:
 
     def _open(self) -> None:
         with self._clear_errors():
-            try:
-                box = mailbox.Maildir(self._path, create=False)
-            except mailbox.NoSuchMailboxError as error:
-                raise FileNotFoundError(0, "it is not there") from error
             if self._folders and self._lock is None:
                 self._lock = self._make_lock()
-            for folder in self._folders:
-                box.add_folder(folder)
+            self._make_folders()
+
+    def _make_folders(self) -> None:
+        box = mailbox.Maildir(self._path, create=False)
+        for folder in self._folders:
+            box.add_folder(folder)
 
     def _make_lock(self) -> int:
         descriptor = os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -102,8 +104,10 @@ class MaildirMailbox:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UnreadableMail(f"it cannot be read: {error.strerror}") from error
-        with self._clear_errors(), open(descriptor, "rb", closefd=True) as file:
+            if error.errno in _OF_ONE_MAIL:
+                raise UnreadableMail(f"it cannot be read: {error.strerror}") from error
+            raise self._error(error) from error
+        with self._clear_errors(), open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise UnreadableMail("it is no regular file")
             octets = file.read(most + 1)
@@ -118,9 +122,17 @@ class MaildirMailbox:
 
     def _move(self, key: str, folder: str) -> None:
         path = self._find(key)
-        if path is not None:
-            with self._clear_errors(), contextlib.suppress(FileNotFoundError):
-                os.rename(path, self._path / f".{folder}" / "cur" / f"{key}:2,S")
+        if path is None:
+            return
+        target = self._path / f".{folder}" / "cur" / f"{key}:2,S"
+        with self._clear_errors():
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                # Either the mail is gone, or the folder.
+                if os.path.lexists(path):
+                    self._make_folders()
+                    os.rename(path, target)
 
     async def remove(self, key: str) -> None:
         """Remove a mail."""
@@ -154,9 +166,10 @@ class MaildirMailbox:
     def _clear_errors(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise TransportError(
-                f"the Maildir {self._path}: {error.strerror or error}",
-                hint="is the path right, and may this user read and write there?",
-                retryable=True,
-            ) from error
+        except (OSError, mailbox.NoSuchMailboxError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> TransportError:
+        said = (error.strerror if isinstance(error, OSError) else "") or "it is not there"
+        hint = "is the path right, and may this user read and write there?"
+        return TransportError(f"the Maildir {self._path}: {said}", hint=hint, retryable=True)

@@ -20,12 +20,14 @@ class PostOffice:
 
     :param directory: with a Maildir for each address that there is.
     :ivar refusals: what the server says to commands that begin like that, instead of what it would say.
+    :ivar commands: that were refused.
     :ivar taken: the octets of all mails, as they came.
     """
 
     directory: Path
     port: int = 0
     refusals: dict[str, str] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,6 +66,7 @@ class _Session(socketserver.StreamRequestHandler):
             command = text.upper()
             refusal = next((said for start, said in office.refusals.items() if command.startswith(start)), None)
             if refusal is not None:
+                office.commands.append(text)
                 self._say(refusal)
             elif command.startswith("EHLO"):
                 self._say("250-here\r\n250-AUTH PLAIN\r\n250 8BITMIME")
@@ -85,11 +88,16 @@ class _Session(socketserver.StreamRequestHandler):
         lines: list[bytes] = []
         while (line := self.rfile.readline()) != b".\r\n":
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
+        refusal = office.refusals.get("after DATA")
+        if refusal is not None:
+            office.commands.append("after DATA")
+            self._say(refusal)
+            return
         mail = b"".join(lines)
         office.taken.append(mail)
         for recipient in recipients:
             office.deliver(recipient, mail)
-        self._say(office.refusals.get("after DATA", "250 taken"))
+        self._say("250 taken")
 
     def _say(self, text: str) -> None:
         self.wfile.write(text.encode() + b"\r\n")
