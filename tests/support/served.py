@@ -64,12 +64,12 @@ class Served:
         return "".join(self.log)
 
 
-def make_server_directory(directory: Path, port: int = 0, *, key_type: str = "p256") -> Path:
+def make_server_directory(directory: Path, port: int = 0, *, key_type: str = "p256", scheme: str = "http") -> Path:
     """What ``cmpkit init`` makes.
 
     :param port: to listen on; 0 is a different one at each start.
     """
-    listen = f"http://127.0.0.1:{port}/.well-known/cmp"
+    listen = f"{scheme}://127.0.0.1:{port}/.well-known/cmp"
     cmpkit("init", directory, "--subject", "/O=Example/CN=Example CA", "--listen", listen, "--key-type", key_type)
     return directory
 
