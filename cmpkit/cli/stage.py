@@ -28,10 +28,12 @@ from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Event, Grant, PrivateKey, SecretRecord, SharedSecret, TransportOptions
 from cmpkit.plugins import Plugins
 
-__all__ = ["LISTEN", "Stage"]
+__all__ = ["LISTEN", "TRUST", "Stage"]
 
 LISTEN = "http://127.0.0.1:0/.well-known/cmp"
 """HTTP on a port that is free."""
+TRUST = "ca/trust.pem"
+"""The root certificate, in the directory of the stage."""
 _ARROWS = {"message-sent": "->", "message-received": "<-"}
 
 
@@ -71,7 +73,7 @@ class Stage:
         self.say(
             f"A root, {describe_certificate(self.trust[0])['subject']}, whose key the server never opens; an issuing "
             "CA under it; a certificate by which the server signs its answers; and a store (SQLite). Clients need "
-            "ca/trust.pem, the root certificate."
+            f"{TRUST}, the root certificate."
         )
 
     async def add_secret(self, reference: str) -> SharedSecret:

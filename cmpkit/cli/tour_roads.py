@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from cmpkit.cli.stage import LISTEN, Stage
+from cmpkit.cli.stage import LISTEN, TRUST, Stage
 from cmpkit.parts import TransportOptions
 
 __all__ = ["RoadsTour"]
@@ -35,6 +36,24 @@ class _Exhibit:
         """That of the URL."""
         return self.url.partition(":")[0]
 
+    @property
+    def arguments(self) -> str:
+        """What a command of the client has for it, beside the URL."""
+        trusted = f" --tls-trusted {TRUST}" if self._secured else ""
+        return "".join([trusted, *(f" --road-option {name}={value}" for name, value in self.options.items())])
+
+    def transport(self, directory: Path) -> TransportOptions:
+        """The same for the client.
+
+        :param directory: where relative paths start.
+        """
+        trusted = TRUST if self._secured else None
+        return TransportOptions(tls_trusted=trusted, own=self.options, directory=directory)
+
+    @property
+    def _secured(self) -> bool:
+        return self.scheme in ("https", "tcps")
+
 
 _SPOOL = "spool"
 _EXHIBITS = (
@@ -51,6 +70,13 @@ _EXHIBITS = (
         options={"framing": "rfc2510"},
     ),
     _Exhibit(
+        "https",
+        "https://127.0.0.1:0",
+        "The server's TLS certificate is from its own CA, which renews it. TLS hides who asks for what; what is said "
+        "is believed because CMP protects it, as without TLS.",
+    ),
+    _Exhibit("tcps", "tcps://127.0.0.1:0", "The same certificate for TLS, and units as over TCP in it."),
+    _Exhibit(
         "file",
         f"file:../{_SPOOL}",
         "A request is a file in spool/in, its answer one in spool/out (RFC 9483 section 6.4.1). Neither side needs to "
@@ -58,8 +84,6 @@ _EXHIBITS = (
     ),
 )
 _NOT_SHOWN = {
-    "tcps": "it needs a TLS certificate",
-    "https": "it needs a TLS certificate",
     "mailto": "it needs servers for IMAP and SMTP, and mailboxes there",
 }
 
@@ -89,16 +113,15 @@ class RoadsTour(Stage):
 
     async def _enroll(self, exhibit: _Exhibit, url: str) -> None:
         device = f"dev-{exhibit.name}"
-        options = "".join(f" --road-option {name}={value}" for name, value in exhibit.options.items())
         self.begin(
             f"Enrol: {exhibit.name}",
-            f"cmpkit enroll {url}{options} --ref {device} --secret file:{device}.secret --subject CN={device} "
-            f"--newkey {device}.key --trusted ca/trust.pem --certout {device}.pem",
+            f"cmpkit enroll {url}{exhibit.arguments} --ref {device} --secret file:{device}.secret "
+            f"--subject CN={device} --newkey {device}.key --trusted {TRUST} --certout {device}.pem",
         )
         self.say(exhibit.about)
         secret = await self.add_secret(device)
         key = self.make_key(f"{device}.key")
-        async with self.client(url, secret, TransportOptions(own=exhibit.options)) as client:
+        async with self.client(url, secret, exhibit.transport(self.directory)) as client:
             enrolled = await client.enroll(f"CN={device}", key)
         self.show_certificate(enrolled, f"{device}.pem")
 

@@ -35,7 +35,7 @@ def posting(url: str) -> Iterator[Post]:
         with socket.create_connection((host, port)) as connection:
             yield _TCP(connection)
     elif parts.scheme == "https":
-        # The certificate is one of the server's own; what it costs to look at it does not count, it is the client's.
+        # What it would cost to look at the certificate is the client's.
         context = ssl._create_unverified_context()
         with contextlib.closing(http.client.HTTPSConnection(host, port, context=context)) as secured:
             yield _HTTP(secured, parts.path)

@@ -15,6 +15,9 @@ from served import CONFIGURATION, listen_elsewhere, make_directory, plugins_with
 
 __all__ = ["RoadsReport", "measure_roads"]
 
+# Whose the certificate is does not matter here, the clients do not look.
+_HTTPS = 'url = "https://127.0.0.1:0"\ntls_cert = "signer.pem"\ntls_key = "keys/signer.key.pem"'
+
 
 @dataclass(frozen=True, slots=True)
 class RoadsReport:
@@ -55,6 +58,7 @@ async def measure_roads(directory: Path, *, rounds: int, per_round: int, clients
     configurations = {
         "http": CONFIGURATION,
         "tcp": listen_elsewhere(directory, "tcp.toml", 'url = "tcp://127.0.0.1:0"'),
+        "https": listen_elsewhere(directory, "https.toml", _HTTPS),
         "file": listen_elsewhere(directory, "file.toml", f'url = "{spool.as_uri()}"'),
     }
     with ExitStack() as served:
