@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from cmpkit.errors import ConflictError
 from cmpkit.parts import (
@@ -177,6 +177,8 @@ def _audit_row(entry: AuditEntry) -> dict[str, object]:
 
 def _insert_or_keep(connection: sa.Connection, table: sa.Table) -> sa.Insert:
     if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - with it come all its drivers
+
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 

@@ -25,8 +25,9 @@ from cmpkit.plugins import load_plugins
 # What commands import when they run.
 PRELOADED = (
     *("anyio._backends._asyncio", "anyio._backends._trio", "anyio.to_thread", "rich.console", "rich.status"),
-    *("cmpkit.ca.setup", "cmpkit.cli.operations", "cmpkit.cli.renewing", "cmpkit.cli.results", "cmpkit.cli.watching"),
-    *("cmpkit.config", "cmpkit.endpoints.client", "cmpkit.renewal.renewer", "sqlalchemy"),
+    *("cmpkit.ca.opening", "cmpkit.cli.operations", "cmpkit.cli.renewing", "cmpkit.cli.results", "cmpkit.cli.watching"),
+    *("cmpkit.config", "cmpkit.endpoints.client", "cmpkit.renewal.renewer", "cmpkit.store.sql"),
+    *("cmpkit_http.client", "cmpkit_http.on_asyncio", "cmpkit_http.on_trio", "httpcore", "sqlalchemy.dialects.sqlite"),
 )
 DESCRIPTORS = 4
 
