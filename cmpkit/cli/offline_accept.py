@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,8 +78,8 @@ def accept(
     from cmpkit.cli.jobs import default_state
 
     plugins, folder, came = plugins_of(ctx), state or default_state(), _Came()
-    messages = anyio.run(_messages, answers or [], folder, plugins, came, signed_by)
-    for saved in _concerned(folder, messages):
+    bundles = anyio.run(_read, answers or [], folder, plugins, came, signed_by)
+    for saved, messages in _concerned(folder, bundles):
         try:
             again = job_again(
                 saved, KeepingOptions(state=folder), trust, secret=secret, keypass=keypass, newkeypass=newkeypass
@@ -94,17 +93,17 @@ def accept(
     raise typer.Exit(_tell(came, into, as_json=json))
 
 
-async def _messages(
+async def _read(
     paths: Sequence[Path], folder: Path, plugins: Plugins, came: _Came, signed_by: Sequence[Path] | None
-) -> tuple[bytes, ...]:
-    """The messages in the bundles that count; that they were read is written down."""
+) -> list[Bundle]:
+    """The bundles that count; that they were read is written down."""
     from anyio import to_thread
 
     from cmpkit.offline.packing import Ledger, locked
 
     bundles = await read_bundles(paths, plugins, came.problems, signed_by=signed_by)
     if not bundles:
-        return ()
+        return []
     with locked(folder):
         ledger = await to_thread.run_sync(Ledger.load, folder)
         taken = []
@@ -121,7 +120,7 @@ async def _messages(
                 )
             ledger = ledger.having_seen(bundle.manifest.series, bundle.manifest.sequence)
         await to_thread.run_sync(ledger.save, folder)
-    return tuple(octets for bundle in taken for octets in bundle.messages.values())
+    return taken
 
 
 def _fault(bundle: Bundle, ledger: Ledger) -> CMPError | None:
@@ -143,20 +142,15 @@ def _fault(bundle: Bundle, ledger: Ledger) -> CMPError | None:
     return None
 
 
-def _concerned(folder: Path, messages: Sequence[bytes]) -> list[Path]:
-    """The files of the transactions that something came for, or whose result is still to be written."""
-    from cmpkit.asn1 import decode_message
+def _concerned(folder: Path, bundles: Sequence[Bundle]) -> list[tuple[Path, tuple[bytes, ...]]]:
+    """The files of the transactions that something came for, with that, or whose result is still to be written."""
     from cmpkit.engine.states import ClientState
+    from cmpkit.offline.packing import answers_for
 
-    expected = set()
-    for octets in messages:
-        with contextlib.suppress(CMPError):
-            expected.add(decode_message(octets).header.transaction_id)
-    return [
-        path
-        for path, transaction in offline_transactions(folder)
-        if transaction.state is ClientState.DONE or transaction.transaction_id in expected
+    found = [
+        (path, transaction, answers_for(transaction, bundles)) for path, transaction in offline_transactions(folder)
     ]
+    return [(path, came) for path, transaction, came in found if came or transaction.state is ClientState.DONE]
 
 
 def _go_on(saved: Path, again: tuple[Job, Operation], messages: Sequence[bytes], plugins: Plugins, came: _Came) -> None:
@@ -182,6 +176,7 @@ def _tell(came: _Came, into: Path | None, *, as_json: bool) -> ExitStatus:
     from cmpkit.cli.results import Result, print_result
 
     status = came.problems.tell()
+    notes = came.notes if came.waiting else []
     if status is ExitStatus.DONE and came.waiting:
         status = ExitStatus.WAITING
     if as_json:
@@ -191,13 +186,13 @@ def _tell(came: _Came, into: Path | None, *, as_json: bool) -> ExitStatus:
             "command": "offline accept",
             "results": [result.values for result in came.results],
             "waiting": came.waiting,
-            "notes": came.notes,
+            "notes": notes,
             "written": written,
             "problems": came.problems.values,
         }
         print_json(values)
         return status
-    for result in (*came.results, *map(Result, came.notes)):
+    for result in (*came.results, *map(Result, notes)):
         print_result(result, as_json=False)
     if came.manifest is not None:
         said = f"{counted(came.waiting, 'message')} to be carried to the CA"

@@ -18,12 +18,12 @@ from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.engine.states import ClientState
 from cmpkit.errors import ConfigurationError
-from cmpkit.offline.bundle import digest_of, name_of, write_bundle
+from cmpkit.offline.bundle import Bundle, digest_of, name_of, write_bundle
 from cmpkit.offline.manifest import Entry, Kind, Manifest
 from cmpkit.offline.signing import BundleSigner
 from cmpkit.plugins import Plugins
 
-__all__ = ["Ledger", "locked", "new_series", "pack", "waiting_messages"]
+__all__ = ["Ledger", "answers_for", "locked", "new_series", "pack", "waiting_messages"]
 
 _FILE = "bundles.ledger"
 _FORMAT = 1
@@ -107,6 +107,17 @@ def locked(folder: Path) -> Iterator[None]:
 def waiting_messages(transactions: Iterable[ClientTransaction]) -> tuple[bytes, ...]:
     """The messages that are still to be answered."""
     return tuple(one.message for one in transactions if one.message and one.state is not ClientState.DONE)
+
+
+def answers_for(transaction: ClientTransaction, bundles: Iterable[Bundle]) -> tuple[bytes, ...]:
+    """What has come for a transaction: what the bundles give as answers to its last message, and nothing earlier.
+
+    Whether they are to be believed is for the client to judge.
+    """
+    if transaction.state is ClientState.DONE:
+        return ()
+    asked = digest_of(transaction.message)
+    return tuple(octets for bundle in bundles for entry, octets in bundle.messages.items() if entry.answers == asked)
 
 
 async def pack(

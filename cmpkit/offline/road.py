@@ -28,7 +28,7 @@ class OfflineRoad:
 
     The client must keep its transactions (``ClientOptions.state``): they are what is carried.
 
-    :param answers: the messages that have come; none of them is taken away.
+    :param answers: the messages that have come.
     """
 
     def __init__(self, answers: Sequence[bytes] = ()) -> None:
@@ -49,8 +49,9 @@ class OfflineRoad:
         raise TimeoutError
 
     async def done(self, message: bytes) -> None:
-        """Nothing: the bundle stays as it is."""
+        """It is not received here again; the bundle that it came in stays as it is."""
         await anyio.lowlevel.checkpoint()
+        self._answers = tuple(answer for answer in self._answers if answer != message)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -24,7 +24,7 @@ from cmpkit.engine.responder import ResponderSettings
 from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.offline.bundle import Bundle, read_bundle, write_bundle
 from cmpkit.offline.overview import Place, overview
-from cmpkit.offline.packing import Ledger, locked, pack, waiting_messages
+from cmpkit.offline.packing import Ledger, answers_for, locked, pack, waiting_messages
 from cmpkit.offline.road import OFFLINE, OfflineRoad, without_waiting
 from cmpkit.offline.submitting import Submission, submit
 from cmpkit.parts import Peer, PrivateKey, SharedSecret, TransportOptions
@@ -134,9 +134,8 @@ class Device:
 
     async def accept(self) -> Enrolled | None:
         """What came of the one transaction; ``None`` if it is not over."""
-        answers = self.scene.read(self.scene.answers).messages.values()
         (transaction,) = self.transactions.all()
-        async with self.client(*answers) as client:
+        async with self.client(*answers_for(transaction, [self.scene.read(self.scene.answers)])) as client:
             try:
                 enrolled: Enrolled = await client.resume(self.transactions.path(transaction), self.key)
             except StillWaiting:
