@@ -120,7 +120,7 @@ class TCPServer:
             desk = Desk(in_flight, options.patience.total_seconds())
             attendant = Attendant(*(handler, desk, options), road=self.name, tls=tls, max_message_size=max_message_size)
             async with anyio.create_task_group() as accepting:
-                accepting.start_soon(listener.serve, attendant.attend, in_flight)
+                accepting.start_soon(attendant.attend_all, listener, in_flight)
                 task_status.started(str(replace(address, port=port)))
                 await shutdown.wait()
                 accepting.cancel_scope.cancel()

@@ -6,7 +6,7 @@ import logging
 import ssl
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from cmpkit.parts import Answer, Disposition, Handler, Peer
@@ -25,6 +25,7 @@ _FAULTS = {
     Disposition.UNAVAILABLE: (ErrorType.GENERAL_SERVER_ERROR, "not now; send it again later"),
 }
 _LINGER_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
 _FROM_SERVERS = "only servers send units of this type"
 
 
@@ -49,6 +50,19 @@ class Attendant:
         self._most = max_message_size
         self._idle: set[anyio.CancelScope] = set()
         self._places = anyio.Semaphore(options.max_connections)
+
+    async def attend_all(self, listener: Listener[SocketStream], in_flight: TaskGroup) -> None:
+        """Serve whoever connects, until cancelled.
+
+        :param in_flight: where connections are served.
+        """
+        while True:
+            try:
+                await listener.serve(self.attend, in_flight)
+            except* OSError as errors:
+                # The table of open files is full, say: those who are connected go on.
+                _log.warning("%s: no connection is taken for a moment: %s", self._road, errors.exceptions[0])
+            await anyio.sleep(_PAUSE_SECONDS)
 
     def end(self) -> None:
         """End connections that are silent now, and others after the unit that they are at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import SocketListener, SocketStream, TaskStatus
 from cmpkit_tcp.framing import Unit
 from cmpkit_tcp.later import Desk
 from cmpkit_tcp.roads import TCPClients, TCPServer
@@ -184,6 +185,23 @@ class TestBounds:
                 assert await all_of(second) == b""
             await first.send(bytes.fromhex("00000002 00 2a"))
             await exactly(first, 11)
+
+    async def test_a_connection_that_cannot_be_taken_ends_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("cmpkit_tcp.serving._PAUSE_SECONDS", 0.01)
+        serve, failures = SocketListener.serve, [OSError(errno.EMFILE, "Too many open files")]
+
+        async def full_at_first(listener: SocketListener, *arguments: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await serve(listener, *arguments)
+
+        monkeypatch.setattr(SocketListener, "serve", full_at_first)
+        async with served() as address, await connected(address) as stream:
+            await stream.send(bytes.fromhex("00000002 00 2a"))
+            await exactly(stream, 11)
+        assert "Too many open files" in caplog.text
 
 
 class TestPolling:
