@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from served import Served, cmpkit
 
@@ -26,11 +27,21 @@ class Device:
     """One device with OpenSSL's client.
 
     :param key_types: of its keys, in turns.
+    :param way: options about the way to the server.
     """
 
-    def __init__(self, openssl: OpenSSL, server: Served, folder: Path, name: str, *key_types: str) -> None:
+    def __init__(
+        self,
+        openssl: OpenSSL,
+        server: Served,
+        folder: Path,
+        name: str,
+        *key_types: str,
+        way: tuple[object, ...] = (),
+    ) -> None:
         self.openssl, self.server, self.folder, self.name = openssl, server, folder, name
         self.key_types = itertools.cycle(key_types)
+        self.way = way
 
     def make_key(self, name: str) -> Path:
         path = self.folder / f"{name}.key"
@@ -38,8 +49,8 @@ class Device:
         return path
 
     def cmp(self, command: str, *options: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        host = self.server.url.removeprefix("http://").split("/")[0]
-        where = ("-server", host, "-path", self.server.path, "-trusted", self.server.trust)
+        host = urlsplit(self.server.url).netloc
+        where = ("-server", host, "-path", self.server.path, "-trusted", self.server.trust, *self.way)
         return self.openssl.run("cmp", "-config", "", "-cmd", command, *where, *options, check=check)
 
     def by_secret(self, secret: str) -> tuple[object, ...]:
