@@ -1,9 +1,13 @@
-"""A mail server in this process: it takes mail by SMTP and puts it into a Maildir for each address."""
+"""A mail server in this process: it takes mail by SMTP and puts it into a Maildir for each address.
+
+``python -m mail_servers PORT DIRECTORY ADDRESS...`` is one for pages of the documentation.
+"""
 
 from __future__ import annotations
 
 import mailbox
 import socketserver
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,11 +113,11 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def post_office(directory: Path) -> Iterator[PostOffice]:
+def post_office(directory: Path, port: int = 0) -> Iterator[PostOffice]:
     """A mail server until the block ends."""
     directory.mkdir(exist_ok=True)
     office = PostOffice(directory)
-    with _Server(("127.0.0.1", 0), _Session) as server:
+    with _Server(("127.0.0.1", port), _Session) as server:
         server.office = office  # type: ignore[attr-defined]
         office.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
@@ -124,3 +128,11 @@ def post_office(directory: Path) -> Iterator[PostOffice]:
         finally:
             server.shutdown()
             thread.join()
+
+
+if __name__ == "__main__":
+    with post_office(Path(sys.argv[2]), int(sys.argv[1])) as running:
+        for one in sys.argv[3:]:
+            running.maildir(one)
+        print("taking mail", flush=True)
+        threading.Event().wait()

@@ -356,6 +356,8 @@ def environment(home: Path, *programs: Path) -> Iterator[None]:
         patch.chdir(home)
         for name, value in {"PATH": path, "HOME": str(home), "COLUMNS": COLUMNS, "NO_COLOR": "1"}.items():
             patch.setenv(name, value)
+        # What stands for servers of others, in setups that readers do not see.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "OPENSSL_CONF", "PYTEST_ADDOPTS"):
             patch.delenv(name, raising=False)
         yield
