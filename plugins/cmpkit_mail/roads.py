@@ -10,8 +10,8 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-from cmpkit.errors import ConfigurationError
-from cmpkit.parts import Handler, TransportOptions
+from cmpkit.errors import ConfigurationError, TransportError
+from cmpkit.parts import Check, Examination, Handler, Layer, TransportOptions, Verdict
 from cmpkit.transports import read_own_options, refuse_other_options, work_off
 from cmpkit_mail.addresses import read_url
 
@@ -38,6 +38,30 @@ class MailClients:
         :raises ConfigurationError: if the URL or an option cannot be used.
         """
         from cmpkit_mail.client import MailClient  # noqa: PLC0415
+
+        recipient, sender, mailer, mailbox = self._parts(url, options)
+        return MailClient(recipient, sender, mailer, mailbox, max_response_size=options.max_response_size)
+
+    async def examine(self, url: str, examination: Examination) -> str | None:
+        """Whether the servers let us in and take the mail; see :meth:`cmpkit.parts.RoadExaminer.examine`."""
+        recipient, _, mailer, mailbox = self._parts(url, examination.options)
+        good = f"mail for {recipient} is taken, the mailbox can be read"
+        try:
+            await to_thread.run_sync(mailer.check, recipient)
+            if mailbox is None:
+                raise TransportError("nothing says where answers are read", hint="give the option mailbox")
+            try:
+                await mailbox.open()
+            finally:
+                await mailbox.aclose()
+        except TransportError as error:
+            examination.report(Check("mail servers", Layer.ROAD, Verdict.BAD, error.detail, error.hint))
+            return None
+        examination.report(Check("mail servers", Layer.ROAD, Verdict.GOOD, good))
+        return url
+
+    @staticmethod
+    def _parts(url: str, options: TransportOptions) -> tuple[str, str, Mailer, Mailbox | None]:
         from cmpkit_mail.options import MailClientOptions  # noqa: PLC0415
 
         recipient = read_url(url)
@@ -47,7 +71,7 @@ class MailClients:
             raise ConfigurationError("sender: this is the address of the server", hint="give the client's own address")
         mailer = own.mailer(own.sender, options)
         mailbox = None if own.mailbox is None else own.open_mailbox(own.mailbox, own.sender, options)
-        return MailClient(recipient, own.sender, mailer, mailbox, max_response_size=options.max_response_size)
+        return recipient, own.sender, mailer, mailbox
 
 
 class MailServer:

@@ -13,7 +13,7 @@ from cmpkit_mail.mailboxes import Login
 
 __all__ = ["MailRefused", "Mailer"]
 
-_PERMANENT = 500
+_REFUSED, _PERMANENT = 400, 500
 _TOO_MUCH = 552
 
 
@@ -49,13 +49,22 @@ class Mailer:
         with self._clear_errors(), self._connect() as smtp:
             smtp.sendmail(self._sender, [recipient], mail)
 
-    def check(self) -> None:
-        """See that the server is there, and lets us in.
+    def check(self, recipient: str | None = None) -> None:
+        """See that the server is there, and lets us in; nothing is sent.
 
-        :raises TransportError: if not.
+        :param recipient: whose mail it has to take.
+        :raises MailRefused: if it does not take that.
+        :raises TransportError: if it cannot be had now, or does not let us in.
         """
-        with self._clear_errors(), self._connect():
-            pass
+        with self._clear_errors(), self._connect() as smtp:
+            if recipient is None:
+                return
+            code, text = smtp.mail(self._sender)
+            if code >= _REFUSED:
+                raise smtplib.SMTPSenderRefused(code, text, self._sender)
+            code, text = smtp.rcpt(recipient)
+            if code >= _REFUSED:
+                raise smtplib.SMTPRecipientsRefused({recipient: (code, text)})
 
     def _connect(self) -> smtplib.SMTP:
         host, port, name = self._server.host, self._server.port, domain_of(self._sender)

@@ -30,7 +30,7 @@ class TestMail(EveryRoad):
 async def test_mail_keeps_the_contract(mail: RealMail) -> None:
     ca, device = mail.address("ca"), mail.address("device")
     options = TransportOptions(timeout=10, own={**mail.own(device), "sender": device})
-    nowhere = f"mailto:{mail.address('nobody')}"
+    nowhere = "mailto:nobody@nowhere.example"
     await check_transport(
         MailServer(mail.own(ca)), f"mailto:{ca}", clients=MailClients(), nowhere=nowhere, options=options
     )

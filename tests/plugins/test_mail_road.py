@@ -21,7 +21,7 @@ from hostile_mails import kinds_of_mail
 from mail_servers import PostOffice, post_office
 
 from cmpkit.errors import TransportError
-from cmpkit.parts import Answer, Disposition, Peer, TransportOptions
+from cmpkit.parts import Answer, Check, Disposition, Examination, Peer, TransportOptions, Verdict
 from cmpkit.testing import check_transport
 
 CA, DEVICE = "ca@test.example", "device@test.example"
@@ -216,3 +216,21 @@ class TestClients:
         with pytest.raises(TransportError, match="the SMTP server") as caught:
             await MailClients().open(URL, TransportOptions(own=own)).send(b"request")
         assert caught.value.retryable
+
+    async def test_an_examination_says_whether_mail_goes_both_ways(self, office: PostOffice) -> None:
+        office.maildir(CA)
+        own = {**office.own(DEVICE), "sender": DEVICE}
+
+        async def examine(**changed: str | None) -> Check:
+            options = {name: value for name, value in {**own, **changed}.items() if value is not None}
+            found: list[Check] = []
+            examination = Examination(TransportOptions(own=options), lambda: b"", found.append)
+            assert await MailClients().examine(URL, examination) == (URL if not changed else None)
+            return found[0]
+
+        assert (await examine()).verdict is Verdict.GOOD
+        assert "nothing says where" in (await examine(mailbox=None)).detail
+        assert "there" in (await examine(mailbox="maildir:missing")).detail
+        office.refusals["MAIL"] = "550 not you"
+        assert "550 not you" in (await examine(sender="other@test.example")).detail
+        assert not office.taken
