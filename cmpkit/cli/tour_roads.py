@@ -84,7 +84,7 @@ _EXHIBITS = (
     ),
 )
 _NOT_SHOWN = {
-    "mailto": "it needs servers for IMAP and SMTP, and mailboxes there",
+    "mailto": "it needs mailboxes on servers for IMAP and SMTP; the how-to guide about mail has an example",
 }
 
 
