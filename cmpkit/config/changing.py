@@ -1,4 +1,4 @@
-"""Commands that change a CA: one at a time, and the configuration file as a whole, once it is without mistakes."""
+"""Commands that change a CA: what it is, one at a time, and the configuration file as a whole, without mistakes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
+from cmpkit.ca.opening import IssuerSettings
+from cmpkit.ca.settings import naming, read_settings
+from cmpkit.ca.sources import read_certificates
 from cmpkit.config.opening import check_configuration
+from cmpkit.config.reading import Configuration, load_configuration
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.errors import ConfigurationError
 from cmpkit.plugins import Plugins
 
-__all__ = ["alone", "replace_configuration"]
+__all__ = ["alone", "read_own_ca", "replace_configuration"]
 
 
 @contextmanager
@@ -55,3 +60,20 @@ async def replace_configuration(path: Path, text: str, plugins: Plugins, *, now:
         await anyio.Path(candidate).unlink()
     reach(plugins, Checkpoint.BEFORE_CONFIGURATION, None)
     await anyio.to_thread.run_sync(lambda: write_file_atomically(path, text.encode(), mode=mode))
+
+
+async def read_own_ca(path: Path, plugins: Plugins) -> tuple[Configuration, IssuerSettings, IssuerCertificate]:
+    """The CA of a configuration file, without its key, and what the file says of it.
+
+    :raises ConfigurationError: if its key is not here, or the file or the certificate cannot be used.
+    """
+    configuration = load_configuration(path, plugins)
+    if configuration.issuer.kind != "local":
+        raise ConfigurationError(
+            f"[issuer] kind: the keys of an issuer of kind {configuration.issuer.kind} are not here",
+            hint="do that where they are",
+        )
+    settings = read_settings(IssuerSettings, configuration.issuer.settings, "issuer")
+    with naming("[issuer] certificate"):
+        certificate = read_issuer_certificate(await read_certificates(settings.certificate, configuration.directory))
+    return configuration, settings, certificate

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
+from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.opening import IssuerSettings
-from cmpkit.ca.settings import naming, read_settings
-from cmpkit.ca.sources import load_key, read_certificates, read_file
-from cmpkit.config.changing import alone, replace_configuration
+from cmpkit.ca.settings import naming
+from cmpkit.ca.sources import load_key, read_file
+from cmpkit.config.changing import alone, read_own_ca, replace_configuration
 from cmpkit.config.editing import edit_table
-from cmpkit.config.reading import Configuration, load_configuration
+from cmpkit.config.reading import Configuration
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.crypto.x509 import certificate_public_key_info, to_pem
 from cmpkit.errors import ConfigurationError
@@ -42,15 +42,7 @@ async def open_own_ca(path: Path, plugins: Plugins) -> OwnCA:
 
     :raises ConfigurationError: if its key is not here, or cannot be used.
     """
-    configuration = load_configuration(path, plugins)
-    if configuration.issuer.kind != "local":
-        raise ConfigurationError(
-            f"[issuer] kind: the key of an issuer of kind {configuration.issuer.kind} is not here",
-            hint="ask where it is",
-        )
-    settings = read_settings(IssuerSettings, configuration.issuer.settings, "issuer")
-    with naming("[issuer] certificate"):
-        certificate = read_issuer_certificate(await read_certificates(settings.certificate, configuration.directory))
+    configuration, settings, certificate = await read_own_ca(path, plugins)
     with naming("[issuer] key"):
         key = await load_key(settings.key, settings.key_password, configuration.directory, plugins)
     return OwnCA(configuration, settings, certificate, key)

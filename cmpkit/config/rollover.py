@@ -21,14 +21,13 @@ from cmpkit.ca.certificates import IssuerCertificate, is_self_issued, path_lengt
 from cmpkit.ca.generation import Generation, build_generation, find_root, read_generation
 from cmpkit.ca.hierarchy import SIGNER_PROFILE
 from cmpkit.ca.opening import FormerKeySettings, IssuerSettings, RootUpdateSettings
-from cmpkit.ca.settings import read_settings
 from cmpkit.ca.setup import TRUST
 from cmpkit.ca.sources import load_key, read_certificates, read_file
 from cmpkit.ca.succession import SuccessorKeys, make_successor, successor_name
-from cmpkit.config.changing import alone, replace_configuration
+from cmpkit.config.changing import alone, read_own_ca, replace_configuration
 from cmpkit.config.editing import edit_table
 from cmpkit.config.opening import open_store
-from cmpkit.config.reading import Configuration, load_configuration
+from cmpkit.config.reading import Configuration
 from cmpkit.config.tables import FormerSignerTable
 from cmpkit.crypto.keys import generate_key, write_file_atomically
 from cmpkit.crypto.names import format_name
@@ -243,14 +242,7 @@ def _next_url(url: str, generation: int, option: str) -> str:
 
 
 async def _open(path: Path, plugins: Plugins, now: datetime) -> _CA:
-    configuration = load_configuration(path, plugins)
-    if configuration.issuer.kind != "local":
-        raise ConfigurationError(
-            f"[issuer] kind: the keys of an issuer of kind {configuration.issuer.kind} are not here",
-            hint="replace them where they are",
-        )
-    settings = read_settings(IssuerSettings, configuration.issuer.settings, "issuer")
-    certificate = read_issuer_certificate(await read_certificates(settings.certificate, configuration.directory))
+    configuration, settings, certificate = await read_own_ca(path, plugins)
     text = (await read_file(path, Path())).decode()
     return _CA(configuration, text, settings, certificate, plugins, now)
 
