@@ -64,7 +64,7 @@ class CrossCertification:
 class CertificateRequest:
     """What is asked for, once its proof of possession was checked.
 
-    :param body_type: ir, cr, kur, p10cr or ccr.
+    :param body_type: ir, cr, kur, p10cr, ccr, or krr for the signing key of who has archived keys back.
     :param cert_req_id: as in the request; -1 for p10cr (RFC 9810 section 5.3.4).
     :param public_key_info: DER of the SubjectPublicKeyInfo to certify; empty if the server is to generate the key.
     :param subject: the subject that is wished for, or ``None``.
