@@ -80,8 +80,6 @@ _ROAD = {member.name: member.default for member in fields(RoadOptions)}
 
 def _offline(command: Callable[..., None]) -> Callable[..., None]:
     """A client command that writes its request into a bundle: with BUNDLE in place of URL, and no options of a road."""
-    from cmpkit.offline.road import OFFLINE
-
     given = inspect.signature(command).parameters
     parameters = {name: parameter for name, parameter in given.items() if name not in _ROAD}
     parameters["url"] = _OWN["url"]
@@ -90,6 +88,8 @@ def _offline(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def make(**options: Any) -> None:
+        from cmpkit.offline.road import OFFLINE
+
         packing = {name: options.pop(name) for name in added}
         path = options.pop("url")
         kept = {name: options[name] for name in ("ctx", "state", "json")}

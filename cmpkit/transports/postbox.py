@@ -139,13 +139,16 @@ class Postbox:
             raise TransportError(f"this is no CMP message, nobody would know its answer: {error}") from error
         await self.send(request)
         wanted = answers_to(header.transaction_id or b"", [header.sender_nonce or b""])
-        with anyio.move_on_after(self._patience):
-            answer = await self.fetch(wanted)
-            await self.done(answer)
-            return answer
-        raise TransportError(
-            f"the answer did not come within {self._patience:g} seconds", hint="this road takes its time: wait longer"
-        )
+        try:
+            with anyio.fail_after(self._patience):
+                answer = await self.fetch(wanted)
+                await self.done(answer)
+                return answer
+        except TimeoutError as error:
+            within = "" if self._patience is None else f" within {self._patience:g} seconds"
+            raise TransportError(
+                f"the answer did not come{within}", hint="this road takes its time: wait longer"
+            ) from error
 
     async def aclose(self) -> None:
         """Give up the road's resources."""

@@ -30,7 +30,7 @@ from cmpkit.offline.submitting import Submission, submit
 from cmpkit.parts import Peer, PrivateKey, SharedSecret, TransportOptions
 from cmpkit.plugins import load_plugins
 from cmpkit.testing import InProcessCA
-from cmpkit.transports import open_transport
+from cmpkit.transports import open_transport, with_answers
 
 MANY = 50
 DAYS = timedelta(days=1)
@@ -351,6 +351,14 @@ async def test_several_who_wait_on_this_road_all_learn_that_nothing_comes(scene:
                 for _ in range(3):
                     tasks.start_soon(ask)
     assert len(waiting_messages(device.transactions.all())) == 3
+
+
+async def test_who_keeps_nothing_learns_that_nothing_comes(scene: Scene) -> None:
+    device = await scene.device()
+    await device.make()
+    (message,) = waiting_messages(device.transactions.all())
+    with pytest.raises(TransportError, match="the answer did not come;"):
+        await with_answers(OfflineRoad()).exchange(message)
 
 
 async def test_what_is_where_is_told(scene: Scene) -> None:
