@@ -416,6 +416,23 @@ async def test_what_is_old_is_removed(place: DropDirectory) -> None:
     assert [path.name for path in place.done.iterdir()] == ["new.pki"]
 
 
+async def test_what_is_old_and_cannot_be_removed_hinders_nobody(
+    place: DropDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.utime(place.put(place.answers, "old.pki", b"old"), times=(0, 0))
+    place.put(place.requests, "good.pki", b"good")
+    unlink = os.unlink
+
+    def all_but_the_old(path: str | Path) -> None:
+        if Path(path).name == "old.pki":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", all_but_the_old)
+    assert (await inbox_of(place).claim()).octets == b"good"
+    assert "old.pki is old, and cannot be removed: Operation not permitted" in caplog.text
+
+
 class TestAddresses:
     @pytest.mark.parametrize(
         "url", ["file:", "file:///", "file://host/x", "file:///x?watch=poll", "http://x/", "file:///%00"]
