@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,15 +11,20 @@ from typing import Any
 
 import anyio
 import pytest
+from cmpkit_mail import imap
 from cmpkit_mail.client import MailClient
+from cmpkit_mail.mailboxes import Mailbox
 from cmpkit_mail.mails import compose, message_id
+from cmpkit_mail.options import MailServerOptions
 from cmpkit_mail.roads import MailClients, MailServer
 from dying_mail import enrol_while_servers_die
 from hostile_mails import hostile_mails
+from imapclient import IMAPClient
 from real_mail import RealMail, real_mail
 
-from cmpkit.errors import TransportError
+from cmpkit.errors import ConfigurationError, TransportError
 from cmpkit.parts import Answer, Peer, TransportOptions
+from cmpkit.transports import read_own_options
 
 SECONDS = 40.0
 
@@ -174,3 +180,83 @@ async def test_a_request_that_comes_twice_gets_the_same_mail_twice(mail: RealMai
             await anyio.sleep(0.05)
     names = {re.search(rb"\nMessage-ID: (\S+)", one)[1] for one in mail.mails(device)}  # type: ignore[index]
     assert len(names) == 1
+
+
+@asynccontextmanager
+async def opened(mail: RealMail, address: str, **keys: Any) -> AsyncIterator[Mailbox]:
+    own = {**mail.own(address), **keys}
+    options = read_own_options(MailServerOptions, own, directory=Path())
+    mailbox = options.open_mailbox(options.mailbox, address, options.reached(Path()), folders=options.folders)
+    try:
+        await mailbox.open()
+        yield mailbox
+    finally:
+        await mailbox.aclose()
+
+
+class TestMailboxes:
+    async def test_what_is_not_there_any_more_is_passed_over(self, mail: RealMail) -> None:
+        address = mail.address("ca")
+        mail.send(address, b"Subject: x\r\n\r\nx")
+        async with opened(mail, address) as mailbox:
+            while not (found := await mailbox.look()):
+                await mailbox.wait()
+            (key,) = found
+            validity, _, uid = key.partition(".")
+            for gone in (f"{int(validity) + 1}.{uid}", f"{validity}.{int(uid) + 1}"):
+                assert await mailbox.read(gone, 1000) is None
+                assert await mailbox.likely([gone]) == []
+                await mailbox.move(gone, "CMP-aside")
+                await mailbox.remove(gone)
+            assert b"Subject: x" in (await mailbox.read(key, 1000) or b"")
+
+    async def test_a_folder_that_was_removed_is_made_again(self, mail: RealMail) -> None:
+        address = mail.address("ca")
+        mail.send(address, b"Subject: x\r\n\r\nx")
+        async with opened(mail, address) as mailbox:
+            while not (found := await mailbox.look()):
+                await mailbox.wait()
+            mailbox._kept.client.delete_folder("CMP-aside")  # type: ignore[attr-defined]
+            await mailbox.move(found[0], "CMP-aside")
+            assert await mailbox.look() == []
+        assert len(mail.mails(address, "CMP-aside")) == 1
+
+    async def test_a_folder_that_is_missing_is_named(self, mail: RealMail) -> None:
+        address = mail.address("ca")
+        missing = f"imap-plain://127.0.0.1:{mail.ports['imap']}/missing"
+        with pytest.raises(TransportError, match=r"the IMAP server .* missing") as caught:
+            async with opened(mail, address, mailbox=missing):
+                pass
+        assert caught.value.retryable
+
+    async def test_one_mail_that_the_server_fails_with_hinders_no_other(
+        self, mail: RealMail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ca, device = mail.address("ca"), mail.address("device")
+        fetch = IMAPClient.fetch
+
+        def fail_with_the_first(self: IMAPClient, uids: list[int], what: list[str]) -> Any:
+            if (uids == [1] and "BODY.PEEK" in what[0]) or what == ["BODYSTRUCTURE"]:
+                raise IMAPClient.Error("fetch failed: [SERVERBUG] sorry")
+            return fetch(self, uids, what)
+
+        monkeypatch.setattr(IMAPClient, "fetch", fail_with_the_first)
+        monkeypatch.setattr(imap, "_RENEW_SECONDS", 0.0)
+        for address in (ca, device):
+            mail.send(address, b"Subject: x\r\n\r\nx")
+        while not (mail.mails(ca) and mail.mails(device)):  # noqa: ASYNC110 - folders have no events
+            await anyio.sleep(0.05)
+        async with served(mail.own(ca), ca):
+            road = client(mail.own(device), device, ca)
+            await ask(road, b"hello")
+            await road.aclose()
+        assert len(mail.mails(ca, "CMP-aside")) == 1
+        assert len(mail.mails(device)) == 1
+
+
+async def test_reading_by_imap_needs_its_library(mail: RealMail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imapclient", None)
+    with pytest.raises(ConfigurationError, match="IMAPClient") as caught:
+        async with opened(mail, mail.address("ca")):
+            pass
+    assert "cmpkit[mail]" in caught.value.hint
