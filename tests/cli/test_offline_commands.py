@@ -8,14 +8,20 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from device import SECRET, Device
+from device import SECRET, Device, server_plugins
 from operating import Operator, Outcome
 
+from cmpkit.asn1 import decode_message
+from cmpkit.config.offline import offline_server
+from cmpkit.enums import BodyType
 from cmpkit.errors import TransportError
+from cmpkit.offline.bundle import read_bundle
 from cmpkit.parts import TransportOptions
 
 ROOT = Path(__file__).parents[2]
@@ -329,6 +335,30 @@ def test_what_cannot_be_written_is_told_before_it_is_lost(trip: Trip) -> None:
     trip.requests.parent.mkdir()
     trip.enroll()
     assert len(trip.status(trip.requests)["messages"]) == 1
+
+
+def test_messages_may_be_so_old_that_their_answers_are_kept_still(trip: Trip) -> None:
+    trip.enroll()
+    (message,) = read_bundle(trip.requests, trip.device.plugins).messages.values()
+
+    async def answer() -> BodyType:
+        later = datetime.now(UTC) + timedelta(days=10)
+        async with offline_server(trip.operator.config, server_plugins(), clock=lambda: later) as handle:
+            return decode_message(await handle(message)).body.type
+
+    assert anyio.run(answer) is BodyType.ERROR
+    config = trip.operator.config
+    config.write_text(config.read_text().replace("[server]\n", "[server]\nanswer_retention = '60d'\n"))
+    assert anyio.run(answer) is BodyType.IP
+
+
+def test_where_nothing_waits_nothing_is_shown(trip: Trip) -> None:
+    assert trip.device.run("offline", "status", "--state", trip.device.state).out == "nothing waits\n"
+
+
+def test_a_mistake_is_told_before_anything_is_written(trip: Trip) -> None:
+    assert "--ref needs --secret" in trip.make("info", "caCerts", "--ref", "dev-42", status=2).err
+    assert not trip.requests.exists()
 
 
 def test_real_processes_in_three_directories(trip: Trip, tmp_path: Path) -> None:

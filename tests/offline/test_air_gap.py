@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -30,7 +31,7 @@ from cmpkit.offline.submitting import Submission, submit
 from cmpkit.parts import Peer, PrivateKey, SharedSecret, TransportOptions
 from cmpkit.plugins import load_plugins
 from cmpkit.testing import InProcessCA
-from cmpkit.transports import open_transport, with_answers
+from cmpkit.transports import MemoryPost, open_transport, with_answers
 
 MANY = 50
 DAYS = timedelta(days=1)
@@ -274,6 +275,19 @@ async def test_answers_are_no_requests(scene: Scene) -> None:
     assert reason == "it has answers, and goes to the devices"
 
 
+async def test_an_answer_that_is_none_is_not_carried(scene: Scene) -> None:
+    device = await scene.device()
+    await device.make()
+
+    async def nothing(message: bytes) -> bytes:
+        return b""
+
+    now = scene.ca.clock()
+    submission = await submit([scene.read(device.bundle)], nothing, now=now, expires=now + DAYS)
+    assert [str(error) for error in submission.failures.values()] == ["the answer has 0 octets, no bundle holds that"]
+    assert not submission.messages
+
+
 async def test_what_is_not_answered_is_told_and_asked_again(scene: Scene) -> None:
     device = await scene.device()
     await device.make(implicit=True)
@@ -284,6 +298,22 @@ async def test_what_is_not_answered_is_told_and_asked_again(scene: Scene) -> Non
     scene.broken = False
     assert (await scene.at_the_ca()).asked == 1
     assert await device.accept()
+
+
+async def test_the_courier_may_hand_bundles_to_a_road_on_which_answers_take_their_time(scene: Scene) -> None:
+    devices = [await scene.device(f"dev-{number}") for number in range(3)]
+    for device in devices:
+        await device.make(implicit=True)
+    post, url, shutdown = MemoryPost(), "memory-post:ca", anyio.Event()
+    now, bundles = scene.ca.clock(), [scene.read(device.bundle) for device in devices]
+    serve = partial(post.serve, url, scene.ca.handle, max_message_size=1 << 16, shutdown=shutdown)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(lambda *, task_status: serve(task_status=task_status))
+        road = with_answers(post.open(url, TransportOptions()), patience=30)
+        submission = await submit(bundles, road.exchange, now=now, expires=now + DAYS)
+        shutdown.set()
+    await write_bundle(scene.answers, submission.manifest, submission.messages, scene.ca.plugins, now=now)
+    assert all([await device.accept() for device in devices])
 
 
 async def test_answers_for_who_is_not_here_are_kept_until_nobody_asks_for_them(scene: Scene) -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from cmpkit import oids
+from cmpkit.asn1 import ContentInfo, encode, to_tlv
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
-from cmpkit.offline.bundle import Bundle, digest_of, read_bundle, write_bundle
+from cmpkit.offline.bundle import Bundle, digest_of, name_of, read_bundle, write_bundle
 from cmpkit.offline.manifest import Entry, Kind, Manifest, dump_manifest
-from cmpkit.offline.signing import BundleSigner
+from cmpkit.offline.signing import BundleSigner, check_signature
 from cmpkit.plugins import load_plugins
 from cmpkit.testing import InProcessCA
 
@@ -247,6 +249,10 @@ def test_an_encrypted_member_is_refused(path: Path) -> None:
     assert read(path).faults == {"messages/00003.pki": "it is encrypted"}
 
 
+def test_what_is_no_message_has_a_name_as_well() -> None:
+    assert name_of(b"no message", 7) == "messages/00007.pki"
+
+
 def test_a_bundle_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be written"):
         write(tmp_path / "missing" / "it")
@@ -276,6 +282,12 @@ def test_a_signed_bundle_is_read_and_its_signer_known(tmp_path: Path) -> None:
             archive.writestr(name, octets)
     with pytest.raises(TrustError, match="not to be believed"):
         read_bundle(path, PLUGINS, signers=[signer.certificate])
+
+
+def test_a_signature_of_another_kind_is_refused() -> None:
+    other = encode(ContentInfo(content_type=oids.DATA, content=to_tlv(encode(b"it"))))
+    with pytest.raises(TrustError, match="its signature is no SignedData"):
+        check_signature(other, b"it", [b"anybody"], PLUGINS)
 
 
 def test_an_unsigned_bundle_is_refused_where_a_signer_is_wanted(path: Path) -> None:
