@@ -176,23 +176,36 @@ class _ReloadingContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         made = self.files.context().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         assert isinstance(made, _ServerSide)
-        made.connected = self.connected
+        made.connected, made.incoming = self.connected, incoming
         return made
 
 
 class _ServerSide(ssl.SSLObject):
-    """Tells how a handshake ends."""
+    """Tells how a handshake ends: the log, the server, and the client.
+
+    asyncio, trio and anyio drop the connection when a handshake fails, with the alert that says why still unsent. So it
+    seems to need more of the client, which makes them send what there is, until the client, once told, has closed. That
+    takes no longer than they let a handshake take.
+    """
 
     connected: Callable[[ssl.SSLObject], None] | None
+    incoming: ssl.MemoryBIO
+    failure: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            _log.info("a client did not get through the TLS handshake: %s", error.reason or error)
-            raise
+        if self.failure is None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                _log.info("a client did not get through the TLS handshake: %s", error.reason or error)
+                self.failure = error
+        if self.failure is not None:
+            self.incoming.read()
+            if self.incoming.eof:
+                raise self.failure
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the client has to close first")
         if self.connected is not None:
             self.connected(self)
 

@@ -64,7 +64,7 @@ class TestOpenSSL:
         self, openssl: OpenSSL, server: Served, clients: Files, tmp_path: Path
     ) -> None:
         way = openssl_tls(server, clients)
-        for given, said in ((way, "received ERROR"), (way[:3], "transfer error")):
+        for given, said in ((way, "received ERROR"), (way[:3], "certificate required")):
             device = Device(openssl, server, tmp_path, "nobody", "p256", way=given)
             done = device.cmp("genm", *device.by_secret("wrong"), "-infotype", "signKeyPairTypes", check=False)
             assert done.returncode != 0

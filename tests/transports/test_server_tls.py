@@ -124,11 +124,11 @@ async def test_a_client_is_refused_without_a_certificate_or_with_a_strange_one(
     stranger = files.write("stranger.pem", b"".join(pem(issue("Client", issue("Another root", None)))))
     good = files.directory / "good.pem"
     async with road.served(tls_cert=good, tls_trusted=files.root, tls_client="required") as address:
-        for certificate in (None, stranger):
-            with pytest.raises(TransportError):
+        for certificate, said in ((None, "certificate required"), (stranger, "unknown ca")):
+            with pytest.raises(TransportError, match=said):
                 await road.ask(address, tls_trusted=files.root, tls_cert=certificate)
-    said = [record.getMessage() for record in caplog.records if record.name == "cmpkit.tls"]
-    assert [text.rpartition(": ")[2] for text in said] == [
+    told = [record.getMessage() for record in caplog.records if record.name == "cmpkit.tls"]
+    assert [text.rpartition(": ")[2] for text in told] == [
         "PEER_DID_NOT_RETURN_A_CERTIFICATE",
         "CERTIFICATE_VERIFY_FAILED",
     ]
