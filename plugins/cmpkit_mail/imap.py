@@ -79,6 +79,7 @@ class IMAPMailbox:
         self._kept: _Session | None = None
         self._watch: _Session | None = None
         self._watched_since = 0.0
+        self._tells = True
 
     async def open(self) -> None:
         """Log in, select the folder and make the others."""
@@ -91,8 +92,9 @@ class IMAPMailbox:
 
     async def look(self) -> list[str]:
         """The keys of all mails, the oldest first; what comes from now on ends :meth:`wait`."""
-        async with self._turn:
-            await to_thread.run_sync(self._begin_to_watch)
+        if self._tells:
+            async with self._turn:
+                await to_thread.run_sync(self._begin_to_watch)
         return await self._do(self._find)
 
     @staticmethod
@@ -199,25 +201,26 @@ class IMAPMailbox:
                 raise
 
     def _begin_to_watch(self) -> None:
-        with self._clear_errors():
+        if self._watch is not None and time.monotonic() > self._watched_since + _RENEW_SECONDS:
             try:
-                if self._watch is None:
-                    session = self._connect(readonly=True)
-                    if not session.client.has_capability("IDLE"):
-                        session.close()
-                        return
-                    self._watch = session
-                    self._idle()
-                elif time.monotonic() > self._watched_since + _RENEW_SECONDS:
-                    self._watch.client.idle_done()
-                    self._idle()
+                self._watch.client.idle_done()
+                self._idle(self._watch)
             except (imaplib.IMAP4.error, OSError):
                 self._drop_watch()
-                raise
+        if self._watch is None:
+            with self._clear_errors():
+                session = self._connect(readonly=True)
+                self._tells = session.client.has_capability("IDLE")
+                try:
+                    if self._tells:
+                        self._idle(session)
+                        self._watch = session
+                finally:
+                    if self._watch is None:
+                        session.close()
 
-    def _idle(self) -> None:
-        assert self._watch is not None
-        self._watch.client.idle()
+    def _idle(self, session: _Session) -> None:
+        session.client.idle()
         self._watched_since = time.monotonic()
 
     def _hear(self) -> None:
@@ -242,12 +245,23 @@ class IMAPMailbox:
         try:
             if address.protection == "starttls":
                 client.starttls(self._tls)
-            client.login(self._login.user, self._login.password)
+            self._log_in(client)
             return _Session(client, int(client.select_folder(address.folder, readonly=readonly)[b"UIDVALIDITY"]))
         except BaseException:
             with contextlib.suppress(OSError):
                 client.shutdown()
             raise
+
+    def _log_in(self, client: Any) -> None:
+        try:
+            client.login(self._login.user, self._login.password)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            raise TransportError(
+                f"the IMAP server {self._address} does not let {self._login.user} in: {error}",
+                hint="are the user and the password right?",
+            ) from error
 
     def _drop(self) -> None:
         if self._kept is not None:
@@ -271,12 +285,7 @@ class IMAPMailbox:
         except ssl.SSLError as error:
             said = getattr(error, "verify_message", "") or error.reason or error
             raise TransportError(f"{where}: TLS failed: {said}", hint="see the options about TLS", tls=True) from error
-        except imaplib.IMAP4.error as error:
-            if type(error).__name__ == "LoginError":
-                hint = "are the user and the password right?"
-                raise TransportError(f"{where} does not let {self._login.user} in: {error}", hint=hint) from error
-            raise TransportError(f"{where}: {error}", retryable=True) from error
-        except (OSError, UnicodeError) as error:
+        except (imaplib.IMAP4.error, OSError, UnicodeError) as error:
             raise TransportError(f"{where}: {error}", retryable=True) from error
 
 

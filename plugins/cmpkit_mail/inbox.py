@@ -142,7 +142,7 @@ class MailParcel:
         except MailRefused:
             raise
         except TransportError as error:
-            # Of no mail that came is this the fault.
+            # The mail is not at fault, so it is not put aside.
             raise TransportError(error.detail, hint=error.hint, tls=error.tls, retryable=True) from error
         self._answered = der
 

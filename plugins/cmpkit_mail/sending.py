@@ -96,7 +96,7 @@ class Mailer:
             raise TransportError(f"{where} does not let us in: {_said(error)}", hint=hint) from error
         except smtplib.SMTPRecipientsRefused as error:
             (code, text), *_ = error.recipients.values()
-            said = f"{where} does not take mail for this address: {code} {text.decode(errors='replace')}"
+            said = f"{where} does not take mail for this address: {code} {_one_line(text)}"
             raise (MailRefused(said) if code >= _PERMANENT else TransportError(said, retryable=True)) from error
         except smtplib.SMTPNotSupportedError as error:
             raise TransportError(f"{where}: {error}", hint="is the scheme of its address right?") from error
@@ -114,5 +114,8 @@ class Mailer:
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:
-    text = error.smtp_error
-    return f"{error.smtp_code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
+    return f"{error.smtp_code} {_one_line(error.smtp_error)}"
+
+
+def _one_line(text: bytes | str) -> str:
+    return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else text).split())
