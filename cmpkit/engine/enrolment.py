@@ -13,7 +13,7 @@ from cmpkit.asn1 import CertificationRequest, CertReqMsg, EnvelopedData, InfoTyp
 from cmpkit.engine.challenging import challenge, challenged
 from cmpkit.engine.header import whole_seconds
 from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
-from cmpkit.engine.polling import delay, refuse_late
+from cmpkit.engine.polling import delay, put_again
 from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
 from cmpkit.engine.states import OPENS
@@ -60,10 +60,7 @@ def enrol(work: Work) -> Steps:
 
 def enrol_again(work: Work, kept: PKIMessage) -> Steps:
     """What was kept is put again, under its idempotency keys."""
-    try:
-        return (yield from _put_all(work, kept))
-    except CMPError as error:
-        return refuse_late(work, kept, error)
+    return put_again(work, kept, _put_all(work, kept))
 
 
 def _put_all(work: Work, opening: PKIMessage) -> Steps:

@@ -18,7 +18,7 @@ from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Held, Pending, TransactionState
 
-__all__ = ["awaited_ids", "delay", "poll", "poll_req_faults", "refuse_late"]
+__all__ = ["awaited_ids", "delay", "poll", "poll_req_faults", "put_again", "refuse_late"]
 
 
 def delay(work: Work, kept: PKIMessage, *results: Pending) -> Reply:
@@ -69,6 +69,17 @@ def awaited_ids(body: PKIBody) -> tuple[int, ...]:
     if body.type in CRMF_REQUESTS:
         return tuple(message.request.cert_req_id for message in body.content)
     return (P10_CERT_REQ_ID if body.type is BodyType.P10CR else WHOLE_MESSAGE,)
+
+
+def put_again(work: Work, kept: PKIMessage, steps: Steps) -> Steps:
+    """What comes of a kept request that is put again: if it is refused now, that is the end of the transaction.
+
+    :param steps: those that put it.
+    """
+    try:
+        return (yield from steps)
+    except CMPError as error:
+        return refuse_late(work, kept, error)
 
 
 def refuse_late(work: Work, kept: PKIMessage, error: CMPError) -> Reply:

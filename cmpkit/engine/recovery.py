@@ -10,7 +10,7 @@ from cmpkit.asn1 import CertReqMsg, CertRequest, PKIMessage
 from cmpkit.crypto.pop import leaves_key_to_server
 from cmpkit.engine.enrolment import grant, put
 from cmpkit.engine.needs import Authorize, Recover
-from cmpkit.engine.polling import delay, refuse_late
+from cmpkit.engine.polling import delay, put_again
 from cmpkit.engine.registration import check_registration, find_attribute
 from cmpkit.engine.replies import Reply, recovery_response
 from cmpkit.engine.template import read_request, request_faults, requested_profiles, single_request_faults
@@ -33,10 +33,7 @@ def recover(work: Work) -> Steps:
 
 def recover_again(work: Work, kept: PKIMessage) -> Steps:
     """A krr that was kept, because the certificate for the new key takes time, is put again."""
-    try:
-        return (yield from _recover(work, kept))
-    except CMPError as error:
-        return refuse_late(work, kept, error)
+    return put_again(work, kept, _recover(work, kept))
 
 
 def recovery_faults(message: CertReqMsg, pvno: int) -> Iterator[CMPError]:

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from cmpkit.asn1 import CertId, PKIMessage, RevDetails, directory_name
 from cmpkit.engine.needs import Authorize, Need, Revoke
-from cmpkit.engine.polling import delay, refuse_late
+from cmpkit.engine.polling import delay, put_again
 from cmpkit.engine.replies import Reply, change_event, revocation_response
 from cmpkit.engine.rev_details import read_rev_details, revocation_faults
 from cmpkit.engine.work import Steps, Work, settled
@@ -28,10 +28,7 @@ def revoke(work: Work) -> Steps:
 
 def revoke_again(work: Work, kept: PKIMessage) -> Steps:
     """A kept rr is put again."""
-    try:
-        return (yield from _revoke(work, kept))
-    except CMPError as error:
-        return refuse_late(work, kept, error)
+    return put_again(work, kept, _revoke(work, kept))
 
 
 def _revoke(work: Work, opening: PKIMessage) -> Steps:

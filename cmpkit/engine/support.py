@@ -13,7 +13,7 @@ from typing import Any
 from cmpkit import oids
 from cmpkit.asn1 import InfoTypeAndValue, PKIBody, PKIMessage
 from cmpkit.engine.needs import Authorize, Inform, Need
-from cmpkit.engine.polling import delay, refuse_late
+from cmpkit.engine.polling import delay, put_again
 from cmpkit.engine.replies import Reply
 from cmpkit.engine.template import requested_profiles
 from cmpkit.engine.work import Steps, Work
@@ -35,10 +35,7 @@ def inform(work: Work) -> Steps:
 
 def inform_again(work: Work, kept: PKIMessage) -> Steps:
     """The questions of a kept genm are put again, all of them."""
-    try:
-        return (yield from _put(work, kept))
-    except CMPError as error:
-        return refuse_late(work, kept, error)
+    return put_again(work, kept, _put(work, kept))
 
 
 def _put(work: Work, opening: PKIMessage) -> Steps:
