@@ -120,6 +120,7 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:{sasl}
 smtpd_client_connection_count_limit = 0
 local_header_rewrite_clients =
+enable_long_queue_ids = yes
 smtpd_recipient_restrictions = check_recipient_access inline:{{ nobody@nowhere.example=REJECT }}, permit_mynetworks
 """
 _MASTER_CF = """
