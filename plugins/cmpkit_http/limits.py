@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["GRACE_SECONDS", "HEADER_SECONDS", "KEEP_ALIVE_SECONDS", "MAX_CONNECTIONS", "MAX_HEADER_OCTETS"]
+__all__ = [
+    "CLOSING_SECONDS",
+    "GRACE_SECONDS",
+    "HEADER_SECONDS",
+    "KEEP_ALIVE_SECONDS",
+    "MAX_CONNECTIONS",
+    "MAX_HEADER_OCTETS",
+]
 
 GRACE_SECONDS = 4
 """What is in flight at shutdown has this long to end."""
+CLOSING_SECONDS = 0.25
+"""A client has this long to close TLS when the server ends."""
 KEEP_ALIVE_SECONDS = 15
 """An idle connection is closed after this."""
 HEADER_SECONDS = 15

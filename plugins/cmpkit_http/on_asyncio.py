@@ -16,6 +16,7 @@ import uvicorn
 from cmpkit.transports import ServerTLSOptions, server_context
 from cmpkit_http.app import CMPApplication, with_certificate
 from cmpkit_http.limits import (
+    CLOSING_SECONDS,
     GRACE_SECONDS,
     HEADER_SECONDS,
     KEEP_ALIVE_SECONDS,
@@ -140,12 +141,14 @@ class _Habits:
     _socket: Any = None
     _header_deadline: asyncio.TimerHandle | None = None
     _header_octets = 0
+    _is_secured = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
         self._socket = transport.get_extra_info("socket")
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if secured is not None:
+            self._is_secured = True
             self.app = with_certificate(self.app, secured.getpeercert(binary_form=True))
         self._acknowledge_at_once()
         self._header_deadline = self.loop.call_later(HEADER_SECONDS, transport.close)
@@ -162,6 +165,13 @@ class _Habits:
         self._header_is_complete()
         self._socket = None
         super().connection_lost(error)  # type: ignore[misc]
+
+    def shutdown(self) -> None:
+        """The server ends: close the connection, or see to it that it closes after the answer."""
+        super().shutdown()  # type: ignore[misc]
+        if self._is_secured and (self.cycle is None or self.cycle.response_complete):
+            # asyncio would wait half a minute for the client to close TLS, too.
+            self.loop.call_later(CLOSING_SECONDS, self.transport.abort)
 
     def _acknowledge_at_once(self) -> None:
         if _QUICKACK is not None:

@@ -101,6 +101,16 @@ async def test_the_road_keeps_the_contract(road: TLSRoad, files: Files) -> None:
     await check_transport(server, road.url, clients=road.clients, nowhere=nowhere, options=options)
 
 
+async def test_a_client_that_keeps_its_connection_does_not_keep_the_server(road: TLSRoad, files: Files) -> None:
+    async with road.served(tls_cert=files.directory / "good.pem") as address:
+        client = road.clients.open(address, TransportOptions(timeout=10, tls_trusted=files.root))
+        for _ in range(2):
+            await client.exchange(b"who am I?")
+        begun = anyio.current_time()
+    assert anyio.current_time() - begun < 2
+    await client.aclose()
+
+
 @pytest.mark.parametrize("demand", ["optional", "required"])
 async def test_the_certificate_of_a_client_reaches_the_endpoint(road: TLSRoad, files: Files, demand: str) -> None:
     good = files.directory / "good.pem"
