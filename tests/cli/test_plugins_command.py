@@ -22,7 +22,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_plugin_is_listed_with_its_parts() -> None:
     listed = {plugin["name"]: plugin for plugin in run("plugins", "--json").json}
     assert set(listed) == {point.name for point in importlib.metadata.entry_points(group="cmpkit")}
-    assert "server transport http" in listed["http"]["parts"]
+    assert "server transport http https" in listed["http"]["parts"]
     assert listed["http"]["distribution"].startswith("cmpkit ")
     assert listed["http"]["error"] is None
 
@@ -30,7 +30,7 @@ def test_every_plugin_is_listed_with_its_parts() -> None:
 def test_people_see_the_same() -> None:
     lines = run("plugins").out.splitlines()
     assert any(line.startswith("http  (cmpkit ") for line in lines)
-    assert "  server transport http" in lines
+    assert "  server transport http https" in lines
 
 
 @pytest.mark.usefixtures("broken")
@@ -38,7 +38,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_with_the_reason() -> None:
     out = run("plugins", status=2).out
     assert "broken  (not from a distribution)\n  FAILED: " in out
     assert "cmpkit_not_there" in out
-    assert "  server transport http" in out.splitlines()
+    assert "  server transport http https" in out.splitlines()
     listed = {plugin["name"]: plugin for plugin in run("plugins", "--json", status=2).json}
     assert "cmpkit_not_there" in listed["broken"]["error"]
 
