@@ -92,11 +92,11 @@ class ServerTLSOptions:
         return WantedCertificate(self.tls_profile, names, self.tls_cert, self.tls_key, password)
 
     def check(self, host: str) -> None:
-        """Whether these keys can be used to listen on a host. Files that the server is yet to write may be missing.
+        """Whether these keys can be used to listen on a host. At files that the server writes nobody looks yet.
 
         :raises ConfigurationError: naming the key or file that cannot be used.
         """
-        if self.wanted_certificate(host) is not None and not self.tls_cert.exists():
+        if self.wanted_certificate(host) is not None:
             _client_authentication(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self)
         else:
             _load_server_context(self)
