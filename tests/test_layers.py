@@ -24,6 +24,7 @@ ROWS = (
     ("store", "ca"),
     ("transports",),
     ("endpoints",),
+    ("relay", "issuers"),
     ("offline",),
     ("renewal",),
     ("inspection",),
