@@ -123,14 +123,24 @@ class PKIMessage:
         return der_wrap(_SEQUENCE, b"".join(parts))
 
     @cached_property
-    def nested(self) -> tuple[PKIMessage, ...]:
-        """The messages in a nested message, read, each over the octets that came; none in another message.
-
-        :raises CMPError: badDataFormat or badRequest if one cannot be read.
+    def members(self) -> tuple[PKIMessage | CMPError, ...]:
+        """The messages in a nested message, each over the octets that came, and in place of one that cannot be read why
+        it cannot; none in another message.
         """
         if self.body.type is not BodyType.NESTED:
             return ()
-        return tuple(decode_message(encode(element)) for element in self.body.content)
+        return tuple(map(_read_member, map(encode, self.body.content)))
+
+    @cached_property
+    def nested(self) -> tuple[PKIMessage, ...]:
+        """The messages in a nested message, all of which can be read; none in another message.
+
+        :raises CMPError: badDataFormat or badRequest if one cannot be read.
+        """
+        for member in self.members:
+            if isinstance(member, CMPError):
+                raise member
+        return tuple(member for member in self.members if isinstance(member, PKIMessage))
 
     @cached_property
     def digest(self) -> bytes:
@@ -228,6 +238,14 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
 
 
 READERS[PKIMessage] = decode_message
+
+
+def _read_member(der: bytes) -> PKIMessage | CMPError:
+    """A message in another one, whose size bounds that of this one."""
+    try:
+        return decode_message(der, max_size=len(der))
+    except CMPError as fault:
+        return fault
 
 
 def _read_header(wire: Any) -> PKIHeader:
