@@ -29,7 +29,7 @@ from cmpkit.endpoints.first_use import first_use, offered_roots, trusts_on_first
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import protection_for, seal
 from cmpkit.endpoints.reading import certificates_in, own_message, read_answer, seen_so_far
-from cmpkit.endpoints.saving import TransactionFolder
+from cmpkit.endpoints.saving import FolderKeeper, TransactionFolder, TransactionKeeper
 from cmpkit.endpoints.solving import solve
 from cmpkit.endpoints.tolerating import counts_as_confirmed, leaves_unconfirmed
 from cmpkit.endpoints.transforming import seal_transformed
@@ -49,12 +49,12 @@ from cmpkit.engine.client import (
 )
 from cmpkit.engine.header import request_header
 from cmpkit.engine.judging import Judgement
-from cmpkit.engine.repeating import Repeat, make_anew
+from cmpkit.engine.repeating import Repeat, make_anew, resumed
 from cmpkit.engine.solving import Solve
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, ClientState
 from cmpkit.enums import BodyType
-from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.parts import (
     ClientTransport,
     Event,
@@ -78,6 +78,8 @@ class Conversation:
     :param transport: a road with answers, or a :class:`~cmpkit.transports.Postbox` before one without.
     :param profiles: the names for certProfile in its first message.
     :param keys: private keys to be certified, by DER of their SubjectPublicKeyInfo, to open what comes encrypted.
+    :param keeper: where the transaction is kept until it is over; ``None`` takes the folder of the options, if they
+        name one.
     """
 
     plugins: Plugins
@@ -90,13 +92,16 @@ class Conversation:
     transform: Transform | None = None
     profiles: tuple[str, ...] = ()
     keys: Mapping[bytes, PrivateKey] = field(default_factory=dict)
+    keeper: TransactionKeeper | None = None
     _until: datetime | None = field(default=None, init=False)
     _current: ClientTransaction = field(init=False)
     _carrier: Carrier = field(init=False)
 
     def __post_init__(self) -> None:
-        """Look at what kind of road there is."""
+        """Look at what kind of road there is, and where the transaction is kept."""
         self._carrier = carrier_for(self.transport, self.options)
+        if self.keeper is None and self.options.state is not None:
+            self.keeper = FolderKeeper(self.options.state)
 
     def load(self, path: Path) -> ClientTransaction:
         """The transaction that was saved in a file."""
@@ -116,12 +121,12 @@ class Conversation:
         try:
             with anyio.fail_after(self.options.total_timeout):
                 while not isinstance(step, Finished):
-                    step = await self._advance(step)
+                    step = await self.advance(step)
                     self._current = step.transaction
         except TimeoutError:
             raise self._out_of_time(self._current) from None
         except PeerRefusal:
-            self._forget(self._current)
+            await self._forget(self._current)
             await self._carrier.settle()
             raise
         return await self._conclude(step)
@@ -130,9 +135,9 @@ class Conversation:
         """What is over is forgotten, but for certificates and keys: until they are in a safe place, they are here."""
         transaction = finished.transaction
         if transaction.recovered or any(one.certificate and not one.rejection for one in transaction.sought):
-            self._save(transaction)
+            await self._save(transaction)
         else:
-            self._forget(transaction)
+            await self._forget(transaction)
         await self._carrier.settle()
         reach(self.plugins, Checkpoint.CONFIRMED, transaction.transaction_id)
         return finished
@@ -141,13 +146,13 @@ class Conversation:
         """Go on with a transaction where it stopped: wait, or send its last message again."""
         if transaction.state is ClientState.DONE:
             return await self._conclude(Finished(transaction))
-        if transaction.state is ClientState.POLL_WAIT:
-            return await self.run(Wait(transaction))
-        if not transaction.message:
-            raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
-        return await self.run(Repeat(transaction))
+        return await self.run(resumed(transaction))
 
-    async def _advance(self, step: Send | Solve | Wait | Decide | Repeat) -> Step:
+    async def advance(self, step: Send | Solve | Wait | Decide | Repeat) -> Step:
+        """One step: until there is an answer, a wait is over, or certificates are judged.
+
+        :raises CMPError: as :meth:`run`, but that it waits for an answer as long as the road does.
+        """
         if isinstance(step, Repeat):
             try:
                 return await self._exchange(step.transaction)
@@ -155,9 +160,9 @@ class Conversation:
                 return make_anew(step.transaction, refusal)
         if isinstance(step, Send):
             transaction = await self._sent(step)
-            self._save(transaction)
+            await self._save(transaction)
             if transaction.transaction_id != step.transaction.transaction_id:
-                self._forget(step.transaction)
+                await self._forget(step.transaction)
             await self._carrier.settle()
             confirming = step.body.type is BodyType.CERT_CONF
             saved = Checkpoint.CERTIFICATE_SAVED if confirming else Checkpoint.REQUEST_SAVED
@@ -166,13 +171,13 @@ class Conversation:
         if isinstance(step, Solve):
             return await solve(step, self.keys, self.options.tolerances)
         if isinstance(step, Wait):
-            self._save(step.transaction)
+            await self._save(step.transaction)
             await self._carrier.settle()
             await self._pause(step)
             return poll(step.transaction)
         step, sealed = await open_certificates(step, self.keys, self.options.tolerances)
         judgements = [
-            sealed.get(one.cert_req_id) or await self._judge(step.transaction, one)
+            sealed.get(one.cert_req_id) or await self.judge(step.transaction, one)
             for one in step.transaction.open_certificates
         ]
         if not step.confirmed and leaves_unconfirmed(self.options.tolerances, step.transaction, judgements):
@@ -265,7 +270,7 @@ class Conversation:
         """What the answer to the last message means, or the first of several that is to be believed."""
         self._current = await self._carrier.deliver(transaction)
         if self._current != transaction:
-            self._save(self._current)
+            await self._save(self._current)
         while True:
             octets = await self._carrier.answer(self._current)
             try:
@@ -310,7 +315,8 @@ class Conversation:
         if too_late:
             raise TimeoutError
 
-    async def _judge(self, transaction: ClientTransaction, one: SoughtCertificate) -> Judgement:
+    async def judge(self, transaction: ClientTransaction, one: SoughtCertificate) -> Judgement:
+        """Whether a certificate that came is acceptable."""
         fault = key = None
         try:
             path, key = await self.examine(transaction, one, granted_with_mods=one.granted_with_mods)
@@ -359,13 +365,13 @@ class Conversation:
         """The file that keeps a transaction, or ``None`` if none is kept."""
         return TransactionFolder(self.options.state).path(transaction) if self.options.state is not None else None
 
-    def _save(self, transaction: ClientTransaction) -> None:
-        if self.options.state is not None:
-            TransactionFolder(self.options.state).save(transaction)
+    async def _save(self, transaction: ClientTransaction) -> None:
+        if self.keeper is not None:
+            await self.keeper.save(transaction)
 
-    def _forget(self, transaction: ClientTransaction) -> None:
-        if self.options.state is not None:
-            TransactionFolder(self.options.state).remove(transaction)
+    async def _forget(self, transaction: ClientTransaction) -> None:
+        if self.keeper is not None:
+            await self.keeper.remove(transaction)
 
     def _out_of_time(self, transaction: ClientTransaction) -> CMPError:
         if self._carrier.doubts:

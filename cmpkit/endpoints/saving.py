@@ -1,15 +1,27 @@
-"""Where a client keeps its transactions: one file each, written before the first octet is sent."""
+"""Where a client keeps its transactions: one file each, written before the first octet is sent, or elsewhere."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cmpkit.crypto.keys import write_file_atomically
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.engine.journal import dump_transaction, load_transaction
 from cmpkit.errors import ConfigurationError
 
-__all__ = ["TransactionFolder"]
+__all__ = ["FolderKeeper", "TransactionFolder", "TransactionKeeper"]
+
+
+class TransactionKeeper(Protocol):
+    """Keeps one transaction while it is under way."""
+
+    async def save(self, transaction: ClientTransaction) -> None:
+        """Keep it in place of what it was; it survives ``kill -9`` when this returns."""
+
+    async def remove(self, transaction: ClientTransaction) -> None:
+        """Forget it."""
 
 
 class TransactionFolder:
@@ -61,3 +73,18 @@ class TransactionFolder:
     def remove(self, transaction: ClientTransaction) -> None:
         """Forget a transaction that is finished."""
         self.path(transaction).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderKeeper:
+    """A :class:`TransactionKeeper` with a folder."""
+
+    directory: Path
+
+    async def save(self, transaction: ClientTransaction) -> None:
+        """Write its file; see :meth:`TransactionFolder.save`."""
+        TransactionFolder(self.directory).save(transaction)
+
+    async def remove(self, transaction: ClientTransaction) -> None:
+        """Remove its file."""
+        TransactionFolder(self.directory).remove(transaction)

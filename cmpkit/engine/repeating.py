@@ -1,16 +1,16 @@
-"""A client's last message once more: as it was, or made anew where it is too old."""
+"""Where a client goes on with a saved transaction: its last message once more, as it was or made anew."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cmpkit.asn1 import decode_message
-from cmpkit.engine.client import ClientTransaction, Send
+from cmpkit.engine.client import ClientTransaction, Send, Wait
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import PKIFailureInfo
-from cmpkit.errors import PeerRefusal
+from cmpkit.errors import ConfigurationError, PeerRefusal
 
-__all__ = ["Repeat", "make_anew"]
+__all__ = ["Repeat", "make_anew", "resumed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +31,15 @@ def make_anew(transaction: ClientTransaction, refusal: PeerRefusal) -> Send:
     if PKIFailureInfo.BAD_TIME not in refusal.fail_info or transaction.state is ClientState.SENT:
         raise refusal
     return Send(transaction, decode_message(transaction.message, max_size=len(transaction.message)).body)
+
+
+def resumed(transaction: ClientTransaction) -> Repeat | Wait:
+    """How to go on with a transaction that is not over, where it stopped: wait, or send its last message again.
+
+    :raises ConfigurationError: if it has sent nothing yet.
+    """
+    if transaction.state is ClientState.POLL_WAIT:
+        return Wait(transaction)
+    if not transaction.message:
+        raise ConfigurationError("the saved transaction has sent nothing", hint="begin the operation anew")
+    return Repeat(transaction)
