@@ -25,7 +25,7 @@ def demo(
         typer.Option(metavar="DIR", help="Leave the CA, keys and certificates in DIR, which must not exist yet."),
     ] = None,
     all_transports: Annotated[
-        bool, typer.Option("--all-transports", help="Enrol over each road in place of that: HTTP, TCP, files ...")
+        bool, typer.Option("--all-transports", help="Enrol over each road in place of that: HTTP, TCP, files, mail ...")
     ] = False,
 ) -> None:
     """Show it all on loopback: make a CA, serve, enrol, update, revoke, and find the certificate in the CRL."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import anyio
 import typer
 
 from cmpkit.cli.stage import LISTEN, TRUST, Stage
+from cmpkit.cli.tour_mail import can_deliver, delivering
 from cmpkit.parts import TransportOptions
 
 __all__ = ["RoadsTour"]
@@ -83,9 +85,32 @@ _EXHIBITS = (
         "run when the other does.",
     ),
 )
+_CA_ADDRESS, _DEVICE_ADDRESS = "ca@example.org", "dev-mail@example.org"
+_MAILBOX = f"""
+[[listen]]
+url = "mailto:{_CA_ADDRESS}"
+mailbox = "maildir:../mail/{_CA_ADDRESS}"
+smtp = "smtp-plain://127.0.0.1:%d"
+poll_interval = "1s"
+"""
 _NOT_SHOWN = {
-    "mailto": "it needs mailboxes on servers for IMAP and SMTP; the how-to guide about mail has an example",
+    "mailto": "the SMTP server for it is not installed, pip install 'cmpkit[demo]'",
 }
+
+
+def _by_mail(port: int) -> _Exhibit:
+    return _Exhibit(
+        "mail",
+        f"mailto:{_CA_ADDRESS}",
+        "Requests and answers are mails with the message attached (RFC 9483 section 6.4.2). An SMTP server takes them "
+        "and delivers into mailboxes, here Maildirs; by IMAP it is the same.",
+        options={
+            "sender": _DEVICE_ADDRESS,
+            "smtp": f"smtp-plain://127.0.0.1:{port}",
+            "mailbox": f"maildir:mail/{_DEVICE_ADDRESS}",
+            "poll_interval": "1s",
+        },
+    )
 
 
 class RoadsTour(Stage):
@@ -96,12 +121,26 @@ class RoadsTour(Stage):
 
         :raises CMPError: if one of them does not end as it should.
         """
-        shown = [exhibit for exhibit in _EXHIBITS if self.plugins.get("server transport", exhibit.scheme) is not None]
+        shown = [exhibit for exhibit in _EXHIBITS if self._is_installed(exhibit.scheme)]
         await self.make_ca(*dict.fromkeys(exhibit.url for exhibit in shown))
         await anyio.Path(self.directory / _SPOOL).mkdir()
-        await self.serve_while(partial(self._enroll_over_each, shown))
+        with ExitStack() as stack:
+            if self._is_installed("mailto") and can_deliver():
+                port = stack.enter_context(delivering(self.directory / "mail", _CA_ADDRESS, _DEVICE_ADDRESS))
+                self._give_a_mailbox(port)
+                shown.append(_by_mail(port))
+            await self.serve_while(partial(self._enroll_over_each, shown))
         self._name_what_is_not_shown(shown)
         self.end()
+
+    def _is_installed(self, scheme: str) -> bool:
+        return self.plugins.get("server transport", scheme) is not None
+
+    def _give_a_mailbox(self, port: int) -> None:
+        table = _MAILBOX % port
+        self.begin("Give the CA a mailbox", f"cat >> ca/cmpkit.toml <<END{table}END")
+        self.write("ca/cmpkit.toml", self.config.read_bytes() + table.encode())
+        self.say("A mail server runs on this machine for as long as the demo, and sends nothing to anywhere else.")
 
     async def _enroll_over_each(self, shown: Sequence[_Exhibit], urls: Sequence[str]) -> None:
         self.begin("Serve on all of them at once", f"mkdir {_SPOOL}; cmpkit serve --config ca/cmpkit.toml")
@@ -128,7 +167,9 @@ class RoadsTour(Stage):
     def _name_what_is_not_shown(self, shown: Sequence[_Exhibit]) -> None:
         seen = {exhibit.scheme for exhibit in shown}
         installed = [scheme for part in self.plugins.all("server transport") for scheme in part.schemes]
-        missing = {exhibit.scheme: "no plugin that is installed brings it" for exhibit in _EXHIBITS}
+        missing = dict.fromkeys(
+            [*(exhibit.scheme for exhibit in _EXHIBITS), "mailto"], "no plugin that is installed brings it"
+        )
         unknown = {scheme: _NOT_SHOWN.get(scheme, "this tour does not know what it needs") for scheme in installed}
         for scheme, reason in {**missing, **unknown}.items():
             if scheme not in seen:
