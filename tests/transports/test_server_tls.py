@@ -1,4 +1,4 @@
-"""TLS of servers, on each road that has it: who is let in, and certificates that change while the server runs."""
+"""TLS on each road that has it: who is trusted and let in, and certificates that change while the server runs."""
 
 from __future__ import annotations
 
@@ -142,6 +142,24 @@ async def test_a_client_is_refused_without_a_certificate_or_with_a_strange_one(
         "PEER_DID_NOT_RETURN_A_CERTIFICATE",
         "CERTIFICATE_VERIFY_FAILED",
     ]
+
+
+@pytest.mark.parametrize(
+    ("which", "trusted", "said"),
+    [("good", "other_root", "verify|local issuer"), ("expired", "root", "expired"), ("named", "root", "127.0.0.1")],
+)
+async def test_a_server_that_is_not_trusted_is_refused(
+    road: TLSRoad, files: Files, which: str, trusted: str, said: str
+) -> None:
+    async with road.served(tls_cert=files.directory / f"{which}.pem") as address:
+        with pytest.raises(TransportError, match=said) as caught:
+            await road.ask(address, tls_trusted=getattr(files, trusted))
+    assert caught.value.tls
+
+
+async def test_a_server_may_have_another_name_than_the_address(road: TLSRoad, files: Files) -> None:
+    async with road.served(tls_cert=files.directory / "named.pem") as address:
+        assert await road.ask(address, tls_trusted=files.root, tls_host="ra.example") == b"nobody"
 
 
 async def test_a_password_opens_the_key(road: TLSRoad, files: Files, tmp_path: Path) -> None:
