@@ -64,6 +64,7 @@ from cmpkit.parts.opening import (
     SecretSourceFactory,
 )
 from cmpkit.parts.recovery import ArchivedKey, Recovered, RecoveredKey, RecoveryPolicy, RecoveryRequest
+from cmpkit.parts.relaying import Batch, RelayChange, Relayed, RelayStage, RelayState
 from cmpkit.parts.resources import Document, Question, Resource, ResourceClient, ResourceServer
 from cmpkit.parts.revocation import IssuedCRL, Revocation, StatusAddresses, StatusPublisher
 from cmpkit.parts.store import (
@@ -110,6 +111,7 @@ __all__ = [
     "ArchivedKey",
     "AuditEntry",
     "Authenticated",
+    "Batch",
     "CertificateChange",
     "CertificateProfile",
     "CertificateRecord",
@@ -168,6 +170,10 @@ __all__ = [
     "RecoveryRequest",
     "Registration",
     "Rejected",
+    "RelayChange",
+    "RelayStage",
+    "RelayState",
+    "Relayed",
     "RequestTemplate",
     "Resource",
     "ResourceClient",

@@ -136,6 +136,7 @@ class Authenticated:
     :param grant: what a shared secret grants; ``None`` for certificates, whose rights a policy knows.
     :param record: our record of the sender's certificate, if we issued it.
     :param roles: ``ra`` for an authorised registration authority, ``ca`` for an authorised CA.
+    :param label: the label of the address that the message came to (:attr:`Peer.label`), which a policy may go by.
     """
 
     identity: str
@@ -144,3 +145,4 @@ class Authenticated:
     grant: Grant | None = None
     record: CertificateRecord | None = None
     roles: frozenset[str] = frozenset()
+    label: str | None = None

@@ -81,6 +81,7 @@ class CertificateRequest:
     :param archive: what it says of keeping the private key (RFC 4211 section 6.4): here it is, encrypted; whether one
         that is generated here is to be kept; ``None`` for nothing.
     :param cross: for ccr: what it says of the issuer.
+    :param approval: whether a person has to agree, because the policy says so.
     """
 
     body_type: BodyType
@@ -98,6 +99,7 @@ class CertificateRequest:
     registration: Registration | None = None
     archive: EnvelopedData | bool | None = None
     cross: CrossCertification | None = None
+    approval: bool = False
 
     def under(self, profile: str) -> CertificateRequest:
         """The same request under a profile, which a policy chose."""
@@ -118,6 +120,7 @@ class CertificateRequest:
             registration=self.registration,
             archive=self.archive,
             cross=self.cross,
+            approval=self.approval,
         )
 
 

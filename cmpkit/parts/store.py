@@ -14,6 +14,7 @@ from cmpkit.parts.identity import CertificateRecord, CertificateState, Grant, Se
 from cmpkit.parts.issuing import CertificateChange
 from cmpkit.parts.keeping import KeptValue
 from cmpkit.parts.recovery import ArchivedKey
+from cmpkit.parts.relaying import Batch, RelayChange, Relayed, RelayStage, RelayState
 from cmpkit.parts.revocation import IssuedCRL, Revocation
 
 __all__ = [
@@ -37,6 +38,8 @@ class TransactionState(enum.Enum):
     """Nothing is issued before the challenges are answered (RFC 9810 section 5.2.8.3.3)."""
     ISSUED_ENCRYPTED = "issued-encrypted"
     """Like ``ISSUED``, and the certConf is the proof of possession (RFC 9810 section 5.2.8.3.2)."""
+    RELAYED = "relayed"
+    """Its messages are passed on: :attr:`Transaction.stage` says how far it is."""
     DONE = "done"
 
 
@@ -51,11 +54,14 @@ class Transaction:
     :param implicit_confirm: whether certConf is dispensed with.
     :param sender_nonce: senderNonce of our last message: the next recipNonce.
     :param peer_nonces: every senderNonce that the peer used in it.
-    :param request: what is pending: the digest of the request that opened it.
+    :param request: what is pending: the request itself; of one that is relayed the key of the message under way.
     :param witnesses: by what the answers to challenges are known.
     :param certificates: ``(certReqId, issuer_key, serial_number)`` of what was issued.
     :param expires: when an unconfirmed certificate counts as rejected, a pending request as given up.
     :param road: the name of the road on which it began, :attr:`Peer.road`.
+    :param upstream: the name of the upstream that its messages go to; empty if it is answered here.
+    :param stage: how far one is that goes to an upstream.
+    :param manner: how its messages go there: a value of :class:`cmpkit.relay.wrapping.Manner`.
     """
 
     transaction_id: bytes
@@ -72,6 +78,9 @@ class Transaction:
     extra_certs: tuple[bytes, ...] = ()
     expires: datetime | None = None
     road: str = ""
+    upstream: str = ""
+    stage: RelayStage | None = None
+    manner: str = ""
 
     def answered(self, sender_nonce: bytes, road: str = "") -> Transaction:
         """The same transaction once it was answered by a message with that senderNonce.
@@ -94,6 +103,9 @@ class Transaction:
             extra_certs=self.extra_certs,
             expires=self.expires,
             road=self.road or road,
+            upstream=self.upstream,
+            stage=self.stage,
+            manner=self.manner,
         )
 
 
@@ -153,6 +165,11 @@ class UnitOfWork:
     :param held: requests that wait for a person, of the transaction.
     :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
     :param kept: values to be kept, encrypted; one whose key another owner has makes a conflict.
+    :param relayed: messages that are passed on from now; one that is there already makes a conflict.
+    :param relay_changes: what becomes of such messages, and of those in ``relayed`` of the same unit.
+    :param batches: what messages are passed on in from now.
+    :param sent_batches: keys of those that were handed to a store-and-forward road.
+    :param finished_batches: keys of those that were answered, or given up: they are forgotten.
     """
 
     transaction: Transaction | None = None
@@ -166,6 +183,11 @@ class UnitOfWork:
     held: tuple[HeldRequest, ...] = ()
     decisions: tuple[Decision, ...] = ()
     kept: tuple[KeptValue, ...] = ()
+    relayed: tuple[Relayed, ...] = ()
+    relay_changes: tuple[RelayChange, ...] = ()
+    batches: tuple[Batch, ...] = ()
+    sent_batches: tuple[str, ...] = ()
+    finished_batches: tuple[str, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
 
 
@@ -268,6 +290,24 @@ class Store(Protocol):
 
         :param key: how their keys begin.
         :param states: only these; none means any.
+        """
+
+    async def relayed(self, key: str) -> Relayed | None:
+        """The message with that key that is passed on, or ``None``."""
+
+    async def relayed_messages(
+        self, *, upstream: str, states: Sequence[RelayState] = (), batch: str | None = None, limit: int = 1000
+    ) -> tuple[Relayed, ...]:
+        """Messages that are passed on to that upstream, oldest first.
+
+        :param states: only these; none means any.
+        :param batch: only those that go in the batch with that key; empty: those in none; ``None``: whichever.
+        """
+
+    async def batches(self, *, upstream: str, key: str = "") -> tuple[Batch, ...]:
+        """The batches that are not answered yet, oldest first.
+
+        :param key: only the one with that key.
         """
 
     async def next_crl_number(self, issuer_key: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
 from cmpkit.errors import ConfigurationError
-from cmpkit.parts import CertificateRecord, Grant, Revocation, Transaction
+from cmpkit.parts import CertificateRecord, Grant, RelayStage, Revocation, Transaction
 from cmpkit.store.columns import moment
 from cmpkit.store.sealing import Sealer
 
@@ -73,8 +73,17 @@ def transaction_to_row(transaction: Transaction, sealer: Sealer) -> dict[str, An
             "certificates": [[number, issuer, f"{serial:x}"] for number, issuer, serial in transaction.certificates],
             "extra_certs": [_text(certificate) for certificate in transaction.extra_certs],
             "road": transaction.road,
+            **_relaying(transaction),
         },
     }
+
+
+def _relaying(transaction: Transaction) -> dict[str, Any]:
+    """What only transactions have that are passed on."""
+    if not transaction.upstream:
+        return {}
+    stage = transaction.stage and transaction.stage.value
+    return {"upstream": transaction.upstream, "stage": stage, "manner": transaction.manner}
 
 
 def _request_reference(transaction: Transaction) -> bytes:
@@ -110,6 +119,9 @@ def transaction_from_row(row: Sequence[Any], sealer: Sealer) -> Transaction:
         extra_certs=tuple(b64decode(certificate) for certificate in body["extra_certs"]),
         expires=expires,
         road=body.get("road", ""),
+        upstream=body.get("upstream", ""),
+        stage=RelayStage(body["stage"]) if body.get("stage") else None,
+        manner=body.get("manner", ""),
     )
     if not stored.request or body["format"] == _UNSEALED:
         return stored

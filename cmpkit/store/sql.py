@@ -12,6 +12,7 @@ from cmpkit.errors import CMPError, ConfigurationError, ConflictError
 from cmpkit.parts import (
     ArchivedKey,
     AuditEntry,
+    Batch,
     CertificateRecord,
     CertificateState,
     Grant,
@@ -19,13 +20,24 @@ from cmpkit.parts import (
     HeldState,
     IssuedCRL,
     KeptValue,
+    Relayed,
+    RelayState,
     Revocation,
     SecretRecord,
     StoredAnswer,
     Transaction,
     UnitOfWork,
 )
-from cmpkit.store import announcements, archived_keys, held_requests, kept_values, queries, shared_secrets, units
+from cmpkit.store import (
+    announcements,
+    archived_keys,
+    held_requests,
+    kept_values,
+    queries,
+    relaying,
+    shared_secrets,
+    units,
+)
 from cmpkit.store.database import Database
 from cmpkit.store.schema import require_current_schema
 from cmpkit.store.sealing import Sealer
@@ -138,6 +150,33 @@ class SQLStore:
     ) -> tuple[HeldRequest, ...]:
         """See :meth:`cmpkit.parts.Store.held_requests`."""
         return await self._database.read(lambda connection: held_requests.listing(connection, now, key, states, limit))
+
+    async def relayed(self, key: str) -> Relayed | None:
+        """See :meth:`cmpkit.parts.Store.relayed`.
+
+        :raises ConfigurationError: if the sealing key is not the one that it was stored with.
+        """
+        return await self._database.read(lambda connection: relaying.find(connection, key, self._sealer))
+
+    async def relayed_messages(
+        self, *, upstream: str, states: Sequence[RelayState] = (), batch: str | None = None, limit: int = 1000
+    ) -> tuple[Relayed, ...]:
+        """See :meth:`cmpkit.parts.Store.relayed_messages`.
+
+        :raises ConfigurationError: if the sealing key is not the one that they were stored with.
+        """
+        return await self._database.read(
+            lambda connection: relaying.listing(
+                connection, self._sealer, upstream=upstream, states=states, batch=batch, limit=limit
+            )
+        )
+
+    async def batches(self, *, upstream: str, key: str = "") -> tuple[Batch, ...]:
+        """See :meth:`cmpkit.parts.Store.batches`.
+
+        :raises ConfigurationError: if the sealing key is not the one that they were stored with.
+        """
+        return await self._database.read(lambda connection: relaying.batches(connection, upstream, key, self._sealer))
 
     async def next_crl_number(self, issuer_key: str) -> int:
         """See :meth:`cmpkit.parts.Store.next_crl_number`; the first one is 1."""

@@ -6,7 +6,7 @@ import enum
 
 import sqlalchemy as sa
 
-from cmpkit.parts import CertificateState, TransactionState
+from cmpkit.parts import CertificateState, RelayState, TransactionState
 from cmpkit.store.columns import Moment, Reason, SerialNumber, SubjectName
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "answers",
     "archived_keys",
     "audit",
+    "batches",
     "certificates",
     "crl_numbers",
     "crls",
@@ -21,6 +22,7 @@ __all__ = [
     "intents",
     "kept_values",
     "metadata",
+    "relayed",
     "secrets",
     "transactions",
 ]
@@ -152,6 +154,38 @@ held_requests = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("fail_info", sa.BigInteger),
     sa.Column("status_text", sa.Text),
+)
+
+relayed = sa.Table(
+    "relayed",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("transaction_id", sa.LargeBinary, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False),
+    sa.Column("upstream", sa.Text, nullable=False),
+    sa.Column("body_type", sa.Text, nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+    # None if it is the message itself.
+    sa.Column("outgoing", sa.LargeBinary),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("deadline", Moment, nullable=False),
+    sa.Column("state", _one_of(RelayState), nullable=False),
+    sa.Column("is_sent", sa.Boolean, nullable=False),
+    sa.Column("batch", sa.String(64), nullable=False),
+    sa.Column("answer", sa.LargeBinary),
+    sa.Index(None, "upstream", "at"),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("upstream", sa.Text, nullable=False),
+    sa.Column("transaction_id", sa.LargeBinary, nullable=False),
+    sa.Column("sender_nonce", sa.LargeBinary, nullable=False),
+    sa.Column("outgoing", sa.LargeBinary, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("is_sent", sa.Boolean, nullable=False),
 )
 
 audit = sa.Table(

@@ -22,6 +22,7 @@ from cmpkit.parts import (
 from cmpkit.testing.contract import refused, require, require_schemes, success, task_group
 from cmpkit.testing.store_announcing import check_announcing
 from cmpkit.testing.store_queries import check_queries
+from cmpkit.testing.store_relaying import check_relay_pruning
 from cmpkit.testing.store_values import NOW, Values
 
 __all__ = ["check_store"]
@@ -233,6 +234,7 @@ async def _check_pruning(store: Store, values: Values) -> None:
     require(forgotten == 1, f"prune() must say how many answers it forgot: 1, not {forgotten!r}")
     kept = [bool((await store.load(b"", answer.digest))[1]) for answer in answers]
     require(kept == [False, True, True], "prune() must forget the answers whose keep_until has passed, and only those")
+    await check_relay_pruning(store)
 
 
 async def _check_sealing(factory: StoreFactory, url: str, values: Values) -> None:

@@ -20,6 +20,7 @@ from cmpkit.testing.contract import refused, require, success, task_group
 from cmpkit.testing.store_archive import check_archived_keys
 from cmpkit.testing.store_held import check_held_requests
 from cmpkit.testing.store_kept import check_kept_values, check_open_transactions
+from cmpkit.testing.store_relaying import check_relaying
 from cmpkit.testing.store_values import NOW, Values
 
 __all__ = ["check_queries"]
@@ -45,6 +46,7 @@ async def check_queries(store: Store, values: Values) -> None:
     await check_archived_keys(store, values)
     await check_kept_values(store, values)
     await check_open_transactions(store, values)
+    await check_relaying(store, values)
 
 
 async def _add(store: Store, record: CertificateRecord) -> CertificateRecord:

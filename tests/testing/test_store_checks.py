@@ -229,6 +229,16 @@ class KeepsNothing(Broken):
         return None
 
 
+class RelaysNothing(Broken):
+    async def relayed(self, key: str) -> Any:
+        return None
+
+
+class ListsAllRelayed(Broken):
+    async def relayed_messages(self, *, upstream: str, **_: Any) -> Any:
+        return await self.store.relayed_messages(upstream=upstream)
+
+
 class CountsNothing(Broken):
     async def open_transactions(self) -> Any:
         return {}
@@ -324,6 +334,8 @@ class LoadsNone(Broken):
         (ArchivesNothing, r"archived_keys\(\) with a subject and a profile"),
         (ArchivesOldestFirst, "newest first"),
         (KeepsNothing, r"kept_value\(\) must give what was kept"),
+        (RelaysNothing, r"relayed\(\) must give a message as it was stored"),
+        (ListsAllRelayed, r"relayed_messages\(\) with limit="),
         (CountsNothing, r"open_transactions\(\) must count what is open"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
