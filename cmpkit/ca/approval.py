@@ -43,7 +43,7 @@ _REASON = "a person has to agree to it"
 class Approvals:
     """Which requests wait for a person, and whether one that waited may be issued.
 
-    :param profiles: those whose requests wait.
+    :param profiles: the certificate profiles that there are.
     :param check_after: how soon a requester may ask again.
     """
 
@@ -51,11 +51,19 @@ class Approvals:
     check_after: timedelta = DEFAULT_CHECK_AFTER
 
     def profile_of(self, request: CertificateRequest) -> CertificateProfile | None:
-        """The profile of a request that has to wait; ``None`` for the others.
+        """The profile of a request that has to wait, as the policy or the profile says; ``None`` for the others.
 
         :param request: as the policy allows it.
+        :raises CMPError: badCertTemplate if it would have to wait, and there is no such profile.
         """
-        return self.profiles.get(request.profile or "")
+        profile = self.profiles.get(request.profile or "")
+        if profile is None and request.approval:
+            raise CMPError(
+                f"a person has to agree to the request, and there is no profile {request.profile!r} to show it by",
+                PKIFailureInfo.BAD_CERT_TEMPLATE,
+                hint=f"add a table [profiles.{request.profile}]",
+            )
+        return profile if request.approval or getattr(profile, "approval", "none") == "manual" else None
 
     def wait(self, request: HeldRequest | None = None) -> Held:
         """What a requester is told whose request waits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -14,11 +15,19 @@ from cmpkit.asn1 import KEY_USAGES, Extension, IA5String, decode_general_name, d
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS, AskedExtensions, name_keys, read_extensions
 from cmpkit.ca.purposes import purpose_name
 from cmpkit.crypto.names import format_name, names_match
-from cmpkit.enums import ProofMethod
-from cmpkit.parts import Authenticated, CertificateProfile, CertificateRequest, KeyGeneratingProfile, ProtectionKind
+from cmpkit.enums import PKIFailureInfo, ProofMethod
+from cmpkit.errors import CMPError
+from cmpkit.parts import (
+    Authenticated,
+    CertificateProfile,
+    CertificateRequest,
+    HeldRequest,
+    KeyGeneratingProfile,
+    ProtectionKind,
+)
 from cmpkit.plugins import Plugins
 
-__all__ = ["describe_request", "name_text"]
+__all__ = ["as_it_came", "check_profile_kept", "describe_request", "name_text"]
 
 
 def describe_request(
@@ -55,6 +64,10 @@ def describe_request(
         "validity": _validity(asked, not_before, not_after),
         "changes": changes,
     }
+    if asked.profile is not None:
+        facts["asked_profile"] = asked.profile
+    if auth.label is not None:
+        facts["path"] = auth.label
     if asked.subject is not None:
         facts["asked_subject"] = format_name(asked.subject)
     if asked.proof is ProofMethod.ENCRYPTED_CERTIFICATE:
@@ -62,6 +75,34 @@ def describe_request(
     if allowed.old_certificate is not None:
         facts["updates"] = f"{allowed.old_certificate.serial_number:x}"
     return format_name(subject), facts
+
+
+def as_it_came(
+    kept: HeldRequest, request: CertificateRequest, auth: Authenticated
+) -> tuple[CertificateRequest, Authenticated]:
+    """A request and its sender as they were when it was kept, whatever the address at which it is asked for again.
+
+    :param request: as it comes again.
+    """
+    profile, path = kept.facts.get("asked_profile"), kept.facts.get("path")
+    return (
+        replace(request, profile=profile if isinstance(profile, str) else None),
+        replace(auth, label=path if isinstance(path, str) else None),
+    )
+
+
+def check_profile_kept(kept: HeldRequest, request: CertificateRequest) -> None:
+    """Whether the policy still allows what a person agreed to.
+
+    :param request: as the policy allows it now.
+    :raises CMPError: notAuthorized if it would have another profile.
+    """
+    if request.profile != kept.profile:
+        raise CMPError(
+            f"a person was asked about profile {kept.profile}, and the policy would now give {request.profile}",
+            PKIFailureInfo.NOT_AUTHORIZED,
+            hint="the policy was changed meanwhile; the requester may ask anew",
+        )
 
 
 def _authority_facts(given: AskedExtensions) -> dict[str, str]:

@@ -17,7 +17,7 @@ from cmpkit.endpoints.places import Places, is_open
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.repository import Repository
-from cmpkit.endpoints.verifier import ServerVerifier, road_faults, sender_faults
+from cmpkit.endpoints.verifier import ServerVerifier, addressed, road_faults, sender_faults
 from cmpkit.endpoints.weakness import weak_protection
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
@@ -59,6 +59,7 @@ class ServerSettings:
     :param puts_off: whether it is left to the road to ask again, rather than refused, while nobody can be served.
     :param answer_retention: how long an answer is kept to be given again to the same octets.
     :param same_road: whether a transaction must go on over the road on which it began.
+    :param paths: labels of addresses that choose a rule of the policy, and name no profile.
     :param max_open: how many transactions may be open at once; whoever opens another one is to come again later.
     :param max_open_per_peer: how many of them may be of one requester.
     :param housekeeping_interval: how often expired transactions are ended and old answers dropped.
@@ -71,6 +72,7 @@ class ServerSettings:
     puts_off: bool = False
     answer_retention: timedelta = timedelta(days=7)
     same_road: bool = False
+    paths: frozenset[str] = frozenset()
     max_open: int = 100_000
     max_open_per_peer: int = 1000
     housekeeping_interval: timedelta = timedelta(seconds=60)
@@ -98,6 +100,11 @@ class _Turn:
     def time_window(self) -> timedelta | None:
         """How old it may be: of a pollReq, that may have been saved and sent later, the nonces tell (R-015)."""
         return None if self.message.body.type is BodyType.POLL_REQ else self.settings.message_time_window
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that the address names."""
+        return None if self.peer.label in self.settings.paths else self.peer.label
 
     @property
     def keep_until(self) -> datetime | None:
@@ -221,7 +228,7 @@ class Server:
         transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
         if not answers:
             check_message_time(message, now, window)
-        turn.auth = await self.verifier.verify(message, transactions, now, turn.leniency)
+        turn.auth = addressed(await self.verifier.verify(message, transactions, now, turn.leniency), turn.peer)
         for answer in answers:
             if answer.credential == turn.auth.credential.id:
                 return answer
@@ -241,7 +248,7 @@ class Server:
             transaction,
             settings=turn.settings.responder,
             now=now,
-            profile=turn.peer.label,
+            profile=turn.profile,
             leniency=turn.leniency,
         )
         reply = await self._drive(steps, turn.auth, message.header.transaction_id, now, turn.settled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets as _random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cryptography.x509 import ObjectIdentifier
@@ -34,7 +34,7 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ServerVerifier", "issuer_key_of", "road_faults", "sender_faults"]
+__all__ = ["ServerVerifier", "addressed", "issuer_key_of", "road_faults", "sender_faults"]
 
 _RA, _NONE = frozenset({"ra"}), frozenset[str]()
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
@@ -174,6 +174,11 @@ def _reference_in_sender(sender: GeneralName, leniency: Leniency) -> bytes | Non
     name = distinguished_name(sender)
     text = None if name is None else common_name(name)
     return text.encode() if text and leniency.allows("missing-sender-kid") else None
+
+
+def addressed(auth: Authenticated, peer: Peer) -> Authenticated:
+    """The sender of a message, with the label of the address that it came to: policies may go by that."""
+    return auth if peer.label is None else replace(auth, label=peer.label)
 
 
 def sender_faults(message: PKIMessage, auth: Authenticated) -> Iterator[CMPError]:

@@ -20,8 +20,9 @@ from cmpkit.asn1 import (
 )
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.archive import KeyArchive
-from cmpkit.ca.facts import describe_request
+from cmpkit.ca.facts import as_it_came, check_profile_kept, describe_request
 from cmpkit.ca.key_generation import KeyGeneration
+from cmpkit.ca.modifications import is_modified
 from cmpkit.ca.passphrases import check_owner, check_purpose
 from cmpkit.crypto.challenges import make_challenge
 from cmpkit.crypto.encrypted_values import encrypt_value
@@ -48,6 +49,7 @@ from cmpkit.parts import (
     Authenticated,
     CertificateChange,
     CertificateRecord,
+    CertificateRequest,
     EncryptionCredentials,
     HeldRequest,
     InfoContext,
@@ -142,16 +144,43 @@ class Workshop:
             verdict = self.approvals.verdict(kept)
             if verdict is not None:
                 return verdict
-        # What was allowed when it was asked for stays so while a person thinks about it, and under whatever address it
-        # is asked for again; but for what was revoked or used up meanwhile.
-        asked = need.request if kept is None else need.request.under(kept.profile)
-        request = await self.policy.authorize_request(asked, auth, now=now if kept is None else kept.at)
+        asked = need.request
+        if kept is None:
+            request = await self.policy.authorize_request(asked, auth, now=now)
+        else:
+            # What was allowed when it was asked for stays so while a person thinks about it, and under whatever address
+            # it is asked for again; but for what was revoked or used up meanwhile.
+            asked, auth = as_it_came(kept, asked, auth)
+            request = await self.policy.authorize_request(asked, auth, now=kept.at)
+            check_profile_kept(kept, request)
+        result = await self._issue_allowed(
+            need, request, auth, asked=asked, transaction_id=transaction_id, now=now, is_kept=kept is not None
+        )
+        if isinstance(result, Issued) and not result.modified and is_modified(asked, request):
+            return replace(result, modified=True)
+        return result
+
+    async def _issue_allowed(
+        self,
+        need: Issue,
+        request: CertificateRequest,
+        auth: Authenticated,
+        *,
+        asked: CertificateRequest,
+        transaction_id: bytes,
+        now: datetime,
+        is_kept: bool,
+    ) -> Issued | Pending | Rejected:
+        """The certificate, or that a person has to agree to it before.
+
+        :param request: as the policy allows what was ``asked``.
+        """
         profile = self.approvals.profile_of(request)
         generation = None if request.public_key_info else self._generation()
         if generation is not None:
             generation.check(request, auth)
         archived = await self.archive.take(request, auth, self.plugins)
-        if kept is None and profile is not None:
+        if profile is not None and not is_kept:
             subject, facts = describe_request(asked, request, auth, profile, plugins=self.plugins, now=now)
             name = request.profile or ""
             return self.approvals.wait(

@@ -68,6 +68,7 @@ def test_what_is_given_as_it_is_asked_for_changes_nothing(describe: Describe, as
         "extended_key_usage": ["clientAuth"],
         "validity": "365 days from when it is issued",
         "changes": [],
+        "asked_profile": "device",
         "asked_subject": "CN=dev-42",
     }
 

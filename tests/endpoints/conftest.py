@@ -46,6 +46,7 @@ from cmpkit.parts import (
     Issuer,
     Observer,
     Peer,
+    Policy,
     SecretRecord,
     SharedSecret,
     Store,
@@ -100,12 +101,14 @@ class World:
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
     encryption: EncryptionCredentials | None = None
+    policy: Policy | None = None
+    peer: Peer = field(default_factory=lambda: Peer("memory", "192.0.2.1"))
 
     @property
     def server(self) -> Server:
         """The server; each is as good as the next, for everything is in the store."""
         profiles = {"device": load_profile("device", {}, self.plugins)}
-        policy = load_policy({"default_profile": "device"}, profiles)
+        policy = self.policy or load_policy({"default_profile": "device"}, profiles)
         workshop = Workshop(self.plugins, self.store, self.front or self.issuer, issuer_key_of(self.issuing[0]), policy)
         workshop = replace(
             workshop,
@@ -126,10 +129,10 @@ class World:
         return Server(self.plugins, workshop, verifier, protector, self.settings, self.clock)
 
     async def handle(self, der: bytes) -> Answer:
-        return await self.server.handle(der, Peer("memory", "192.0.2.1"))
+        return await self.server.handle(der, self.peer)
 
     def road(self) -> MemoryRoad:
-        return MemoryRoad(self.server.handle, peer=Peer("memory", "192.0.2.1"))
+        return MemoryRoad(self.server.handle, peer=self.peer)
 
     def client(
         self,

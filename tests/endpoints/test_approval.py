@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from cmpkit.ca.approval import REJECTIONS, Approvals, decide_request, find_request, short_id
+from cmpkit.ca.policy import DefaultPolicy, PolicySettings
 from cmpkit.ca.profiles import load_profile
 from cmpkit.crypto.keys import generate_key
+from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish
@@ -18,9 +21,9 @@ from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting
-from cmpkit.parts import CertificateState, Decision, HeldRequest, HeldState, UnitOfWork
+from cmpkit.parts import CertificateState, Decision, HeldRequest, HeldState, Peer, UnitOfWork
 
-from .conftest import World
+from .conftest import World, subject_of
 
 MINUTE = timedelta(seconds=60)
 DAY = timedelta(days=1)
@@ -230,6 +233,77 @@ async def test_what_the_profile_does_not_allow_is_refused_at_once(manual, world)
             await client.enroll(subject="CN=dev-42")
     assert caught.value.fail_info is PKIFailureInfo.BAD_ALG
     assert await world.store.held_requests(now=world.clock()) == ()
+
+
+class Hesitant(DefaultPolicy):
+    """The default policy, but a person has to agree to whatever comes to one address."""
+
+    async def authorize_request(self, request, auth, *, now):
+        decided = await super().authorize_request(request, auth, now=now)
+        assert request.profile == "device"
+        return replace(decided, approval=True) if auth.label == "device" else decided
+
+
+class TestHeldByThePolicy:
+    @pytest.fixture
+    def hesitant(self, world) -> World:
+        profiles = {"device": load_profile("device", {}, world.plugins)}
+        policy = Hesitant(PolicySettings(), profiles)
+        peer = Peer("memory", "192.0.2.1", label="device")
+        return world.with_(approvals=Approvals(profiles, MINUTE), policy=policy, peer=peer)
+
+    async def test_a_request_that_the_policy_holds_waits_for_a_person(self, hesitant, tmp_path):
+        secret = await hesitant.secret()
+        request, saved = await ask(hesitant, secret, tmp_path)
+        assert (request.facts["path"], request.facts["asked_profile"]) == ("device", "device")
+        await decide(hesitant, request)
+        assert subject_of((await go_on(hesitant, secret, saved)).certificate) == "CN=dev-42"
+
+    async def test_it_is_judged_as_it_came_when_it_is_asked_for_at_another_address(self, hesitant, world, tmp_path):
+        secret = await hesitant.secret()
+        request, saved = await ask(hesitant, secret, tmp_path)
+        await decide(hesitant, request)
+        elsewhere = hesitant.with_(peer=world.peer)
+        assert subject_of((await go_on(elsewhere, secret, saved)).certificate) == "CN=dev-42"
+
+    async def test_what_the_policy_gives_another_profile_meanwhile_is_refused(self, hesitant, tmp_path):
+        secret = await hesitant.secret()
+        request, saved = await ask(hesitant, secret, tmp_path)
+        await decide(hesitant, request)
+
+        class Renaming(DefaultPolicy):
+            async def authorize_request(self, request, auth, *, now):
+                return request.under("server")
+
+        changed = hesitant.with_(policy=Renaming(PolicySettings(), hesitant.approvals.profiles))
+        with pytest.raises(PeerRefusal) as caught:
+            await go_on(changed, secret, saved)
+        assert caught.value.fail_info is PKIFailureInfo.NOT_AUTHORIZED
+        assert await hesitant.certificates() == ()
+
+    async def test_without_a_profile_to_show_nothing_can_wait(self, hesitant):
+        unknown = hesitant.with_(approvals=Approvals({}, MINUTE))
+        async with unknown.client(await unknown.secret()) as client:
+            with pytest.raises(PeerRefusal) as caught:
+                await client.enroll(subject="CN=dev-42")
+        assert caught.value.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+
+
+class Renaming(DefaultPolicy):
+    """The default policy, but everybody gets another name than asked for."""
+
+    async def authorize_request(self, request, auth, *, now):
+        decided = await super().authorize_request(request, auth, now=now)
+        return replace(decided, subject=parse_name("CN=renamed"))
+
+
+@pytest.mark.rule("R-071")
+async def test_r_071_what_the_policy_changes_is_granted_with_modifications(world):
+    policy = Renaming(PolicySettings(), {"device": load_profile("device", {}, world.plugins)})
+    async with world.with_(policy=policy).client(await world.secret()) as client:
+        got = await client.enroll(subject="CN=dev-42")
+    # A client that is not told so refuses a certificate with another subject.
+    assert subject_of(got.certificate) == "CN=renamed"
 
 
 async def test_an_update_waits_too_and_names_what_it_updates(manual, world, tmp_path):
