@@ -176,6 +176,13 @@ class PKIMessage:
         message.__dict__["_content"] = self._protected_content()
         return message
 
+    def with_header(self, header: PKIHeader) -> PKIMessage:
+        """The same body, octet by octet, under another header, without protection and certificates."""
+        content = self._protected_content()
+        message = PKIMessage(header, self.body)
+        message.__dict__["_content"] = encode(header) + content[_element_end(content, 0) :]
+        return message
+
     def _to_der(self) -> bytes:
         return self.raw
 

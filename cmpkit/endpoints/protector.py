@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,11 +25,12 @@ from cmpkit.crypto.protection import find_protection, mac_protection
 from cmpkit.crypto.x509 import outline
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.engine.header import response_header
+from cmpkit.enums import BodyType
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import Credential, Protection, RandomOctets, SecretProtection, SharedSecret
 from cmpkit.plugins import Plugins
 
-__all__ = ["Protector", "mac_names", "protection_for", "seal"]
+__all__ = ["Protector", "mac_names", "protect", "protection_for", "seal"]
 
 
 def protection_for(
@@ -78,9 +79,17 @@ async def seal(
 
     :param extra_certs: DER certificates; duplicates are left out.
     """
-    bare = PKIMessage(header, body)
-    assert header.protection_alg is not None
-    value = await protection.protect(bare.protected_part, header.protection_alg, key)
+    return await protect(PKIMessage(header, body), protection, key, extra_certs)
+
+
+async def protect(bare: PKIMessage, protection: Protection, key: Any, extra_certs: Sequence[bytes]) -> PKIMessage:
+    """A message with its protection, header and body octet by octet as they are.
+
+    :param bare: a message whose header names the algorithm already.
+    :param extra_certs: DER certificates; duplicates are left out.
+    """
+    assert bare.header.protection_alg is not None
+    value = await protection.protect(bare.protected_part, bare.header.protection_alg, key)
     return bare.with_protection(value, dict.fromkeys(extra_certs))
 
 
@@ -147,6 +156,28 @@ class Protector:
         )
         own = () if secret else signer.extra_certs
         return await seal(header, body, protection, key, (*own, *extra_certs))
+
+    async def protect_again(self, answer: PKIMessage, request: PKIHeader, *, to: Credential) -> PKIMessage:
+        """The answer of another server under our protection, for who asked us (RFC 9483 section 5.2.3).
+
+        Body, transactionID, nonces, generalInfo and certificates stay. So does the sender of challenges that is told by
+        a MAC: they hold its name (RFC 9810 section 5.2.8.3.3).
+
+        :param request: the header of what is answered.
+        """
+        secret, signer = to.secret, self._signer(to)
+        like = request.protection_alg if secret else None
+        protection, algorithm, key = protection_for(secret or signer, self.plugins, like, random=self.random)
+        is_challenge = secret is not None and answer.body.type is BodyType.POPDECC
+        header = replace(
+            answer.header,
+            sender=answer.header.sender if is_challenge else self.sender(to),
+            recipient=request.sender,
+            protection_alg=algorithm,
+            sender_kid=secret.reference if secret else signer.key_identifier,
+        )
+        own = () if secret else signer.extra_certs
+        return await protect(answer.with_header(header), protection, key, (*own, *answer.extra_certs))
 
 
 def _issuer_id(certificate: bytes) -> tuple[bytes, bytes | None]:

@@ -37,13 +37,16 @@ class Wrapping(Protocol):
     def name(self) -> str:
         """Its name in the configuration."""
 
-    def manner(self, message: PKIMessage, auth: Authenticated | None, *, changed: bool = False) -> Manner:
+    def manner(
+        self, message: PKIMessage, auth: Authenticated | None, *, changed: Sequence[CertificateRequest] = ()
+    ) -> Manner:
         """How the transaction that this message opens goes upstream.
 
         :param message: as the requester sent it.
         :param auth: who sent it; ``None`` if that was not verified here.
-        :param changed: whether a policy wants anything in it changed.
-        :raises CMPError: if it may not go as it would have to.
+        :param changed: what the requests in it are to become, by their certReqId, where a policy wants something else
+            than they ask for; those that are not named stay as they are.
+        :raises CMPError: if it may not go as it would have to: badCertTemplate, notAuthorized.
         """
 
     async def wrap(
@@ -58,13 +61,11 @@ class Wrapping(Protocol):
         """What goes upstream for a message.
 
         :param manner: that of its transaction.
-        :param changed: what the requests in it are to become, by their certReqId; those that are not named stay.
+        :param changed: as for :meth:`manner`.
         :raises CMPError: if it may not go so; badPOP if what is changed was not proven.
         """
 
-    async def unwrap(
-        self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None, *, now: datetime
-    ) -> PKIMessage:
+    async def unwrap(self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None) -> PKIMessage:
         """What the requester gets (RFC 9483 section 5.2): the answer as it came, or re-protected so that it can
         be verified.
 
