@@ -22,6 +22,7 @@ from pyasn1_modules import rfc4210, rfc4211, rfc5280, rfc5652
 
 from cmpkit.asn1 import decode_message, encode
 from cmpkit.ca import archive
+from cmpkit.ca.approval import decide_request
 from cmpkit.ca.setup import Initialised
 from cmpkit.config import load_configuration
 from cmpkit.config.opening import open_parts
@@ -40,11 +41,21 @@ from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.requests import Wish, certificate_request, recovery_request
 from cmpkit.engine.client import ClientTransaction
 from cmpkit.enums import BodyType, PKIFailureInfo
-from cmpkit.errors import ConfigurationError, PeerRefusal, TransportError, TrustError
-from cmpkit.parts import CertificateState, Grant, Peer, PrivateKey, SecretRecord, SharedSecret, Store
+from cmpkit.errors import ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
+from cmpkit.parts import (
+    CertificateState,
+    Decision,
+    Grant,
+    Peer,
+    PrivateKey,
+    SecretRecord,
+    SharedSecret,
+    Store,
+    TransportOptions,
+)
 from cmpkit.plugins import Plugins, load_plugins
 from cmpkit.testing import VirtualClock
-from cmpkit.transports import MemoryRoad
+from cmpkit.transports import MemoryRoad, open_transport
 
 from .forge import NOW, Forge
 
@@ -514,4 +525,36 @@ async def test_keys_come_back_over_http(configure: Configure, tmp_path: Path) ->
             lost = await client.obtain(wish)
             recovery: Recovery = await client.recover(generate_key("p256", plugins))
         shutdown.set()
+    assert same_key(lost.key, recovery.pairs[0].key)
+
+
+@pytest.mark.rule("R-110")
+async def test_a_recovery_waits_for_a_person_over_http(configure: Configure, tmp_path: Path) -> None:
+    """The keys come with the certificate for the new key, once somebody agreed to that."""
+    path = configure()
+    async with opened(path) as site:
+        secret = await site.secret()
+        lost, opener, key = await site.enroll(secret), site.key(), site.key("p256")
+    path.write_text(path.read_text().replace("[profiles.device]\n", '[profiles.device]\napproval = "manual"\n'))
+    shutdown = anyio.Event()
+    async with opened(path) as site, anyio.create_task_group() as tasks:
+        clock, configuration = site.clock, load_configuration(path, site.plugins)
+        (url,) = await tasks.start(partial(serve, configuration, site.plugins, shutdown=shutdown, clock=clock))
+
+        def client(seconds: float) -> Client:
+            road = open_transport(site.plugins, url, TransportOptions())
+            waits = {"sleep": clock.sleep, "total_timeout": seconds, "state": tmp_path / "state"}
+            return site.client(secret, transport=road, **waits)
+
+        async with client(30) as asking:
+            with pytest.raises(StillWaiting) as caught:
+                await asking.recover(opener, key=key, subject="CN=dev-42")
+        assert not await site.audited("keys recovered")
+        (held,) = await site.store.held_requests(now=clock())
+        await decide_request(site.store, held, Decision(held.key, True, by="alice", at=clock()))
+        assert caught.value.saved is not None
+        async with client(3600) as later:
+            recovery = await later.resume_recovery(caught.value.saved, opener, key=key)
+        shutdown.set()
+    assert recovery.enrolled is not None
     assert same_key(lost.key, recovery.pairs[0].key)
