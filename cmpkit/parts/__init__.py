@@ -103,8 +103,11 @@ from cmpkit.parts.transports import (
     Wanted,
     WantedCertificate,
 )
+from cmpkit.parts.undertaking import Abandoned, AbandoningIssuer, Undertaking
 
 __all__ = [
+    "Abandoned",
+    "AbandoningIssuer",
     "AgreementKey",
     "AnnouncementTransport",
     "Answer",
@@ -203,6 +206,7 @@ __all__ = [
     "Transform",
     "TransportKey",
     "TransportOptions",
+    "Undertaking",
     "UnitOfWork",
     "Verdict",
     "Wanted",

@@ -16,6 +16,7 @@ from cmpkit.parts.keeping import KeptValue
 from cmpkit.parts.recovery import ArchivedKey
 from cmpkit.parts.relaying import Batch, RelayChange, Relayed, RelayStage, RelayState
 from cmpkit.parts.revocation import IssuedCRL, Revocation
+from cmpkit.parts.undertaking import Undertaking
 
 __all__ = [
     "AuditEntry",
@@ -128,7 +129,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """That an operation of a part that is not local is about to begin."""
+    """That an operation of a part that is not local is about to begin; it is kept until that is over."""
 
     idempotency_key: str
     transaction_id: bytes
@@ -165,6 +166,8 @@ class UnitOfWork:
     :param held: requests that wait for a person, of the transaction.
     :param decisions: about such requests; one about a request that does not wait at that time makes a conflict.
     :param kept: values to be kept, encrypted; one whose key another owner has makes a conflict.
+    :param undertakings: what parts have begun elsewhere, each in place of the version that it follows; one that
+        does not follow the stored version makes a conflict.
     :param relayed: messages that are passed on from now; one that is there already makes a conflict.
     :param relay_changes: what becomes of such messages, and of those in ``relayed`` of the same unit.
     :param batches: what messages are passed on in from now.
@@ -183,6 +186,7 @@ class UnitOfWork:
     held: tuple[HeldRequest, ...] = ()
     decisions: tuple[Decision, ...] = ()
     kept: tuple[KeptValue, ...] = ()
+    undertakings: tuple[Undertaking, ...] = ()
     relayed: tuple[Relayed, ...] = ()
     relay_changes: tuple[RelayChange, ...] = ()
     batches: tuple[Batch, ...] = ()
@@ -291,6 +295,12 @@ class Store(Protocol):
         :param key: how their keys begin.
         :param states: only these; none means any.
         """
+
+    async def undertaking(self, kind: str, key: str) -> Undertaking | None:
+        """The undertaking of that kind with that key, or ``None``."""
+
+    async def intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
+        """Operations that began before then and are not known to be over, oldest first."""
 
     async def relayed(self, key: str) -> Relayed | None:
         """The message with that key that is passed on, or ``None``."""

@@ -18,6 +18,7 @@ from cmpkit.parts import (
     Grant,
     HeldRequest,
     HeldState,
+    Intent,
     IssuedCRL,
     KeptValue,
     Relayed,
@@ -26,6 +27,7 @@ from cmpkit.parts import (
     SecretRecord,
     StoredAnswer,
     Transaction,
+    Undertaking,
     UnitOfWork,
 )
 from cmpkit.store import (
@@ -36,6 +38,7 @@ from cmpkit.store import (
     queries,
     relaying,
     shared_secrets,
+    undertakings,
     units,
 )
 from cmpkit.store.database import Database
@@ -150,6 +153,17 @@ class SQLStore:
     ) -> tuple[HeldRequest, ...]:
         """See :meth:`cmpkit.parts.Store.held_requests`."""
         return await self._database.read(lambda connection: held_requests.listing(connection, now, key, states, limit))
+
+    async def undertaking(self, kind: str, key: str) -> Undertaking | None:
+        """See :meth:`cmpkit.parts.Store.undertaking`.
+
+        :raises ConfigurationError: if the sealing key is not the one that it was stored with.
+        """
+        return await self._database.read(lambda connection: undertakings.find(connection, kind, key, self._sealer))
+
+    async def intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
+        """See :meth:`cmpkit.parts.Store.intents`."""
+        return await self._database.read(lambda connection: undertakings.intents(connection, before, limit))
 
     async def relayed(self, key: str) -> Relayed | None:
         """See :meth:`cmpkit.parts.Store.relayed`.

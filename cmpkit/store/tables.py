@@ -25,6 +25,7 @@ __all__ = [
     "relayed",
     "secrets",
     "transactions",
+    "undertakings",
 ]
 
 metadata = sa.MetaData(
@@ -124,7 +125,17 @@ intents = sa.Table(
     sa.Column("transaction_id", sa.LargeBinary, nullable=False),
     sa.Column("credential", sa.Text, nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
-    sa.Column("at", Moment, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+)
+
+undertakings = sa.Table(
+    "undertakings",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("until", Moment, index=True),
 )
 
 kept_values = sa.Table(

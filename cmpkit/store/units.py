@@ -19,7 +19,7 @@ from cmpkit.parts import (
     TransactionState,
     UnitOfWork,
 )
-from cmpkit.store import archived_keys, held_requests, kept_values, relaying, tables
+from cmpkit.store import archived_keys, held_requests, kept_values, relaying, tables, undertakings
 from cmpkit.store.rows import USED, certificate_to_row, transaction_to_row, value_to_row
 from cmpkit.store.sealing import Sealer
 
@@ -109,6 +109,7 @@ def commit(connection: sa.Connection, unit: UnitOfWork, sealer: Sealer) -> None:
         held_requests.decide(connection, decision)
     for value in unit.kept:
         kept_values.put(connection, value, sealer)
+    undertakings.commit(connection, unit.undertakings, sealer)
     relaying.commit(connection, unit, sealer)
     if unit.audit:
         connection.execute(_ADD_AUDIT, [_audit_row(entry) for entry in unit.audit])
@@ -210,5 +211,6 @@ def prune(connection: sa.Connection, now: datetime) -> int:
     forgotten = connection.execute(_FORGET_ANSWERS, {"now": now}).rowcount
     connection.execute(_FORGET_TRANSACTIONS)
     held_requests.prune(connection)
+    undertakings.prune(connection, now)
     relaying.prune(connection, now)
     return forgotten

@@ -23,6 +23,7 @@ from cmpkit.testing.contract import refused, require, require_schemes, success, 
 from cmpkit.testing.store_announcing import check_announcing
 from cmpkit.testing.store_queries import check_queries
 from cmpkit.testing.store_relaying import check_relay_pruning
+from cmpkit.testing.store_undertakings import check_undertakings
 from cmpkit.testing.store_values import NOW, Values
 
 __all__ = ["check_store"]
@@ -235,6 +236,7 @@ async def _check_pruning(store: Store, values: Values) -> None:
     kept = [bool((await store.load(b"", answer.digest))[1]) for answer in answers]
     require(kept == [False, True, True], "prune() must forget the answers whose keep_until has passed, and only those")
     await check_relay_pruning(store)
+    await check_undertakings(store)
 
 
 async def _check_sealing(factory: StoreFactory, url: str, values: Values) -> None:

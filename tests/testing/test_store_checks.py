@@ -239,6 +239,24 @@ class ListsAllRelayed(Broken):
         return await self.store.relayed_messages(upstream=upstream)
 
 
+class ForgetsUndertakings(Broken):
+    async def undertaking(self, kind: str, key: str) -> Any:
+        return None
+
+
+class IgnoresVersions(Committing):
+    """Takes whatever comes for the next version."""
+
+    def parts(self, unit: UnitOfWork) -> Iterator[UnitOfWork]:
+        yield UnitOfWork(undertakings=tuple(replace(one, state=b"") for one in unit.undertakings))
+        yield replace(unit, undertakings=tuple(replace(one, version=0) for one in unit.undertakings if one.state))
+
+
+class ListsAllIntents(Broken):
+    async def intents(self, **_: Any) -> Any:
+        return await self.store.intents(before=NOW)
+
+
 class CountsNothing(Broken):
     async def open_transactions(self) -> Any:
         return {}
@@ -336,6 +354,9 @@ class LoadsNone(Broken):
         (KeepsNothing, r"kept_value\(\) must give what was kept"),
         (RelaysNothing, r"relayed\(\) must give a message as it was stored"),
         (ListsAllRelayed, r"relayed_messages\(\) with limit="),
+        (ForgetsUndertakings, r"undertaking\(\) must give what was kept"),
+        (IgnoresVersions, "an undertaking that is there already"),
+        (ListsAllIntents, r"intents\(\) must give what began before then"),
         (CountsNothing, r"open_transactions\(\) must count what is open"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
