@@ -68,6 +68,8 @@ async def read_own_ca(path: Path, plugins: Plugins) -> tuple[Configuration, Issu
     :raises ConfigurationError: if its key is not here, or the file or the certificate cannot be used.
     """
     configuration = load_configuration(path, plugins)
+    if configuration.issuer is None:
+        raise ConfigurationError("[issuer]: is missing: this server issues nothing itself")
     if configuration.issuer.kind != "local":
         raise ConfigurationError(
             f"[issuer] kind: the keys of an issuer of kind {configuration.issuer.kind} are not here",

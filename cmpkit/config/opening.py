@@ -52,6 +52,7 @@ from cmpkit.parts import (
     issuers_of,
 )
 from cmpkit.plugins import Plugins
+from cmpkit.relay.no_issuer import NoIssuer
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
 
@@ -145,6 +146,8 @@ async def open_issuer(configuration: Configuration, plugins: Plugins) -> AsyncIt
     """
     async with open_store(configuration, plugins) as store:
         context = OpenContext(configuration.directory, store, plugins, configuration.profiles)
+        if configuration.issuer is None:
+            raise ConfigurationError("[issuer]: is missing: this server issues nothing itself")
         yield store, await _open_part("issuer", configuration.issuer, context)
 
 
@@ -204,13 +207,14 @@ class _Opening:
         if store is None:
             return None
         context = OpenContext(tables.directory, store, self._plugins, tables.profiles)
-        issuer = await self._part("issuer", tables.issuer, context)
+        only_relays = tables.issuer is None and bool(tables.upstreams)
+        issuer = NoIssuer() if only_relays else await self._part("issuer", tables.issuer, context)
         policy = await self._part("policy", tables.policy, context)
         secrets = [await self._part("secret source", table, context) for table in tables.secrets]
         authority: tuple[bytes, ...] = () if issuer is None else await issuer.ca_certificates()
         succeeded = () if issuer is None else issuers_of(issuer)[1:]
         former = tuple([(earlier, await earlier.ca_certificates()) for earlier in succeeded])
-        if issuer is not None and not authority:
+        if issuer is not None and not authority and not only_relays:
             self._mistakes.add("[issuer] it has no certificate")
         chains = () if not authority else ((issuer, authority), *former)
         repository = await self._repository(tables.repository)
@@ -291,6 +295,8 @@ class _Opening:
             if wanted is None or wanted in seen:
                 continue
             with self._mistakes, naming(f"[[listen]] tls_profile of {listening.url}"):
+                if isinstance(issuer, NoIssuer):
+                    raise ConfigurationError("needs an [issuer]")
                 if any(wanted.certificate == other.certificate for other in seen):
                     raise ConfigurationError(
                         f"another address writes another certificate to {wanted.certificate}",

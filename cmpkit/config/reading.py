@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,12 +23,15 @@ from cmpkit.config.tables import (
     ServerTable,
     SignerTable,
     StoreTable,
+    UpstreamTable,
 )
+from cmpkit.config.upstreams import read_routes, read_upstreams
 from cmpkit.endpoints.announcing import open_road
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.errors import ConfigurationError
 from cmpkit.parts import CertificateProfile
 from cmpkit.plugins import Plugins
+from cmpkit.relay.routes import Route
 from cmpkit.tolerances import Side
 
 __all__ = ["TABLES", "Configuration", "Draft", "PartTable", "load_configuration", "read_draft"]
@@ -56,7 +59,8 @@ _PROFILE_KINDS: Mapping[str, Callable[[str, Mapping[str, Any], Plugins], Certifi
     "end-entity": load_profile,
     "cross-certificate": load_cross_profile,
 }
-_REQUIRED = ("store", "issuer", "signer", "listen")
+_REQUIRED = ("store", "signer", "listen")
+_ISSUING = ("ocsp", "publication", "announce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Configuration:
     """What a configuration file says.
 
     :param path: the file, absolute.
+    :param issuer: ``None`` if everything goes to upstreams.
     :param secrets: where shared secrets are looked up, in this order.
     :param profiles: the certificate profiles of the file and of plugins.
     :param ocsp: ``None`` if OCSP is not answered.
@@ -83,11 +88,13 @@ class Configuration:
     :param announce: the repositories that are told of what changes.
     :param repository: ``None`` if announcements of others are refused.
     :param encryption: ``None`` if requesters can encrypt to nothing but their shared secrets.
+    :param upstreams: the CMP servers behind this one.
+    :param routes: where messages go; those that fit none are answered here.
     """
 
     path: Path
     store: StoreTable
-    issuer: PartTable
+    issuer: PartTable | None
     signer: SignerTable
     listen: tuple[Listening, ...]
     policy: PartTable
@@ -99,6 +106,8 @@ class Configuration:
     announce: tuple[AnnounceTable, ...] = ()
     repository: RepositoryTable | None = None
     encryption: EncryptionTable | None = None
+    upstreams: tuple[UpstreamTable, ...] = ()
+    routes: tuple[Route, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -124,6 +133,8 @@ class Draft:
     announce: tuple[AnnounceTable, ...]
     repository: RepositoryTable | None
     encryption: EncryptionTable | None
+    upstreams: tuple[UpstreamTable, ...]
+    routes: tuple[Route, ...]
 
     @property
     def directory(self) -> Path:
@@ -133,7 +144,6 @@ class Draft:
     def finished(self) -> Configuration:
         """The configuration; only of a draft without mistakes."""
         assert self.store is not None
-        assert self.issuer is not None
         assert self.signer is not None
         assert self.policy is not None
         assert self.server is not None
@@ -152,6 +162,8 @@ class Draft:
             self.announce,
             self.repository,
             self.encryption,
+            self.upstreams,
+            self.routes,
         )
 
 
@@ -176,6 +188,7 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
     tables = _read(path)
     _check_tables(tables, mistakes)
     reader = _Reader(tables, plugins, mistakes, path.parent)
+    upstreams = reader.upstreams()
     draft = Draft(
         path,
         reader.store(),
@@ -191,6 +204,8 @@ def read_draft(path: Path, plugins: Plugins, mistakes: Mistakes) -> Draft:
         reader.announce(),
         reader.table("repository", RepositoryTable),
         reader.table("encryption", EncryptionTable),
+        upstreams,
+        reader.routes(upstreams),
     )
     _check_publication(draft, mistakes)
     return draft
@@ -212,9 +227,13 @@ def _check_tables(tables: Mapping[str, Any], mistakes: Mistakes) -> None:
     for name in tables:
         if name not in TABLES:
             mistakes.add(f"[{name}]: there is no such table; there are: {', '.join(TABLES)}")
-    for name in _REQUIRED:
+    relays = "upstream" in tables
+    for name in (*_REQUIRED, *(() if relays else ("issuer",))):
         if name not in tables:
             mistakes.add(f"[{name}]: is missing")
+    if relays and "issuer" not in tables:
+        for name in (name for name in _ISSUING if name in tables):
+            mistakes.add(f"[{name}]: needs an [issuer]")
 
 
 class _Reader:
@@ -274,6 +293,14 @@ class _Reader:
                     open_road(read.url, read.options(self._directory), self._plugins)
                 found.append(read)
         return tuple(found)
+
+    def upstreams(self) -> tuple[UpstreamTable, ...]:
+        """The tables ``[[upstream]]``."""
+        return read_upstreams(self._list("upstream"), self._plugins, self._mistakes, self._directory)
+
+    def routes(self, upstreams: Sequence[UpstreamTable]) -> tuple[Route, ...]:
+        """The tables ``[[route]]``, or what is meant without any."""
+        return read_routes(self._list("route"), upstreams, self._mistakes, issues="issuer" in self._tables)
 
     def secrets(self) -> tuple[PartTable, ...]:
         """The tables ``[[secrets]]``; without any, the secrets of the store."""

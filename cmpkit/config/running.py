@@ -104,13 +104,10 @@ def build_server(
     table: ServerTable, parts: ServerParts, plugins: Plugins, *, clock: Callable[[], datetime] = utc_now
 ) -> Server:
     """The server that these parts make, without a road."""
-    chains = (parts.authority, *(certificates for _, certificates in parts.former))
+    chains = tuple(filter(None, (parts.authority, *(certificates for _, certificates in parts.former))))
     issuing, tops = tuple(chain[0] for chain in chains), tuple(dict.fromkeys(chain[-1] for chain in chains))
     former = {issuer_key_of(certificates[0]): issuer for issuer, certificates in parts.former}
-    manual = {
-        name: profile for name, profile in parts.profiles.items() if getattr(profile, "approval", "none") == "manual"
-    }
-    approvals = Approvals(manual, table.check_after)
+    approvals = Approvals(parts.profiles, table.check_after)
     tolerances = wanted_tolerances(Side.SERVER, plugins, names=table.tolerances, peer=table.peer)
     signer = parts.signer
     key_generation = KeyGeneration(plugins, parts.profiles, signer.key, signer.extra_certs, tolerances)
@@ -124,7 +121,7 @@ def build_server(
             plugins,
             parts.store,
             parts.issuer,
-            issuer_key_of(issuing[0]),
+            issuer_key_of(issuing[0]) if issuing else "",
             parts.policy,
             former,
             approvals,

@@ -27,9 +27,11 @@ __all__ = [
     "PublicationTable",
     "RepositoryTable",
     "RoadTable",
+    "RouteTable",
     "ServerTable",
     "SignerTable",
     "StoreTable",
+    "UpstreamTable",
 ]
 
 _SERVER = ServerSettings()
@@ -178,6 +180,73 @@ class RepositoryTable(Settings):
 
     directory: StrictStr
     trusted: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+
+
+class UpstreamTable(RoadTable):
+    """A table ``[[upstream]]``: a CMP server behind this one, which is a registration authority before it.
+
+    :param name: by which ``[[route]]`` tables name it.
+    :param trusted: files with trust anchors for its answers; those for TLS are apart.
+    :param pinned: file with the one certificate that signs its answers, if that is known.
+    :param expected_sender: the name that signs its answers, if that is known.
+    :param forward: how messages go there: ``unchanged``; ``nest``, each inside a message of this server; ``batch``,
+        many inside one; ``reprotect``, under the protection of this server in place of their own (RFC 9483 section
+        5.2).
+    :param include_original: whether a message that was changed or protected anew brings what it was (origPKIMessage).
+    :param certificate: file with the certificate that this server signs with there, then those above it; absent,
+        that of ``[signer]``.
+    :param key: URI of its private key; goes with ``certificate``.
+    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
+    :param reference: of the shared secret that this server has in common with it, in place of a certificate.
+    :param secret: where that secret is: ``file:PATH`` (its first line) or ``env:NAME``.
+    :param tolerances: what is accepted of its answers although a rule forbids it (:mod:`cmpkit.tolerances`).
+    :param peer: a known kind of server, for the tolerances that it needs.
+    :param timeout: how long a requester is kept waiting for an answer before he is told to come again.
+    :param check_after: how soon he may come again then.
+    :param deadline: how long an answer may take; after that the requester gets an error.
+    :param late: what happens to a certificate that comes when nobody waits for it any more: ``revoke`` or ``keep``.
+    :param batch_count: how many messages go in one at most.
+    :param batch_time: how long the first one waits for others.
+    """
+
+    name: Annotated[StrictStr, Field(min_length=1)]
+    trusted: tuple[StrictStr, ...] = ()
+    pinned: StrictStr | None = None
+    expected_sender: StrictStr | None = None
+    forward: Literal["unchanged", "nest", "batch", "reprotect"] = "unchanged"
+    include_original: StrictBool = False
+    certificate: StrictStr | None = None
+    key: StrictStr | None = None
+    key_password: StrictStr | None = None
+    reference: StrictStr | None = None
+    secret: StrictStr | None = None
+    tolerances: tuple[StrictStr, ...] = ()
+    peer: StrictStr | None = None
+    timeout: Duration = timedelta(seconds=20)
+    check_after: Duration = timedelta(seconds=10)
+    deadline: Duration = timedelta(days=7)
+    late: Literal["revoke", "keep"] = "revoke"
+    batch_count: Annotated[StrictInt, Field(ge=1, le=1000)] = 100
+    batch_time: Duration = timedelta(seconds=2)
+
+
+class RouteTable(Settings):
+    """A table ``[[route]]``: where messages go that fit all of it. The first one that a message fits counts.
+
+    :param to: the name of an ``[[upstream]]``, or ``local``: this server itself.
+    :param path: the label of the address, the NAME of ``/p/NAME``.
+    :param profile: the profile that is asked for, by certProfile or by the address.
+    :param body: the types of body that open a transaction: ``ir``, ``genm`` ...
+    :param issuer: the name of the CA that is addressed, as issuer in the request or as recipient.
+    :param verify: whether the protection is verified here; if not, messages are passed on as they are.
+    """
+
+    to: StrictStr
+    path: StrictStr | None = None
+    profile: StrictStr | None = None
+    body: tuple[Literal["ir", "cr", "p10cr", "kur", "krr", "rr", "ccr", "genm"], ...] = ()
+    issuer: StrictStr | None = None
+    verify: StrictBool = True
 
 
 class ListenTable(Settings):
