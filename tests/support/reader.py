@@ -356,7 +356,7 @@ def environment(home: Path, *programs: Path) -> Iterator[None]:
         patch.chdir(home)
         for name, value in {"PATH": path, "HOME": str(home), "COLUMNS": COLUMNS, "NO_COLOR": "1"}.items():
             patch.setenv(name, value)
-        # A pytest that a page runs would otherwise spend its time on removing what earlier runs of the whole suite left.
+        # A pytest that a page runs would otherwise spend its time on removing what earlier runs of the suite left.
         patch.setenv("PYTEST_DEBUG_TEMPROOT", str(home))
         # What stands for servers of others, in setups that readers do not see.
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
