@@ -107,19 +107,25 @@ class Problems:
     """What went wrong with some things while others went on."""
 
     found: list[tuple[str, CMPError]] = field(default_factory=list)
+    _of_others: set[str] = field(default_factory=set)
 
     def add(self, about: str, error: CMPError) -> None:
         """Take note."""
         self.found.append((about, error))
 
+    def leave_to_others(self, abouts: Iterable[str]) -> None:
+        """What is the matter with these is told, and does not change the status."""
+        self._of_others.update(abouts)
+
     def tell(self) -> ExitStatus:
         """Print them on standard error; the status to end with, that of the first."""
         from cmpkit.inspection.text import printable
 
-        statuses = [report(error, about=printable(about)) for about, error in self.found[:_MOST_TOLD]]
-        if len(self.found) > _MOST_TOLD:
-            print(f"cmpkit: and {len(self.found) - _MOST_TOLD} more", file=sys.stderr)
-        return statuses[0] if statuses else ExitStatus.DONE
+        ordered = sorted(self.found, key=lambda problem: problem[0] in self._of_others)
+        statuses = [report(error, about=printable(about)) for about, error in ordered[:_MOST_TOLD]]
+        if len(ordered) > _MOST_TOLD:
+            print(f"cmpkit: and {len(ordered) - _MOST_TOLD} more", file=sys.stderr)
+        return statuses[0] if ordered and ordered[0][0] not in self._of_others else ExitStatus.DONE
 
     @property
     def values(self) -> list[dict[str, Any]]:

@@ -113,6 +113,9 @@ async def _read(
                 came.problems.add(str(bundle.path), fault)
                 continue
             taken.append(bundle)
+            came.problems.leave_to_others(
+                f"{bundle.path}: {entry.name}" for entry in bundle.manifest.entries if entry.series != ledger.series
+            )
             answered = bundle.manifest.seen.get(ledger.series, ledger.sequence)
             if answered < ledger.sequence:
                 came.notes.append(

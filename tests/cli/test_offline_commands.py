@@ -198,11 +198,7 @@ def test_answers_that_are_out_of_date_or_over_are_refused(trip: Trip) -> None:
 def test_a_damaged_message_is_named_and_the_others_are_taken(trip: Trip) -> None:
     trip.enroll("--implicit-confirm")
     trip.make("info", "caCerts", *trip.device.by_secret())
-    with zipfile.ZipFile(trip.requests) as archive:
-        name = next(name for name in archive.namelist() if "-ir-" in name)
-        message = archive.read(name)
-    octets = trip.requests.read_bytes()
-    trip.requests.write_bytes(octets.replace(message, message[:99] + bytes([message[99] ^ 1]) + message[100:]))
+    name = damage(trip.requests, "-ir-")
     answered = trip.submit("--json", status=2)
     assert f"{trip.requests}: {name}: it is damaged" in answered.err
     assert answered.json["asked"] == 1
@@ -212,6 +208,29 @@ def test_a_damaged_message_is_named_and_the_others_are_taken(trip: Trip) -> None
     trip.accept(status=7)
     trip.submit()
     assert "enrolled CN=dev-42" in trip.accept().out
+
+
+def damage(bundle: Path, kind: str) -> str:
+    """Flip a bit in a message of a kind, whose name is given."""
+    with zipfile.ZipFile(bundle) as archive:
+        name = next(name for name in archive.namelist() if kind in name)
+        message = archive.read(name)
+    octets = bundle.read_bytes()
+    bundle.write_bytes(octets.replace(message, message[:99] + bytes([message[99] ^ 1]) + message[100:]))
+    return name
+
+
+def test_a_damaged_answer_is_the_matter_of_its_device_alone(trip: Trip, tmp_path: Path) -> None:
+    trip.enroll("--implicit-confirm")
+    first = trip.requests.rename(trip.requests.with_name("first.zip"))
+    other = ("--state", tmp_path / "other")
+    trip.make("info", "caCerts", *trip.device.by_secret(), *other)
+    trip.submit(first)
+    name = damage(trip.answers, "-genp-")
+    taken = trip.accept()
+    assert "enrolled CN=dev-42" in taken.out
+    assert f"{trip.answers}: {name}: it is damaged" in taken.err
+    assert f"{name}: it is damaged" in trip.accept(*other, status=2).err
 
 
 def test_many_faults_are_told_in_bounds_and_cannot_write_to_the_screen(trip: Trip) -> None:
