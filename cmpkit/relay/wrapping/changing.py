@@ -13,7 +13,9 @@ from typing import Any
 from cmpkit import oids
 from cmpkit.asn1 import (
     CertificationRequest,
+    CertRepMessage,
     CertReqMsg,
+    CertResponse,
     CertTemplate,
     InfoTypeAndValue,
     Null,
@@ -34,13 +36,13 @@ from cmpkit.crypto.x509 import as_time
 from cmpkit.engine.registration import replaced_request
 from cmpkit.engine.states import CRMF_REQUESTS, P10_CERT_REQ_ID
 from cmpkit.engine.template import read_p10, requested_profiles
-from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus, ProofMethod
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Leniency
 
-__all__ = ["change_body", "change_profiles"]
+__all__ = ["change_body", "change_profiles", "with_modifications"]
 
 _RULE = "RFC 9483 section 5.2.3"
 _ABOUT_THE_KEY = (ProofMethod.ENCRYPTED_CERTIFICATE, ProofMethod.CHALLENGE_RESPONSE, ProofMethod.ENCRYPTED_KEY)
@@ -94,6 +96,28 @@ def change_profiles(message: PKIMessage, changed: Sequence[CertificateRequest]) 
     profiles = [wanted.get(cert_req_id, name) or "" for cert_req_id, name in zip(ids, names, strict=True)]
     others = tuple(item for item in items if item.info_type != oids.CERT_PROFILE)
     return (*others, InfoTypeAndValue(oids.CERT_PROFILE, encode_list(profiles)))
+
+
+def with_modifications(answer: PKIMessage) -> PKIMessage:
+    """An answer to a request that was changed: certificates that were granted were so with modifications.
+
+    The CA granted what the authority asked for, and the requester had asked for something else (RFC 4211 section 5).
+    It is the same message if it grants nothing.
+    """
+    body = answer.body
+    if not isinstance(body.content, CertRepMessage):
+        return answer
+    responses = [_modified(response) for response in body.content.response]
+    if all(new is old for new, old in zip(responses, body.content.response, strict=True)):
+        return answer
+    body = PKIBody(body.type, replace(body.content, response=responses))
+    return PKIMessage(answer.header, body, extra_certs=answer.extra_certs)
+
+
+def _modified(response: CertResponse) -> CertResponse:
+    if response.status.status is not PKIStatus.ACCEPTED:
+        return response
+    return replace(response, status=replace(response.status, status=PKIStatus.GRANTED_WITH_MODS))
 
 
 async def _change_request(

@@ -24,7 +24,9 @@ class Manner(enum.Enum):
     NESTED = "nested"
     """Each as it came, inside a message of the RA (section 5.2.2.1)."""
     REPROTECTED = "reprotected"
-    """Under the protection of the RA instead of their own (section 5.2.3)."""
+    """Under the protection of the RA instead of their own (section 5.2.3.1)."""
+    CHANGED = "changed"
+    """The same, and what is asked for is something else (section 5.2.3.2)."""
 
 
 class Wrapping(Protocol):
@@ -65,11 +67,13 @@ class Wrapping(Protocol):
         :raises CMPError: if it may not go so; badPOP if what is changed was not proven.
         """
 
-    async def unwrap(self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None) -> PKIMessage:
-        """What the requester gets (RFC 9483 section 5.2): the answer as it came, or re-protected so that it can
-        be verified.
+    async def unwrap(
+        self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None, manner: Manner
+    ) -> PKIMessage:
+        """What the requester gets (RFC 9483 section 5.2): the answer as it came, or re-protected to be verified.
 
         :param answer: of the upstream, verified.
         :param request: as the requester sent it.
         :param auth: who sent the request.
+        :param manner: that of its transaction.
         """

@@ -17,6 +17,7 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Authenticated, CertificateRequest, ProtectionKind, SharedSecret
 from cmpkit.relay.wrapping.adding import add_protection
+from cmpkit.relay.wrapping.changing import with_modifications
 from cmpkit.relay.wrapping.contract import Manner
 from cmpkit.relay.wrapping.own import OwnProtection
 from cmpkit.relay.wrapping.replacing import replace_protection
@@ -82,7 +83,7 @@ class Wrapper:
                 rule=_RULE,
                 hint="have the policy refuse such requests, or forward them by nest, batch or reprotect",
             )
-        return Manner.REPROTECTED
+        return Manner.CHANGED
 
     async def wrap(
         self,
@@ -109,11 +110,16 @@ class Wrapper:
             leniency=Leniency(self.tolerances),
         )
 
-    async def unwrap(self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None) -> PKIMessage:
+    async def unwrap(
+        self, answer: PKIMessage, request: PKIMessage, auth: Authenticated | None, manner: Manner
+    ) -> PKIMessage:
         """What the requester gets; see :meth:`Wrapping.unwrap`."""
-        if auth is None or answer.header.protection_alg is None or not self._is_foreign(answer, auth):
+        if auth is None or answer.header.protection_alg is None:
             return answer
-        return await self.protector.protect_again(answer, request.header, to=auth.credential)
+        given = with_modifications(answer) if manner is Manner.CHANGED else answer
+        if given is answer and not self._is_foreign(answer, auth):
+            return answer
+        return await self.protector.protect_again(given, request.header, to=auth.credential)
 
     def _is_foreign(self, answer: PKIMessage, auth: Authenticated) -> bool:
         """Whether the requester could not verify an answer: one under our secret, or signed where he has a secret."""
