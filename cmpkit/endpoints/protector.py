@@ -134,11 +134,13 @@ class Protector:
         now: datetime,
         general_info: Sequence[InfoTypeAndValue] = (),
         extra_certs: Sequence[bytes] = (),
+        sender_nonce: bytes = b"",
     ) -> PKIMessage:
         """The protected answer to a request.
 
         :param request: its header, ``None`` if it could not be read.
         :param to: the credential that was authenticated, ``None`` if none was.
+        :param sender_nonce: another one than a fresh one.
         """
         secret: SharedSecret | None = to.secret if to else None
         like = request.protection_alg if request and secret else None
@@ -154,6 +156,8 @@ class Protector:
             general_info=general_info,
             random=self.random,
         )
+        if sender_nonce:
+            header = replace(header, sender_nonce=sender_nonce)
         own = () if secret else signer.extra_certs
         return await seal(header, body, protection, key, (*own, *extra_certs))
 

@@ -17,15 +17,16 @@ from cmpkit.endpoints.places import Places, is_open
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.repository import Repository
-from cmpkit.endpoints.verifier import ServerVerifier, addressed, road_faults, sender_faults
+from cmpkit.endpoints.turn import Turn, given_answer
+from cmpkit.endpoints.verifier import RequestVerifier, addressed, road_faults, sender_faults
 from cmpkit.endpoints.weakness import weak_protection
-from cmpkit.endpoints.work import Workshop
+from cmpkit.endpoints.work import Works
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
 from cmpkit.engine.needs import Issue, MakeChallenge
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
 from cmpkit.engine.states import OPENS
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
     Answer,
@@ -83,61 +84,33 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
-class _Turn:
-    """One message on its way through the server, and what is known of it so far."""
-
-    message: PKIMessage
-    peer: Peer
-    now: datetime
-    leniency: Leniency
-    settings: ServerSettings
-    auth: Authenticated | None = None
-    was_open: bool = False
-    settled: list[str] = field(default_factory=list)
-
-    @property
-    def time_window(self) -> timedelta | None:
-        """How old it may be: of a pollReq, that may have been saved and sent later, the nonces tell (R-015)."""
-        return None if self.message.body.type is BodyType.POLL_REQ else self.settings.message_time_window
-
-    @property
-    def profile(self) -> str | None:
-        """The profile that the address names."""
-        return None if self.peer.label in self.settings.paths else self.peer.label
-
-    @property
-    def keep_until(self) -> datetime | None:
-        """Until when it would be accepted if the store did not know it: for ever, if nothing dates it."""
-        retention = self.settings.answer_retention
-        if self.message.body.type is BodyType.POLL_REQ:
-            # Its recipNonce is over, so that it can open and continue nothing.
-            return self.now + retention
-        here, anywhere = self.settings.message_time_window, self.settings.widest_time_window
-        if here is None or anywhere is None or self.message.header.time is None:
-            return None
-        return self.now + max(retention, 2 * here, 2 * anywhere)
-
-
 @dataclass(frozen=True)
 class Server:
     """A CMP server without a road: give :meth:`handle` to a server transport.
 
+    :param workshop: does what the engine needs.
     :param clock: gives the time, in UTC.
     :param repository: takes announcements; without it they are refused.
+    :param engine: the state machine that answers: of a CA, or of a registration authority that passes messages on.
+    :param shared_places: the places for open transactions, where several share them; ``None`` for places of its own.
     """
 
     plugins: Plugins
-    workshop: Workshop
-    verifier: ServerVerifier
+    workshop: Works
+    verifier: RequestVerifier
     protector: Protector
     settings: ServerSettings = field(default_factory=ServerSettings)
     clock: Callable[[], datetime] = _utc_now
     repository: Repository | None = None
+    engine: Callable[..., Steps] = respond
+    shared_places: Places | None = None
 
     @cached_property
-    def _places(self) -> Places:
-        return Places(self.workshop.store, self.settings.max_open, self.settings.max_open_per_peer)
+    def places(self) -> Places:
+        """The places for open transactions."""
+        return self.shared_places or Places(
+            self.workshop.store, self.settings.max_open, self.settings.max_open_per_peer
+        )
 
     async def handle(self, der: bytes, peer: Peer, settings: ServerSettings | None = None) -> Answer:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent.
@@ -151,6 +124,24 @@ class Server:
             self._report(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)
             return Answer(response.raw, Disposition.MALFORMED)
+        return await self.answer(message, peer, settings, leniency=leniency, now=now)
+
+    async def answer(
+        self,
+        message: PKIMessage,
+        peer: Peer,
+        settings: ServerSettings | None = None,
+        *,
+        leniency: Leniency | None = None,
+        now: datetime | None = None,
+    ) -> Answer:
+        """Answer one message that was read already, as :meth:`handle` does.
+
+        :param leniency: what was let pass so far.
+        :param now: when it came.
+        """
+        settings, now = settings or self.settings, now or self.clock()
+        leniency = leniency or Leniency(self.verifier.tolerances)
         if not message.header.transaction_id and message.body.type in OPENS:
             message = self._with_transaction_id(message, leniency)
         self._tell("message-received", message, peer=peer.address, road=peer.road)
@@ -158,7 +149,7 @@ class Server:
             return await self._take(message, peer, now, settings.message_time_window)
         reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
         try:
-            return await self._answer_somehow(_Turn(message, peer, now, leniency, settings))
+            return await self._answer_somehow(Turn(message, peer, now, leniency, settings))
         finally:
             if leniency.used:
                 names = ", ".join(leniency.used)
@@ -182,7 +173,7 @@ class Server:
         _log.warning("refused %s from %s: this server is no repository", body, peer.address or peer.road)
         return Answer(None, Disposition.REFUSED)
 
-    async def _answer_somehow(self, turn: _Turn) -> Answer:
+    async def _answer_somehow(self, turn: Turn) -> Answer:
         message = turn.message
         for _ in range(_ATTEMPTS):
             try:
@@ -192,9 +183,9 @@ class Server:
                 turn.auth, turn.settled = None, []
         busy = CMPError("other requests keep changing the same state", PKIFailureInfo.SYSTEM_UNAVAIL)
         self._report(busy, turn.peer, message)
-        return _given(await self._seal(message, refusal(busy), None, turn.now), turn, busy)
+        return given_answer(await self._seal(message, refusal(busy), None, turn.now), turn, busy)
 
-    async def _answer(self, turn: _Turn) -> Answer:
+    async def _answer(self, turn: Turn) -> Answer:
         """Answer a message that could be read; nothing of it leaves before it is stored.
 
         :raises ConflictError: if something else changed the same state meanwhile; nothing was stored then.
@@ -215,9 +206,9 @@ class Server:
             return Answer(reply.der)
         response = await self._seal(turn.message, reply, turn.auth.credential if turn.auth else None, turn.now)
         await self._commit(turn, reply, response)
-        return _given(response, turn, refused)
+        return given_answer(response, turn, refused)
 
-    async def _judge(self, turn: _Turn) -> Reply | StoredAnswer:
+    async def _judge(self, turn: Turn) -> Reply | StoredAnswer:
         """The stored answer if these octets came before, else a new reply; cheap checks come first.
 
         :raises CMPError: for what is answered by ``error``.
@@ -240,9 +231,9 @@ class Server:
             raise_first(road_faults(transaction, turn.peer))
         turn.was_open = is_open(transaction)
         credential = turn.auth.credential.id
-        if message.body.type in OPENS and not turn.was_open and self._places.may_be_full(credential):
-            await self._places.check(credential, now)
-        steps = respond(
+        if message.body.type in OPENS and not turn.was_open and self.places.may_be_full(credential):
+            await self.places.check(credential, now)
+        steps = self.engine(
             message,
             turn.auth,
             transaction,
@@ -273,7 +264,7 @@ class Server:
                 except CMPError as error:
                     need = steps.throw(error)
                 else:
-                    if isinstance(need, Issue):
+                    if isinstance(need, Issue) and self.workshop.leaves_intents:
                         settled.append(need.key)
                     need = steps.send(result)
         except StopIteration as stop:
@@ -281,21 +272,24 @@ class Server:
             return reply
 
     async def _seal(self, message: PKIMessage | None, reply: Reply, to: Credential | None, now: datetime) -> PKIMessage:
-        assert reply.body is not None
-        response = await self.protector.answer(
-            message.header if message else None,
-            reply.body,
-            to=to,
-            now=now,
-            general_info=reply.general_info,
-            extra_certs=reply.extra_certs,
-        )
+        response = reply.given
+        if response is None:
+            assert reply.body is not None
+            response = await self.protector.answer(
+                message.header if message else None,
+                reply.body,
+                to=to,
+                now=now,
+                general_info=reply.general_info,
+                extra_certs=reply.extra_certs,
+                sender_nonce=reply.sender_nonce,
+            )
         self._tell("message-sent", response)
         return response
 
-    async def _commit(self, turn: _Turn, reply: Reply, response: PKIMessage) -> None:
+    async def _commit(self, turn: Turn, reply: Reply, response: PKIMessage) -> None:
         """Store everything that the message changed; a refusal only settles the intents behind it."""
-        settled = () if self.workshop.issuer.local else tuple(turn.settled)
+        settled = tuple(turn.settled)
         if reply.transaction is None or turn.auth is None:
             if settled:
                 await self.workshop.store.commit(UnitOfWork(finished_intents=settled))
@@ -321,11 +315,12 @@ class Server:
             finished_intents=settled,
             held=tuple(replace(request, address=turn.peer.address) for request in reply.held),
             kept=reply.keep,
+            relay_changes=reply.relay_changes,
             audit=audit,
         )
         reach(self.plugins, Checkpoint.BEFORE_COMMIT, state.transaction_id)
-        await self.workshop.store.commit(unit)
-        self._places.moved(state.credential, was=turn.was_open, now_is=is_open(state))
+        await self.workshop.commit(unit)
+        self.places.moved(state.credential, was=turn.was_open, now_is=is_open(state))
         reach(self.plugins, Checkpoint.AFTER_COMMIT, state.transaction_id)
         if self.plugins.observed:
             for entry in audit:
@@ -335,6 +330,8 @@ class Server:
         """End the transactions whose time is over, drop answers that nobody can ask for again."""
         now = self.clock()
         for transaction in await self.workshop.store.overdue(now):
+            if transaction.upstream:
+                continue
             try:
                 await self._expire(transaction, now)
             except ConflictError:
@@ -342,7 +339,7 @@ class Server:
             except CMPError as error:
                 _log.error("transaction %s cannot be ended: %s", transaction.transaction_id.hex(), error)
         await self.workshop.store.prune(now)
-        await self._places.count(now)
+        await self.places.count(now)
 
     async def _expire(self, transaction: Transaction, now: datetime) -> None:
         kind = ProtectionKind.MAC if transaction.credential.startswith("mac:") else ProtectionKind.SIGNATURE
@@ -376,16 +373,6 @@ class Server:
         transaction_id = message.header.transaction_id if message else None
         _log.warning("refused %s from %s: %s: %s", body, peer.address or peer.road, names, error)
         self.plugins.observe(Event("refused", transaction_id, {"error": error, "body": body, "peer": peer.address}))
-
-
-def _given(response: PKIMessage, turn: _Turn, refused: CMPError | None) -> Answer:
-    """The answer; or, where a road waits and nobody at all can be served now, that it should ask again.
-
-    What is refused to somebody in particular is an answer: who was authenticated could stop a road otherwise.
-    """
-    nobody_can = refused is not None and PKIFailureInfo.SYSTEM_UNAVAIL in refused.fail_info and turn.auth is None
-    later = turn.settings.puts_off and nobody_can
-    return Answer(response.raw, Disposition.UNAVAILABLE if later else Disposition.ANSWERED)
 
 
 def _hex(message: PKIMessage) -> str:

@@ -6,6 +6,7 @@ import secrets as _random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 from cryptography.x509 import ObjectIdentifier
 
@@ -34,10 +35,23 @@ from cmpkit.parts import (
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ServerVerifier", "addressed", "issuer_key_of", "road_faults", "sender_faults"]
+__all__ = ["RequestVerifier", "ServerVerifier", "addressed", "issuer_key_of", "road_faults", "sender_faults"]
 
 _RA, _NONE = frozenset({"ra"}), frozenset[str]()
 _STAND_IN = SharedSecret(b"", _random.token_bytes(32))
+
+
+class RequestVerifier(Protocol):
+    """What tells a server who sent a request."""
+
+    @property
+    def tolerances(self) -> frozenset[str]:
+        """Names of what is allowed beyond the default (:mod:`cmpkit.tolerances`)."""
+
+    async def verify(
+        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime, leniency: Leniency = STRICT
+    ) -> Authenticated:
+        """See :meth:`ServerVerifier.verify`."""
 
 
 @dataclass(frozen=True)

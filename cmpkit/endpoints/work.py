@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from cmpkit import oids
 from cmpkit.asn1 import (
@@ -69,7 +69,7 @@ from cmpkit.parts import (
 )
 from cmpkit.plugins import Plugins
 
-__all__ = ["Workshop"]
+__all__ = ["Works", "Workshop"]
 
 _log = logging.getLogger("cmpkit.server")
 _OTHER_PROOFS = (
@@ -79,6 +79,27 @@ _OTHER_PROOFS = (
     ProofMethod.ENCRYPTED_KEY,
 )
 """The last is checked where the key is archived; without an archive, it is refused there."""
+
+
+class Works(Protocol):
+    """What does what an engine needs, and keeps what comes of it."""
+
+    @property
+    def store(self) -> Store:
+        """Where everything is kept."""
+
+    @property
+    def leaves_intents(self) -> bool:
+        """Whether an intent is in the store before a certificate is asked for."""
+
+    def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
+        """The result that a need asks for, to be awaited.
+
+        :raises CMPError: if it is refused.
+        """
+
+    async def commit(self, unit: UnitOfWork) -> None:
+        """Store what a message changed; see :meth:`cmpkit.parts.Store.commit`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,15 @@ class Workshop:
     key_generation: KeyGeneration | None = None
     encryption: EncryptionCredentials | None = None
     archive: KeyArchive = field(default_factory=KeyArchive)
+
+    @property
+    def leaves_intents(self) -> bool:
+        """Whether the issuer is elsewhere, see :class:`Works`."""
+        return not self.issuer.local
+
+    async def commit(self, unit: UnitOfWork) -> None:
+        """See :meth:`cmpkit.parts.Store.commit`."""
+        await self.store.commit(unit)
 
     def run(self, need: Need, auth: Authenticated, transaction_id: bytes, now: datetime) -> Awaitable[Any]:
         """The result that the need asks for, to be awaited.

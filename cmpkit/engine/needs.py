@@ -9,22 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue
+from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue, PKIMessage
 from cmpkit.enums import BodyType
-from cmpkit.parts import CertificateRecord, CertificateRequest, RecoveryRequest, RevocationRequest
+from cmpkit.parts import CertificateRecord, CertificateRequest, RecoveryRequest, RevocationRequest, Transaction
 from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
     "Authorize",
+    "Await",
     "CheckProof",
+    "Collect",
     "Confirm",
+    "Consider",
     "FindCertificate",
     "Inform",
     "Issue",
     "MakeChallenge",
     "Need",
+    "Pass",
     "Recover",
     "Revoke",
+    "Unwrap",
 ]
 
 
@@ -129,5 +134,82 @@ class Inform:
     again: bool = False
 
 
-Need: TypeAlias = Authorize | CheckProof | MakeChallenge | Issue | FindCertificate | Confirm | Revoke | Recover | Inform
+@dataclass(frozen=True, slots=True)
+class Consider:
+    """May these certificates be asked for upstream? Answered by a tuple of what is to be changed, or by ``Pending``.
+
+    :param message: the request.
+    :param profile: the profile that the address names.
+    :param key: the idempotency key of the request.
+    :param again: whether it was answered by ``Pending`` before.
+    """
+
+    message: PKIMessage
+    profile: str | None
+    key: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A message on its way upstream. Answered by the transaction as it is stored then, and what the upstream answered.
+
+    There is no answer, ``None``, if none came for a while.
+
+    :param key: of the message, see :class:`cmpkit.parts.Relayed`.
+    :param transaction: to be stored before the message leaves.
+    :param changed: the requests in it that go upstream as other ones.
+    :param spent: references of shared secrets of which a use is taken.
+    """
+
+    message: PKIMessage
+    key: str
+    transaction: Transaction
+    changed: tuple[CertificateRequest, ...] = ()
+    spent: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """What the upstream answers to a message that is under way. Answered by that, or ``None`` as :class:`Pass`."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """A message that is under way, with its answer if that is here. Answered by ``Relayed``, or ``None``."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrap:
+    """An answer of the upstream as the requester gets it. Answered by the message.
+
+    :param request: what it answers, as the requester sent it.
+    :param manner: how that went upstream, :attr:`cmpkit.parts.Transaction.manner`.
+    """
+
+    answer: PKIMessage
+    request: PKIMessage
+    manner: str
+
+
+Need: TypeAlias = (
+    Authorize
+    | CheckProof
+    | MakeChallenge
+    | Issue
+    | FindCertificate
+    | Confirm
+    | Revoke
+    | Recover
+    | Inform
+    | Consider
+    | Pass
+    | Await
+    | Collect
+    | Unwrap
+)
 """Any of them."""

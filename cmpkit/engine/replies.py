@@ -42,6 +42,7 @@ from cmpkit.parts import (
     Issued,
     KeptValue,
     Recovered,
+    RelayChange,
     Transaction,
 )
 
@@ -71,6 +72,9 @@ class Reply:
     :param keep: what is to be kept for the requester.
     :param refused: why, if the body says no: what the operator should know.
     :param also_refused: why, for each further request of the message that it says no to.
+    :param given: the answer itself, in place of a body, where an upstream made it.
+    :param sender_nonce: of the answer, if it is to be another one than a fresh one.
+    :param relay_changes: what becomes of messages that are passed on.
     """
 
     body: PKIBody | None
@@ -86,6 +90,9 @@ class Reply:
     keep: tuple[KeptValue, ...] = ()
     refused: CMPError | None = None
     also_refused: tuple[CMPError, ...] = ()
+    given: PKIMessage | None = None
+    sender_nonce: bytes = b""
+    relay_changes: tuple[RelayChange, ...] = ()
 
 
 def requests_in(body: PKIBody) -> int:

@@ -29,7 +29,16 @@ from cmpkit.errors import CMPError, raise_first
 from cmpkit.parts import Authenticated, Transaction, TransactionState
 from cmpkit.tolerances import STRICT, Leniency
 
-__all__ = ["ResponderSettings", "Steps", "expire", "find_transaction", "place_faults", "respond", "unknown_transaction"]
+__all__ = [
+    "ResponderSettings",
+    "Steps",
+    "check_opening",
+    "expire",
+    "find_transaction",
+    "place_faults",
+    "respond",
+    "unknown_transaction",
+]
 
 
 def find_transaction(
@@ -92,7 +101,7 @@ def _check_place(message: PKIMessage, transaction: Transaction | None, now: date
     raise_first(place_faults(body_type))
     raise_first(used_nonce_faults(header, transaction.peer_nonces if transaction else ()))
     if body_type in OPENS:
-        _check_opening(header, transaction, leniency)
+        check_opening(header, transaction, leniency)
     elif transaction is None:
         raise unknown_transaction(body_type)
     else:
@@ -118,7 +127,12 @@ def unknown_transaction(body_type: BodyType) -> CMPError:
     )
 
 
-def _check_opening(header: PKIHeader, transaction: Transaction | None, leniency: Leniency) -> None:
+def check_opening(header: PKIHeader, transaction: Transaction | None, leniency: Leniency) -> None:
+    """Whether a message may open a transaction (R-019, R-023).
+
+    :param transaction: the one with its transactionID, if there is one.
+    :raises CMPError: transactionIdInUse if that is open, badRecipientNonce.
+    """
     if transaction is not None and transaction.state is not TransactionState.DONE:
         raise CMPError(
             "transactionID belongs to an open transaction of this client, and this is another message",

@@ -80,6 +80,7 @@ class RelayChange:
     :param answer: the answer that came.
     :param is_sent: that it was handed to a store-and-forward road.
     :param batch: the batch in which it goes.
+    :param deadline: until when an answer is waited for from now.
     """
 
     key: str
@@ -88,6 +89,7 @@ class RelayChange:
     answer: bytes = field(default=b"", repr=False)
     is_sent: bool = False
     batch: str = ""
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ def _change(connection: sa.Connection, changed: RelayChange, sealer: Sealer) -> 
             given["is_sent"] = True
         if changed.batch:
             given["batch"] = changed.batch
+        if changed.deadline is not None:
+            given["deadline"] = changed.deadline
         statement = _change_of(tuple(given))
         values |= {f"new_{column}": value for column, value in given.items()}
     if connection.execute(statement, values).rowcount == 0:

@@ -74,11 +74,11 @@ async def _check_changes(store: Store, messages: list[Relayed]) -> None:
     first, second, third, fourth = messages
     require(await store.relayed("never stored") is None, "relayed() must give None where there is nothing")
     answered = RelayChange(second.key, RelayState.ANSWERED, answer=b"the answer", is_sent=True)
-    given_up = RelayChange(third.key, RelayState.GIVEN_UP)
+    given_up = RelayChange(third.key, RelayState.GIVEN_UP, deadline=NOW + timedelta(hours=2))
     with success("commit() must change messages that are in an expected state"):
         await store.commit(UnitOfWork(relay_changes=(answered, given_up, RelayChange(first.key, None))))
     second = replace(second, state=RelayState.ANSWERED, answer=b"the answer", is_sent=True)
-    third = replace(third, state=RelayState.GIVEN_UP)
+    third = replace(third, state=RelayState.GIVEN_UP, deadline=NOW + timedelta(hours=2))
     for change in (answered, given_up, RelayChange(first.key, None)):
         with refused(f"a change of a message that is not waiting: {change}", by=ConflictError):
             await store.commit(UnitOfWork(relay_changes=(change,)))
