@@ -1,0 +1,153 @@
+"""Batches: messages of several requesters go upstream in one nested message (RFC 9483 section 5.2.2.2)."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import anyio
+
+from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
+from cmpkit.engine.answers import answer_statuses
+from cmpkit.engine.nesting import MAX_COUNT, find_answers
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.parts import Batch, Relayed
+from cmpkit.relay.wrapping.adding import add_protection
+from cmpkit.relay.wrapping.own import OwnProtection
+
+__all__ = ["BatchLimits", "Collector", "make_batch", "open_batch"]
+
+_log = logging.getLogger("cmpkit.relay")
+_ENVELOPE: Final = 1 << 16
+"""Octets that header, protection and certificates of the outer message may need."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch is complete.
+
+    :param count: how many messages are in one at most.
+    :param seconds: how long the first of them waits for others at most.
+    :param octets: how many octets they have together at most; one message that has more goes alone.
+    :raises ConfigurationError: if there would be no batch.
+    """
+
+    count: int = 100
+    seconds: float = 2.0
+    octets: int = MAX_MESSAGE_SIZE - _ENVELOPE
+
+    def __post_init__(self) -> None:
+        """Look whether they can be kept."""
+        if not 1 <= self.count <= MAX_COUNT:
+            raise ConfigurationError(f"batches of {self.count} messages: from 1 to {MAX_COUNT} are possible")
+        if self.seconds < 0:
+            raise ConfigurationError("a batch cannot wait for less than no time")
+
+
+class Collector:
+    """Messages that wait until they are enough for a batch, or until the first of them waited long enough.
+
+    It decides when, and keeps nothing: what is in it is in the store, and is put in again after a restart.
+    """
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._waiting: deque[tuple[float, Relayed]] = deque()
+        self._octets = 0
+        self._changed = anyio.Event()
+
+    def put(self, one: Relayed) -> None:
+        """Add a message that is to go upstream."""
+        self._waiting.append((anyio.current_time(), one))
+        self._octets += len(one.outgoing)
+        self._changed.set()
+
+    async def take(self) -> tuple[Relayed, ...]:
+        """The next messages that go together, in the order in which they came, once it is time for them."""
+        while not self._waiting:
+            await self._change()
+        since = self._waiting[0][0]
+        with anyio.move_on_after(since + self._limits.seconds - anyio.current_time()):
+            while len(self._waiting) < self._limits.count and self._octets < self._limits.octets:
+                await self._change()
+        taken: list[Relayed] = []
+        room = self._limits.octets
+        while self._waiting and len(taken) < self._limits.count:
+            size = len(self._waiting[0][1].outgoing)
+            if taken and size > room:
+                break
+            taken.append(self._waiting.popleft()[1])
+            room -= size
+        self._octets -= sum(len(one.outgoing) for one in taken)
+        return tuple(taken)
+
+    async def _change(self) -> None:
+        self._changed = anyio.Event()
+        await self._changed.wait()
+
+
+async def make_batch(members: Sequence[Relayed], own: OwnProtection, *, now: datetime) -> Batch:
+    """The batch of messages to one upstream; one message alone gets the protection of the authority (R-151, R-152).
+
+    Only once it is stored may it leave, and it is sent again with the same octets.
+
+    :param members: at least one.
+    """
+    outer = await add_protection([decode_message(one.outgoing) for one in members], own, now=now)
+    return Batch(
+        key=outer.digest.hex(),
+        upstream=members[0].upstream,
+        transaction_id=outer.header.transaction_id or b"",
+        sender_nonce=outer.header.sender_nonce or b"",
+        outgoing=outer.raw,
+        at=now,
+    )
+
+
+def open_batch(answer: PKIMessage, members: Sequence[Relayed]) -> Mapping[str, PKIMessage | CMPError]:
+    """What becomes of each message of a batch, by :attr:`cmpkit.parts.Relayed.key`: its answer, or why there is none.
+
+    Whether an answer is to be believed is to be seen for each apart; one that is not concerns its own requester only.
+
+    :param answer: to the batch as a whole, verified, with its transactionID and nonce. What refuses the batch refuses
+        each message in it (RFC 9483 section 3.6.3; R-154); who is missing in it gets systemUnavail (R-153).
+    :param members: as the batch was made of them.
+    :raises CMPError: if it is no answer to a batch; systemUnavail if it says that the upstream needs time for it.
+    """
+    if len(members) == 1:
+        return {members[0].key: answer}
+    if answer.body.type is BodyType.ERROR:
+        return dict.fromkeys((one.key for one in members), _refused(answer))
+    answers = find_answers(answer, [decode_message(one.outgoing) for one in members])
+    surplus = len(answer.body.content) - sum(found is not None for found in answers)
+    if surplus:
+        _log.warning("%d answers in a batch from %s answer nothing in it: dropped", surplus, members[0].upstream)
+    return {one.key: _missing(one) if found is None else found for one, found in zip(members, answers, strict=True)}
+
+
+def _refused(answer: PKIMessage) -> CMPError:
+    """What the refusal of a batch is to each of its messages.
+
+    :raises CMPError: if it is none.
+    """
+    status = answer_statuses(answer)[0]
+    said = "; ".join(status.texts)
+    if status.status is PKIStatus.WAITING:
+        raise CMPError(f"the upstream needs time for a batch: {said or 'no reason'}", PKIFailureInfo.SYSTEM_UNAVAIL)
+    names = ", ".join(status.failures.wire_names) or "no failInfo"
+    return CMPError(f"the upstream refused the batch: {names}: {said or 'no text'}", status.failures, status_text=said)
+
+
+def _missing(one: Relayed) -> CMPError:
+    _log.warning("transaction %s: the batch from %s has no answer to it", one.transaction_id.hex(), one.upstream)
+    return CMPError(
+        "the answer to the batch has none to this message",
+        PKIFailureInfo.SYSTEM_UNAVAIL,
+        rule="RFC 9483 section 3.6.3",
+        hint="look at the log of the upstream; the requester may ask again",
+    )
