@@ -13,6 +13,7 @@ from cmpkit import oids
 from cmpkit.asn1 import Extension, encode
 from cmpkit.ca.addresses import address_extensions
 from cmpkit.ca.certificates import IssuerCertificate
+from cmpkit.ca.changes import confirmation, revocation
 from cmpkit.ca.crl import CRLMaker
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS, read_key_identifier
 from cmpkit.crypto.names import format_name, names_match
@@ -24,7 +25,7 @@ from cmpkit.crypto.x509 import (
     key_identifier,
     random_serial,
 )
-from cmpkit.enums import CRLReason, PKIFailureInfo
+from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import (
     Authenticated,
@@ -230,17 +231,7 @@ class LocalIssuer:
 
     async def confirm(self, certificate: CertificateRecord, *, accepted: bool, now: datetime) -> CertificateChange:
         """Valid if it was accepted, else revoked: it went out, the requester may have it (RFC 9483 section 4.1.1)."""
-        return CertificateChange(
-            certificate.issuer_key,
-            certificate.serial_number,
-            _VALID if accepted else CertificateState.REVOKED,
-            expected=(_ISSUED,),
-            at=now,
-            # "no longer needed, no cause to suspect the key" (X.509 section 9.5.3.1); unspecified should not be given
-            # (RFC 5280 section 5.3.1).
-            reason=None if accepted else CRLReason.CESSATION_OF_OPERATION,
-            publish=accepted and certificate.publish,
-        )
+        return confirmation(certificate, accepted=accepted, now=now)
 
     async def revoke(self, request: RevocationRequest, auth: Authenticated, *, now: datetime) -> Revoked | Rejected:
         """Revoke, put on hold, or lift a hold (RFC 5280 section 5.3.1); nothing is stored here."""
@@ -248,7 +239,7 @@ class LocalIssuer:
         if names_match(request.issuer, self._certificate.name):
             record = await self._store.certificate(self._certificate.key_id, request.serial_number)
         try:
-            return Revoked(_change(record, request, now))
+            return Revoked(revocation(record, request, now))
         except CMPError as error:
             return Rejected(error)
 
@@ -284,36 +275,3 @@ def _subject_key(request: CertificateRequest) -> Extension:
     asked = None if request.cross is None else read_key_identifier(request.extensions)
     identifier = encode(key_identifier(request.public_key_info) if asked is None else asked)
     return Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)
-
-
-def _change(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:
-    """The new state of a certificate.
-
-    :raises CMPError: badCertId, certRevoked or badRequest if it cannot be had.
-    """
-    shown = f"{request.serial_number:x} of {format_name(request.issuer)}"
-    if record is None:
-        raise CMPError(f"there is no certificate {shown}", PKIFailureInfo.BAD_CERT_ID, rule="RFC 9483 section 4.2")
-    lifting = request.reason is CRLReason.REMOVE_FROM_CRL
-    if lifting and record.state is not _ON_HOLD:
-        raise CMPError(
-            f"the certificate {shown} is {record.state.value}: removeFromCRL only lifts a hold",
-            PKIFailureInfo.BAD_REQUEST,
-            rule="RFC 5280 section 5.3.1",
-        )
-    holding = request.reason is CRLReason.CERTIFICATE_HOLD
-    expected = (_ON_HOLD,) if lifting else (_ISSUED, _VALID) if holding else (_ISSUED, _VALID, _ON_HOLD)
-    if record.state not in expected or now > record.not_after:
-        state = record.state.value if record.state not in expected else "expired"
-        raise CMPError(
-            f"the certificate {shown} is already {state}", PKIFailureInfo.CERT_REVOKED, rule="RFC 9483 section 4.2"
-        )
-    return CertificateChange(
-        record.issuer_key,
-        record.serial_number,
-        _VALID if lifting else _ON_HOLD if holding else CertificateState.REVOKED,
-        expected=expected,
-        at=now,
-        reason=None if lifting else request.reason,
-        invalidity_date=None if lifting else request.invalidity_date,
-    )

@@ -32,6 +32,7 @@ from cmpkit.endpoints.recovery import Recovering
 from cmpkit.endpoints.requests import (
     ProofChoice,
     Prover,
+    PublicKey,
     Wish,
     alternative_names_of,
     certificate_id,
@@ -300,7 +301,7 @@ class Client(CrossCertifying, Recovering):
         credentials: Credentials,
         context: Mapping[str, str] | None,
     ) -> tuple[Enrolled | CMPError, ...]:
-        keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey)]
+        keys = [wish.key for wish in wishes if not isinstance(wish.key, CentralKey | PublicKey)]
         conversation = self._conversation(credentials, self._profiles(wishes), keys)
         prover = Prover(self.plugins, credentials, self.options.random)
         body = await certificate_request(operation, *wishes, sender=conversation.sender, prover=prover)
@@ -342,6 +343,10 @@ class Client(CrossCertifying, Recovering):
         brings = has_passphrase(body)
         transaction = begin(body.type, asked=asked, enveloped=brings, context=context, random=self.options.random)
         return await self._conversation(credentials).run(Send(transaction, body))
+
+    def conversation(self, profiles: Sequence[str] = ()) -> Conversation:
+        """What carries an operation that is driven step by step; see :meth:`Conversation.advance`."""
+        return self._conversation(self.credentials, tuple(profiles))
 
     def _conversation(
         self, credentials: Credentials, profiles: tuple[str, ...] | None = None, keys: Sequence[PrivateKey] = ()

@@ -129,9 +129,9 @@ class Conversation:
             await self._forget(self._current)
             await self._carrier.settle()
             raise
-        return await self._conclude(step)
+        return await self.conclude(step)
 
-    async def _conclude(self, finished: Finished) -> Finished:
+    async def conclude(self, finished: Finished) -> Finished:
         """What is over is forgotten, but for certificates and keys: until they are in a safe place, they are here."""
         transaction = finished.transaction
         if transaction.recovered or any(one.certificate and not one.rejection for one in transaction.sought):
@@ -145,7 +145,7 @@ class Conversation:
     async def resume(self, transaction: ClientTransaction) -> Finished:
         """Go on with a transaction where it stopped: wait, or send its last message again."""
         if transaction.state is ClientState.DONE:
-            return await self._conclude(Finished(transaction))
+            return await self.conclude(Finished(transaction))
         return await self.run(resumed(transaction))
 
     async def advance(self, step: Send | Solve | Wait | Decide | Repeat) -> Step:

@@ -53,6 +53,7 @@ from cmpkit.plugins import Plugins
 __all__ = [
     "ProofChoice",
     "Prover",
+    "PublicKey",
     "Wish",
     "alternative_names_of",
     "certificate_id",
@@ -69,13 +70,25 @@ ProofChoice: TypeAlias = ProofMethod | AgreedProof | HandedKey
 """How to show that one has a key."""
 
 _VERSION_3 = 2
+_RA_VERIFIED: ProofOfPossession = Variant(Null(), "ra_verified")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """The key of somebody else, who has shown a registration authority that he has it (RFC 9483 section 5.3.1).
+
+    :param public_key_info: DER of the SubjectPublicKeyInfo.
+    """
+
+    public_key_info: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """A certificate to ask for (RFC 4211 section 5).
 
-    :param key: the key to certify, or that the server is to generate one.
+    :param key: the key to certify, or that the server is to generate one; of a :class:`PublicKey` its proof is that a
+        registration authority says so (raVerified).
     :param subject: the subject to ask for; ``None`` leaves it to the server.
     :param extensions: extensions to ask for.
     :param not_before: when it should begin to be valid; ``None`` leaves that to the server.
@@ -92,7 +105,7 @@ class Wish:
         otherwise must be given then (:func:`cmpkit.endpoints.cross_certification.cross_wish`).
     """
 
-    key: PrivateKey | CentralKey
+    key: PrivateKey | CentralKey | PublicKey
     subject: x509.Name | None = None
     extensions: tuple[Extension, ...] = ()
     not_before: datetime | None = None
@@ -170,7 +183,11 @@ async def _request(number: int, wish: Wish, sender: GeneralName, prover: Prover 
         extensions=list(wish.extensions) or None,
     )
     request = CertRequest(cert_req_id=number, cert_template=template, controls=list(wish.controls) or None)
-    popo = None if isinstance(key, CentralKey) else await _prove(request, key, wish.proof, sender, prover)
+    popo: ProofOfPossession | None = None
+    if isinstance(key, PublicKey):
+        popo = _RA_VERIFIED
+    elif not isinstance(key, CentralKey):
+        popo = await _prove(request, key, wish.proof, sender, prover)
     return CertReqMsg.build(request, popo, reg_info=list(wish.reg_info) or None)
 
 
@@ -192,7 +209,7 @@ async def _prove(
     if method is ProofMethod.SIGNATURE:
         return await sign_popo(request, key, sender=await _authenticated_by(request, key, sender, prover))
     if method is ProofMethod.RA_VERIFIED:
-        return Variant(Null(), "ra_verified")
+        return _RA_VERIFIED
     return later_popo(key, method)
 
 
@@ -219,7 +236,7 @@ def _signs(key: PrivateKey) -> bool:
         return False
 
 
-def _template_key(key: PrivateKey | CentralKey) -> SubjectPublicKeyInfo | None:
+def _template_key(key: PrivateKey | CentralKey | PublicKey) -> SubjectPublicKeyInfo | None:
     return key.template_key if isinstance(key, CentralKey) else decode(SubjectPublicKeyInfo, key.public_key_info)
 
 

@@ -347,6 +347,7 @@ def read_p10(request: CertificationRequest, profile: str | None) -> CertificateR
         extensions=p10_extensions(request),
         profile=profile,
         proof=ProofMethod.SIGNATURE,
+        p10=encode(request),
     )
 
 

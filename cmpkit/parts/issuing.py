@@ -81,6 +81,7 @@ class CertificateRequest:
     :param archive: what it says of keeping the private key (RFC 4211 section 6.4): here it is, encrypted; whether one
         that is generated here is to be kept; ``None`` for nothing.
     :param cross: for ccr: what it says of the issuer.
+    :param p10: DER of the PKCS#10 request, if it came as one.
     :param approval: whether a person has to agree, because the policy says so.
     """
 
@@ -99,6 +100,7 @@ class CertificateRequest:
     registration: Registration | None = None
     archive: EnvelopedData | bool | None = None
     cross: CrossCertification | None = None
+    p10: bytes = field(default=b"", repr=False)
     approval: bool = False
 
     def under(self, profile: str) -> CertificateRequest:
@@ -120,6 +122,7 @@ class CertificateRequest:
             registration=self.registration,
             archive=self.archive,
             cross=self.cross,
+            p10=self.p10,
             approval=self.approval,
         )
 

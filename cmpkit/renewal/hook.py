@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from subprocess import DEVNULL, PIPE, STDOUT
 
-import anyio
-from anyio.abc import ByteReceiveStream, Process
+from cmpkit.processes import run_process
 
 __all__ = ["MAX_OUTPUT", "HookResult", "run_hook"]
 
 MAX_OUTPUT = 4096
 """Octets of its output that are kept: the last ones."""
-_LINGERING = 0.5
-"""Seconds that are waited for the output of what a hook leaves behind in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +45,11 @@ async def run_hook(
     :param without: variables that are taken out: they hold secrets.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in without}
-    output = bytearray()
-    async with await anyio.open_process(
+    ended = await run_process(
         ["/bin/sh", "-c", command],
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
-        env={**inherited, **environment},
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        status: int | None = None
-        try:
-            async with anyio.create_task_group() as readers:
-                readers.start_soon(_read_end, process.stdout, output)
-                with anyio.move_on_after(time_limit.total_seconds()):
-                    status = await process.wait()
-                    readers.cancel_scope.deadline = anyio.current_time() + _LINGERING
-                if status is None:
-                    readers.cancel_scope.cancel()
-        finally:
-            if status is None:
-                _kill(process)
-    return HookResult(status, output.decode(errors="replace"))
-
-
-async def _read_end(stream: ByteReceiveStream, kept: bytearray) -> None:
-    async for chunk in stream:
-        kept += chunk
-        del kept[:-MAX_OUTPUT]
-
-
-def _kill(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        {**inherited, **environment},
+        time_limit=time_limit,
+        max_output=MAX_OUTPUT,
+        joined=True,
+    )
+    return HookResult(ended.status, ended.output.decode(errors="replace"))
