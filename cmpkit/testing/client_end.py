@@ -78,16 +78,18 @@ class ClientEnd:
 
         :param public_key_info: DER of the key that the certificates must hold, for bodies that ask for some.
         """
-        ids = [item.request.cert_req_id for item in body.content] if body.type in CRMF_REQUESTS else [0]
-        proofs = [proof_method(item) for item in body.content] if body.type in CRMF_REQUESTS else [None]
+        has_requests = body.type in CRMF_REQUESTS or body.type is BodyType.KRR
+        ids = [item.request.cert_req_id for item in body.content] if has_requests else [0]
+        proofs = [proof_method(item) for item in body.content] if has_requests else [None]
         sought = [
             SoughtCertificate(number, public_key_info, is_challenged=proof is ProofMethod.CHALLENGE_RESPONSE)
             for number, proof in zip(ids, proofs, strict=True)
         ]
         transaction = begin(
             body.type,
-            sought=sought if body.type in CERTIFICATE_REQUESTS else (),
+            sought=sought if has_requests or body.type is BodyType.P10CR else (),
             asked=len(body.content) if body.type is BodyType.RR else 1,
+            enveloped=body.type is BodyType.KRR,
             implicit_confirm=implicit_confirm,
         )
         return cls(auth or known_sender(), Send(transaction, body), likes_it)

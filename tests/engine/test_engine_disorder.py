@@ -33,7 +33,7 @@ from cmpkit.asn1 import (
 )
 from cmpkit.crypto.challenges import is_answer
 from cmpkit.engine.client import Finished, receive
-from cmpkit.engine.needs import Authorize, CheckProof, Inform, Issue, Revoke
+from cmpkit.engine.needs import Authorize, CheckProof, Inform, Issue, Recover, Revoke
 from cmpkit.engine.replies import Reply
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.engine.states import CERTIFICATE_REQUESTS, CRMF_REQUESTS
@@ -43,6 +43,7 @@ from cmpkit.parts import Authenticated, CertificateState, Transaction, Transacti
 from cmpkit.testing import ClientEnd, ResponderEnd, run_to_the_end
 
 from .scene import PUBLIC_KEY_INFO, by_certificate, by_mac, ccr, cert_hash, crmf, genm, ir, message, nonce, p10, rr
+from .test_engine_recovery import BOTH, RECOVERED, krr
 
 ENOUGH = 60
 SHAPED = CRMF_REQUESTS - {BodyType.CCR}
@@ -54,6 +55,7 @@ REQUESTS = {
     BodyType.P10CR: p10(),
     BodyType.RR: rr(),
     BodyType.GENM: genm(),
+    BodyType.KRR: krr(BOTH),
 }
 MALLORY = by_mac("mallory")
 HONEST_CERTIFIED, HONEST = by_certificate(), by_mac()
@@ -134,7 +136,7 @@ class Watched(ResponderEnd):
         self.challenged_ids: set[tuple[bytes, str]] = set()
         self.proved: set[tuple[bytes, str]] = set()
         self.needs: list[Any] = []
-        self.parts = dict.fromkeys(refuses, self._refuse)
+        self.parts = {Recover: lambda _: RECOVERED, **dict.fromkeys(refuses, self._refuse)}
 
     @staticmethod
     def _refuse(need: Any) -> None:
@@ -351,6 +353,10 @@ class Disorder(RuleBasedStateMachine):
         assert not (self.server.kept and Authorize in self.server.refuses)
 
     @invariant()
+    def no_keys_are_handed_over_without_their_rules(self) -> None:
+        assert not (self.server.granted(Recover) and Authorize in self.server.refuses)
+
+    @invariant()
     def nothing_is_revoked_without_its_rules(self) -> None:
         assert len(self.server.revocations) <= self.server.granted(Revoke)
         assert not (self.server.revocations and Authorize in self.server.refuses)
@@ -393,7 +399,7 @@ class Disorder(RuleBasedStateMachine):
             assert self.client.refusal is None
         if self.is_challenged and not self.client.proves:
             assert not isinstance(self.client.step, Finished)
-        if not isinstance(self.client.step, Finished) or self.operation not in CERTIFICATE_REQUESTS:
+        if not isinstance(self.client.step, Finished) or self.operation not in {*CERTIFICATE_REQUESTS, BodyType.KRR}:
             return
         for one in self.client.step.transaction.sought:
             if not one.certificate:
