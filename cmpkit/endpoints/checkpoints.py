@@ -32,6 +32,10 @@ class Checkpoint(enum.Enum):
     KEYS_WRITTEN = "keys written, before they are known"
     """Of a rollover of the CA's keys, as is the one below."""
     BEFORE_CONFIGURATION = "before the configuration is replaced"
+    RELAY_RECORDED = "relayed message recorded, before send"
+    """Of a registration authority, as are those below."""
+    RELAY_SENT = "relayed message sent, its answer is not kept"
+    RELAY_ANSWERED = "answer of the upstream kept"
 
 
 def reach(plugins: Plugins, point: Checkpoint, transaction_id: bytes | None) -> None:

@@ -136,7 +136,7 @@ class Inform:
 
 @dataclass(frozen=True, slots=True)
 class Consider:
-    """May these certificates be asked for upstream? Answered by a tuple of what is to be changed, or by ``Pending``.
+    """May these certificates be asked for upstream? Answered by a tuple: of what is to be changed, or of ``Pending``.
 
     :param message: the request.
     :param profile: the profile that the address names.

@@ -136,12 +136,12 @@ class _Relaying:
                 yield Authorize(opening.body.type)
             if opening.body.type in CERTIFICATE_REQUESTS:
                 again = opening is not self.work.message
-                considered = yield Consider(opening, self.work.profile, key, again=again)
-                if isinstance(considered, Pending):
-                    reply = delay(self.work, opening, considered)
+                changed = yield Consider(opening, self.work.profile, key, again=again)
+                waiting = [one for one in changed if isinstance(one, Pending)]
+                if waiting:
+                    reply = delay(self.work, opening, *waiting)
                     assert reply.transaction is not None
                     return replace(reply, transaction=replace(reply.transaction, upstream=self.terms.upstream))
-                changed = considered
         return (yield from self._pass(opening, key, changed))
 
     def go_on(self, transaction: Transaction, key: str) -> Steps:
@@ -182,6 +182,8 @@ class _Relaying:
             return self._not_yet(stored, message)
         stage = stage_after(answer)
         work = self.work
+        if answer.protection is None:
+            return self._say_anew(stored, message, answer, stage)
         if message is work.message or message.raw == work.message.raw:
             given: PKIMessage = yield Unwrap(answer, message, stored.manner)
             return self._reply(stored, message, answer, stage, given=given)
@@ -195,8 +197,14 @@ class _Relaying:
         if answer.header.recip_nonce in (stored.peer_nonces[0], work.message.header.sender_nonce):
             given = yield Unwrap(answer, message, stored.manner)
             return self._reply(stored, message, answer, stage, given=given)
-        # It answers a pollReq that is over, and a requester takes the nonce of its first or its last message only: so
-        # it is said anew, with the senderNonce by which the upstream will know what follows.
+        # It answers a pollReq that is over, and a requester takes the nonce of its first or its last message only.
+        return self._say_anew(stored, message, answer, stage)
+
+    def _say_anew(self, stored: Transaction, message: PKIMessage, answer: PKIMessage, stage: RelayStage) -> Reply:
+        """What an answer says, under our own protection, with the senderNonce by which the upstream knows what follows.
+
+        An answer without protection is one that was made here, about a message that is lost in its batch.
+        """
         reply = self._reply(stored, message, answer, stage)
         return replace(
             reply,

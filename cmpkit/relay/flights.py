@@ -1,0 +1,88 @@
+"""Messages on their way to an upstream, as the process knows them that sends them, and what their answers must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+
+from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit.crypto.protection import find_protection
+from cmpkit.endpoints.reading import certificates_in, read_answer
+from cmpkit.engine.header import Correlation, check_response_header
+from cmpkit.engine.relay_states import relayed_answer_faults
+from cmpkit.engine.relaying import UNVERIFIED
+from cmpkit.enums import BodyType
+from cmpkit.errors import raise_first
+from cmpkit.parts import ProtectionKind, Relayed, SharedSecret
+from cmpkit.relay.upstream import Upstream
+from cmpkit.tolerances import Leniency
+
+__all__ = ["Flight", "check_answer"]
+
+
+@dataclass(eq=False)
+class Flight:
+    """A message on its way.
+
+    :param sent: the message that the answer answers: the requester's own, or one of ours.
+    :param nonces: senderNonces any of which the answer may repeat (R-024).
+    :param secret: the shared secret of the requester, if the message goes under it.
+    :param waiters: how many wait for the answer.
+    :param answer: what the upstream said, verified; ``None`` until then.
+    """
+
+    relayed: Relayed
+    sent: PKIMessage
+    nonces: tuple[bytes, ...]
+    secret: SharedSecret | None
+    waiters: int = 0
+    answer: PKIMessage | None = None
+    landed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a message of the registration authority itself."""
+        return not self.relayed.message
+
+
+async def check_answer(
+    flight: Flight, octets: bytes, upstream: Upstream, *, known: Sequence[bytes], now: datetime
+) -> PKIMessage:
+    """The answer to a message, once it is known to be one, and to be authentic.
+
+    Of a requester that is not verified here a MAC cannot be verified either: he does that.
+
+    :param known: DER certificates of earlier answers.
+    :raises CMPError: naming what is not to be believed.
+    """
+    leniency = Leniency(upstream.tolerances)
+    answer = await read_answer(octets, leniency)
+    sent = flight.sent.header
+    check_response_header(answer, Correlation(sent.pvno, sent.transaction_id or b"", flight.nonces), leniency)
+    raise_first(relayed_answer_faults(flight.relayed.body_type, answer))
+    verifier = upstream.verifier
+    if keeps_protection(flight.relayed):
+        if flight.relayed.credential == UNVERIFIED and _is_under_mac(answer, upstream):
+            return answer
+        verifier = upstream.verifier_of(flight.secret)
+    await verifier.verify(
+        answer, known=(*answer.extra_certs, *known), issuers=certificates_in(answer), now=now, leniency=leniency
+    )
+    return answer
+
+
+def keeps_protection(relayed: Relayed) -> bool:
+    """Whether a message goes under the protection of its requester, so that it is answered under that."""
+    if not relayed.message:
+        return False
+    return relayed.outgoing == relayed.message or decode_message(relayed.outgoing).body.type is BodyType.NESTED
+
+
+def _is_under_mac(answer: PKIMessage, upstream: Upstream) -> bool:
+    algorithm = answer.header.protection_alg
+    if algorithm is None:
+        return False
+    return find_protection(upstream.verifier.plugins, algorithm.algorithm).kind is ProtectionKind.MAC

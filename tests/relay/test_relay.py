@@ -1,0 +1,45 @@
+"""What a registration authority passes on, and what comes back, through both kinds of protection."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from relaying import Authority
+
+from cmpkit.crypto.keys import generate_key
+from cmpkit.endpoints.credentials import SigningCredentials
+from cmpkit.parts import SharedSecret
+
+
+async def new_secret(ra: Authority) -> SharedSecret:
+    """A secret that the CA and the authority know."""
+    secret = await ra.ca.add_secret(f"dev-{secrets.token_hex(4)}")
+    await ra.add_secret(secret)
+    return secret
+
+
+async def enrolled(ra: Authority, secret: SharedSecret | None = None, **options: object) -> SigningCredentials:
+    secret = secret or await new_secret(ra)
+    key = generate_key("p256", ra.ca.plugins)
+    subject = f"CN={secret.reference.decode()}"
+    return (await ra.client(secret, **options).enroll(subject=subject, key=key)).credentials
+
+
+async def test_a_device_enrols_through_the_authority_with_every_octet_unchanged(ra: Authority) -> None:
+    async with ra.running():
+        await enrolled(ra)
+        assert len(ra.line.sent) == 2
+        assert await ra.store.relayed_messages(upstream="ca") == ()
+        (first, second) = await ra.audit("relayed")
+        assert {first.details["answer"], second.details["answer"]} == {"ip accepted", "pkiconf"}
+
+
+@pytest.mark.parametrize("forward", ["unchanged", "nest", "reprotect"])
+async def test_certificates_are_updated_and_revoked_through_the_authority(ra: Authority, forward: str) -> None:
+    ra.forward = forward
+    async with ra.running():
+        device = await enrolled(ra)
+        updated = await ra.client(device).update(device)
+        await ra.client(updated.credentials).revoke(updated.credentials)
+        assert await ra.store.relayed_messages(upstream="ca") == ()
