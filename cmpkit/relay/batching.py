@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
 from cmpkit.engine.answers import answer_statuses
-from cmpkit.engine.nesting import MAX_COUNT, find_answers
+from cmpkit.engine.nesting import MAX_COUNT, find_answers, is_batch
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Batch, Relayed
@@ -49,41 +49,51 @@ class BatchLimits:
             raise ConfigurationError("a batch cannot wait for less than no time")
 
 
+class _Waiting(NamedTuple):
+    """A message that waits, since when by the clock of the event loop."""
+
+    key: str
+    octets: int
+    since: float
+
+
 class Collector:
     """Messages that wait until they are enough for a batch, or until the first of them waited long enough.
 
-    It decides when, and keeps nothing: what is in it is in the store, and is put in again after a restart.
+    It decides when, and knows of a message its key and its size only.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self._waiting: deque[tuple[float, Relayed]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._octets = 0
         self._changed = anyio.Event()
 
-    def put(self, one: Relayed) -> None:
-        """Add a message that is to go upstream."""
-        self._waiting.append((anyio.current_time(), one))
-        self._octets += len(one.outgoing)
+    def put(self, key: str, octets: int) -> None:
+        """Add a message that is to go upstream.
+
+        :param octets: how large it is.
+        """
+        self._waiting.append(_Waiting(key, octets, anyio.current_time()))
+        self._octets += octets
         self._changed.set()
 
-    async def take(self) -> tuple[Relayed, ...]:
-        """The next messages that go together, in the order in which they came, once it is time for them."""
+    async def take(self) -> tuple[str, ...]:
+        """The keys of the next messages that go together, in the order in which they came, once it is time for them."""
         while not self._waiting:
             await self._change()
-        since = self._waiting[0][0]
-        with anyio.move_on_after(since + self._limits.seconds - anyio.current_time()):
+        with anyio.move_on_after(self._waiting[0].since + self._limits.seconds - anyio.current_time()):
             while len(self._waiting) < self._limits.count and self._octets < self._limits.octets:
                 await self._change()
-        taken: list[Relayed] = []
+        taken: list[str] = []
         room = self._limits.octets
         while self._waiting and len(taken) < self._limits.count:
-            size = len(self._waiting[0][1].outgoing)
-            if taken and size > room:
+            if taken and self._waiting[0].octets > room:
                 break
-            taken.append(self._waiting.popleft()[1])
-            room -= size
-        self._octets -= sum(len(one.outgoing) for one in taken)
+            one = self._waiting.popleft()
+            taken.append(one.key)
+            room -= one.octets
+            self._octets -= one.octets
         return tuple(taken)
 
     async def _change(self) -> None:
@@ -109,25 +119,30 @@ async def make_batch(members: Sequence[Relayed], own: OwnProtection, *, now: dat
     )
 
 
-def open_batch(answer: PKIMessage, members: Sequence[Relayed]) -> Mapping[str, PKIMessage | CMPError]:
+def open_batch(
+    outer: PKIMessage, answer: PKIMessage, members: Sequence[Relayed]
+) -> Mapping[str, PKIMessage | CMPError]:
     """What becomes of each message of a batch, by :attr:`cmpkit.parts.Relayed.key`: its answer, or why there is none.
 
     Whether an answer is to be believed is to be seen for each apart; one that is not concerns its own requester only.
 
+    :param outer: the batch.
     :param answer: to the batch as a whole, verified, with its transactionID and nonce. What refuses the batch refuses
         each message in it (RFC 9483 section 3.6.3; R-154); who is missing in it gets systemUnavail (R-153).
-    :param members: as the batch was made of them.
+    :param members: those of its messages that are not answered yet.
     :raises CMPError: if it is no answer to a batch; systemUnavail if it says that the upstream needs time for it.
     """
-    if len(members) == 1:
-        return {members[0].key: answer}
+    if not is_batch(outer):
+        return {one.key: answer for one in members}
     if answer.body.type is BodyType.ERROR:
         return dict.fromkeys((one.key for one in members), _refused(answer))
-    answers = find_answers(answer, [decode_message(one.outgoing) for one in members])
+    requests = outer.nested
+    answers = find_answers(answer, requests)
     surplus = len(answer.body.content) - sum(found is not None for found in answers)
     if surplus:
         _log.warning("%d answers in a batch from %s answer nothing in it: dropped", surplus, members[0].upstream)
-    return {one.key: _missing(one) if found is None else found for one, found in zip(members, answers, strict=True)}
+    found = {request.raw: answer for request, answer in zip(requests, answers, strict=True)}
+    return {one.key: found[one.outgoing] or _missing(one) for one in members}
 
 
 def _refused(answer: PKIMessage) -> CMPError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 import anyio
 import pytest
@@ -78,6 +77,10 @@ def nested(*answers: PKIMessage) -> PKIMessage:
     return message(nest(answers), 1 << 100, 1, 2)
 
 
+def outer_of(members: Sequence[Relayed]) -> PKIMessage:
+    return message(nest([decode_message(one.outgoing) for one in members]), 1 << 100, 2)
+
+
 @pytest.fixture(scope="module")
 def own() -> OwnProtection:
     return OwnProtection(load_plugins(), RA)
@@ -104,7 +107,7 @@ class TestMaking:
         one = relayed(7)
         batch = await make_batch([one], own, now=NOW)
         assert batch.transaction_id == one.transaction_id
-        assert open_batch(answer_to(one), [one]) == {one.key: answer_to(one)}
+        assert open_batch(decode_message(batch.outgoing), answer_to(one), [one]) == {one.key: answer_to(one)}
 
 
 class TestOpening:
@@ -121,7 +124,8 @@ class TestOpening:
         answers += [answer_to(relayed(number)) for number in data.draw(st.lists(st.integers(100, 110), max_size=2))]
         elements = [to_tlv(one.raw) for one in answers] + [to_tlv(b"\x05\x00")] * data.draw(st.integers(0, 2))
         elements = data.draw(st.permutations(elements)) or [to_tlv(b"\x05\x00")]
-        opened = open_batch(message(PKIBody(BodyType.NESTED, list(elements)), 1 << 100, 1, 2), members)
+        answer = message(PKIBody(BodyType.NESTED, list(elements)), 1 << 100, 1, 2)
+        opened = open_batch(outer_of(members), answer, members)
         assert list(opened) == [one.key for one in members]
         for number, one in enumerate(members):
             found = opened[one.key]
@@ -135,7 +139,7 @@ class TestOpening:
     def test_what_is_too_much_is_dropped_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         members = [relayed(1), relayed(2)]
         with caplog.at_level(logging.WARNING, "cmpkit.relay"):
-            opened = open_batch(nested(*map(answer_to, [*members, relayed(3)])), members)
+            opened = open_batch(outer_of(members), nested(*map(answer_to, [*members, relayed(3)])), members)
         assert [opened[one.key] for one in members] == [answer_to(one) for one in members]
         assert "1 answers in a batch from ca answer nothing in it: dropped" in caplog.text
 
@@ -143,30 +147,37 @@ class TestOpening:
     def test_who_is_missing_is_named_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         members = [relayed(1), relayed(0xABC)]
         with caplog.at_level(logging.WARNING, "cmpkit.relay"):
-            open_batch(nested(answer_to(members[0])), members)
+            open_batch(outer_of(members), nested(answer_to(members[0])), members)
         assert "0abc: the batch from ca has no answer to it" in caplog.text
         assert "dropped" not in caplog.text
 
     @pytest.mark.rule("R-154")
     def test_what_refuses_the_batch_refuses_each_message_in_it(self) -> None:
         members = [relayed(1), relayed(2)]
-        opened = open_batch(refusing(PKIStatus.REJECTION, "not you"), members)
+        opened = open_batch(outer_of(members), refusing(PKIStatus.REJECTION, "not you"), members)
         assert set(opened) == {one.key for one in members}
         for error in opened.values():
             assert isinstance(error, CMPError)
             assert (error.fail_info, error.status_text) == (PKIFailureInfo.SIGNER_NOT_TRUSTED, "not you")
 
     def test_a_batch_that_the_upstream_needs_time_for_is_not_refused(self) -> None:
+        members = [relayed(1), relayed(2)]
         with pytest.raises(CMPError) as caught:
-            open_batch(refusing(PKIStatus.WAITING, "busy"), [relayed(1), relayed(2)])
+            open_batch(outer_of(members), refusing(PKIStatus.WAITING, "busy"), members)
         assert caught.value.fail_info is PKIFailureInfo.SYSTEM_UNAVAIL
         assert "busy" in caught.value.detail
 
     def test_what_is_not_nested_is_no_answer_to_a_batch(self) -> None:
         members = [relayed(1), relayed(2)]
         with pytest.raises(CMPError) as caught:
-            open_batch(answer_to(members[0]), members)
+            open_batch(outer_of(members), answer_to(members[0]), members)
         assert caught.value.fail_info is PKIFailureInfo.BAD_DATA_FORMAT
+
+    def test_who_was_answered_before_gets_nothing_anew(self) -> None:
+        """After a restart, the rest of a batch has the same answer as all of it."""
+        members = [relayed(1), relayed(2)]
+        opened = open_batch(outer_of(members), nested(*map(answer_to, members)), members[1:])
+        assert opened == {members[1].key: answer_to(members[1])}
 
 
 def refusing(status: PKIStatus, text: str) -> PKIMessage:
@@ -176,55 +187,44 @@ def refusing(status: PKIStatus, text: str) -> PKIMessage:
 
 class TestCollecting:
     async def test_as_many_as_are_wanted_go_at_once(self) -> None:
-        collector = Collector(BatchLimits(count=3, seconds=3600))
-        members = [relayed(number) for number in range(7)]
-        for one in members:
-            collector.put(one)
+        collector = collecting("abcdefg", count=3)
         with anyio.fail_after(5):
-            assert [await collector.take(), await collector.take()] == [tuple(members[:3]), tuple(members[3:6])]
+            assert [await collector.take(), await collector.take()] == [("a", "b", "c"), ("d", "e", "f")]
 
     async def test_the_last_that_is_needed_sends_them_off(self) -> None:
-        collector = Collector(BatchLimits(count=2, seconds=3600))
-        taken: list[Sequence[Relayed]] = []
+        collector = collecting("", count=2)
+        taken: list[Sequence[str]] = []
+
+        async def take() -> None:
+            taken.append(await collector.take())
+
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(partial(self._take_into, collector, taken))
+                tasks.start_soon(take)
                 await anyio.wait_all_tasks_blocked()
-                collector.put(relayed(1))
+                collector.put("a", 1)
                 await anyio.wait_all_tasks_blocked()
                 assert not taken
-                collector.put(relayed(2))
-        assert taken == [(relayed(1), relayed(2))]
+                collector.put("b", 1)
+        assert taken == [("a", "b")]
 
     async def test_the_first_waits_no_longer_than_it_may(self) -> None:
-        collector = Collector(BatchLimits(count=100, seconds=0.01))
-        collector.put(relayed(1))
-        collector.put(relayed(2))
+        collector = collecting("ab", seconds=0.01)
         with anyio.fail_after(5):
-            assert await collector.take() == (relayed(1), relayed(2))
+            assert await collector.take() == ("a", "b")
 
     async def test_more_octets_than_the_upstream_takes_do_not_go_together(self) -> None:
-        size = len(relayed(1).outgoing)
-        collector = Collector(BatchLimits(count=100, seconds=3600, octets=2 * size + 1))
-        members = [relayed(number) for number in range(4)]
-        for one in members:
-            collector.put(one)
+        collector = collecting("abcd", octets=25)
         with anyio.fail_after(5):
-            assert await collector.take() == tuple(members[:2])
-        collector.put(relayed(5))
+            assert await collector.take() == ("a", "b")
+        collector.put("e", 10)
         with anyio.fail_after(5):
-            assert await collector.take() == tuple(members[2:])
+            assert await collector.take() == ("c", "d")
 
     async def test_a_message_that_is_too_large_goes_alone(self) -> None:
-        collector = Collector(BatchLimits(count=100, seconds=3600, octets=10))
-        collector.put(relayed(1))
-        collector.put(relayed(2))
+        collector = collecting("ab", octets=9)
         with anyio.fail_after(5):
-            assert [await collector.take(), await collector.take()] == [(relayed(1),), (relayed(2),)]
-
-    @staticmethod
-    async def _take_into(collector: Collector, taken: list[Sequence[Relayed]]) -> None:
-        taken.append(await collector.take())
+            assert [await collector.take(), await collector.take()] == [("a",), ("b",)]
 
     @pytest.mark.rule("R-155")
     @pytest.mark.parametrize("count", [0, MAX_COUNT + 1])
@@ -235,3 +235,11 @@ class TestCollecting:
     def test_no_time_is_less_than_none(self) -> None:
         with pytest.raises(ConfigurationError):
             BatchLimits(seconds=-1)
+
+
+def collecting(keys: str, *, count: int = 100, seconds: float = 3600, octets: int = 1 << 20) -> Collector:
+    """A collector with messages of ten octets."""
+    collector = Collector(BatchLimits(count, seconds, octets))
+    for key in keys:
+        collector.put(key, 10)
+    return collector
