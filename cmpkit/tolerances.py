@@ -97,6 +97,12 @@ TOLERANCES = {
             ("openssl-3.0", "rfc4210"),
         ),
         Tolerance(
+            "loose-nested",
+            "a nested message of one message whose transactionID or senderNonce is not that of the message in it",
+            "RFC 9483 section 5.2.2.1",
+            _SERVER,
+        ),
+        Tolerance(
             "missing-pkiconf",
             "that no pkiconf, or none that is protected, answers a certConf: the certificate is used",
             "RFC 9483 section 4.1.1",

@@ -14,7 +14,14 @@ from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import certificate_public_key_info, issuer_key_id, key_identifier, outline
 from cmpkit.errors import ConfigurationError
 
-__all__ = ["IssuerCertificate", "is_self_issued", "path_length", "read_issuer_certificate", "room_below"]
+__all__ = [
+    "IssuerCertificate",
+    "check_registration_authority",
+    "is_self_issued",
+    "path_length",
+    "read_issuer_certificate",
+    "room_below",
+]
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -76,6 +83,20 @@ def is_self_issued(der: bytes) -> bool:
     """Whether issuer and subject are the same, as they are in a root certificate."""
     certificate = _load(der)
     return names_match(certificate.issuer, certificate.subject)
+
+
+def check_registration_authority(der: bytes) -> None:
+    """Whether a certificate may be listed as that of a registration authority: it is not that of a CA.
+
+    :raises ConfigurationError: if it is, or is no certificate.
+    """
+    certificate = _load(der)
+    constraints = _find(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise ConfigurationError(
+            f"{format_name(certificate.subject)} is a CA",
+            hint="name the certificates of registration authorities alone; those above them are not needed",
+        )
 
 
 def path_length(der: bytes) -> int | None:

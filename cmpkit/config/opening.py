@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 from cryptography import x509
 
+from cmpkit.ca.certificates import check_registration_authority
 from cmpkit.ca.cross_profiles import check_cross_profiles
 from cmpkit.ca.key_generation import check_key_generation
 from cmpkit.ca.ocsp import OCSPSigner
@@ -70,6 +71,7 @@ class ServerParts:
     :param former: issuers with earlier keys of the CA, each with its certificates, likewise.
     :param trusted: DER trust anchors besides the CA's own.
     :param intermediates: DER certificates that lead to them.
+    :param registration_authorities: DER certificates of those that other CAs issued.
     :param ca_pubs: DER certificates for caPubs.
     :param profiles: the certificate profiles that there are.
     :param published: what is to be published beside CMP; ``None`` if nothing is.
@@ -89,6 +91,7 @@ class ServerParts:
     trusted: tuple[bytes, ...]
     intermediates: tuple[bytes, ...]
     ca_pubs: tuple[bytes, ...]
+    registration_authorities: tuple[bytes, ...] = ()
     profiles: Mapping[str, CertificateProfile] = field(default_factory=dict)
     published: Published | None = None
     repository: Repository | None = None
@@ -203,6 +206,7 @@ class _Opening:
         server = tables.server or ServerTable()
         trusted = await self._certificates("trusted", server.trusted)
         intermediates = await self._certificates("intermediates", server.intermediates)
+        authorities = await self._registration_authorities(server.registration_authorities)
         ca_pubs = await self._certificates("ca_pubs", server.ca_pubs)
         if store is None:
             return None
@@ -239,6 +243,7 @@ class _Opening:
             trusted=trusted,
             intermediates=intermediates,
             ca_pubs=ca_pubs,
+            registration_authorities=authorities,
             profiles=tables.profiles,
             published=published,
             repository=repository,
@@ -258,6 +263,13 @@ class _Opening:
             with self._mistakes, naming(f"[server] {key}"):
                 found.extend(await read_certificates(file, self._tables.directory))
         return tuple(found)
+
+    async def _registration_authorities(self, files: tuple[str, ...]) -> tuple[bytes, ...]:
+        found = await self._certificates("registration_authorities", files)
+        for der in found:
+            with self._mistakes, naming("[server] registration_authorities"):
+                check_registration_authority(der)
+        return found
 
     async def _former_signers(self, table: SignerTable | None) -> tuple[SigningCredentials, ...]:
         former = () if table is None else table.former

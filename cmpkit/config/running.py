@@ -24,6 +24,7 @@ from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
+from cmpkit.engine.nesting import NestingLimits
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
@@ -136,6 +137,7 @@ def build_server(
             issuing,
             (*tops, *parts.trusted),
             (*itertools.chain(*chains), *parts.intermediates),
+            registration_authorities=parts.registration_authorities,
             tolerances=tolerances,
         ),
         Protector(plugins, parts.signer, parts.signer.subject, former=parts.former_signers),
@@ -157,6 +159,7 @@ def _settings(table: ServerTable, parts: ServerParts) -> ServerSettings:
             max_requests=table.max_requests,
         ),
         max_message_size=table.max_message_size,
+        nesting=NestingLimits(table.max_nesting, table.max_nested),
         message_time_window=table.message_time_window,
         answer_retention=table.answer_retention,
         max_open=table.max_open,

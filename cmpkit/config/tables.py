@@ -283,6 +283,8 @@ class ServerTable(Settings):
     :param trusted: files with trust anchors besides the CA's own: who signs with a certificate below one of them is
         authenticated; what it may do is for the policy to say.
     :param intermediates: files with certificates that lead to them and that requests may leave out.
+    :param registration_authorities: files with certificates of registration authorities that other CAs issued: they are
+        trusted, may forward messages and vouch for requesters.
     :param ca_pubs: files with certificates that an ip under a shared secret brings as caPubs (RFC 9483 section 4.1.1).
     :param implicit_confirm: whether certConf is dispensed with for who asks (RFC 9810 section 5.1.1.1).
     :param confirm_wait_time: how long a certificate may wait for its certConf.
@@ -291,6 +293,8 @@ class ServerTable(Settings):
     :param pending_time: a request that takes time is given up so long after it was last polled for.
     :param check_after: how soon whoever waits for a person may ask again.
     :param max_message_size: octets; a larger message is refused.
+    :param max_nested: how many messages may be in one nested message.
+    :param max_nesting: how many nested messages may be inside one another.
     :param message_time_window: how far messageTime may be off, either way; ``off`` does not look at it.
     :param answer_retention: how long an answer is kept, to be given again to the same request.
     :param same_road: whether a transaction must go on over the road on which it began.
@@ -303,6 +307,7 @@ class ServerTable(Settings):
     peer: StrictStr | None = None
     trusted: tuple[StrictStr, ...] = ()
     intermediates: tuple[StrictStr, ...] = ()
+    registration_authorities: tuple[StrictStr, ...] = ()
     ca_pubs: tuple[StrictStr, ...] = ()
     implicit_confirm: StrictBool = _RESPONDER.implicit_confirm
     confirm_wait_time: Duration = _RESPONDER.confirm_wait_time
@@ -311,6 +316,8 @@ class ServerTable(Settings):
     pending_time: Duration = _RESPONDER.pending_time
     check_after: Duration = DEFAULT_CHECK_AFTER
     max_message_size: Annotated[StrictInt, Field(ge=1024, le=16 * MAX_MESSAGE_SIZE)] = _SERVER.max_message_size
+    max_nested: Annotated[StrictInt, Field(ge=1, le=100_000)] = _SERVER.nesting.count
+    max_nesting: Annotated[StrictInt, Field(ge=1, le=16)] = _SERVER.nesting.depth
     message_time_window: Annotated[timedelta | None, BeforeValidator(_parse_window)] = _SERVER.message_time_window
     answer_retention: Duration = _SERVER.answer_retention
     same_road: StrictBool = _SERVER.same_road

@@ -13,20 +13,23 @@ from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
 from cmpkit.caching import cached_property
 from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
+from cmpkit.endpoints.nested import answer_nested, name_forwarders
 from cmpkit.endpoints.places import Places, is_open
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.receiving import receive_message
+from cmpkit.endpoints.reporting import Reporter, origin, transaction_text
 from cmpkit.endpoints.repository import Repository
-from cmpkit.endpoints.turn import Turn, given_answer
+from cmpkit.endpoints.turn import InnerHandler, Turn, given_answer
 from cmpkit.endpoints.verifier import RequestVerifier, addressed, road_faults, sender_faults
 from cmpkit.endpoints.weakness import weak_protection
 from cmpkit.endpoints.work import Works
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
 from cmpkit.engine.needs import Issue, MakeChallenge
+from cmpkit.engine.nesting import NestingLimits
 from cmpkit.engine.replies import Reply, refusal
 from cmpkit.engine.responder import ResponderSettings, Steps, expire, find_transaction, respond
 from cmpkit.engine.states import OPENS
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError, raise_first
 from cmpkit.parts import (
     Answer,
@@ -55,6 +58,7 @@ class ServerSettings:
 
     :param responder: how its responder does.
     :param max_message_size: octets; more are refused.
+    :param nesting: how much may be in a nested message.
     :param message_time_window: how far messageTime may be off; ``None`` does not check (RFC 9483 section 3.5).
     :param widest_time_window: the widest such window of all roads that lead to the same store: answers are kept for it.
     :param puts_off: whether it is left to the road to ask again, rather than refused, while nobody can be served.
@@ -68,6 +72,7 @@ class ServerSettings:
 
     responder: ResponderSettings = field(default_factory=ResponderSettings)
     max_message_size: int = MAX_MESSAGE_SIZE
+    nesting: NestingLimits = field(default_factory=NestingLimits)
     message_time_window: timedelta | None = timedelta(seconds=300)
     widest_time_window: timedelta | None = timedelta(0)
     puts_off: bool = False
@@ -112,6 +117,10 @@ class Server:
             self.workshop.store, self.settings.max_open, self.settings.max_open_per_peer
         )
 
+    @cached_property
+    def _reporter(self) -> Reporter:
+        return Reporter(self.plugins)
+
     async def handle(self, der: bytes, peer: Peer, settings: ServerSettings | None = None) -> Answer:
         """Answer one message (a :data:`cmpkit.parts.Handler`). Never raises for what a peer sent.
 
@@ -121,7 +130,7 @@ class Server:
         try:
             message = await receive_message(der, max_size=settings.max_message_size, leniency=leniency)
         except CMPError as error:
-            self._report(error, peer, None)
+            self._reporter.refused(error, peer, None)
             response = await self._seal(None, refusal(error), None, now)
             return Answer(response.raw, Disposition.MALFORMED)
         return await self.answer(message, peer, settings, leniency=leniency, now=now)
@@ -134,27 +143,26 @@ class Server:
         *,
         leniency: Leniency | None = None,
         now: datetime | None = None,
+        inner: InnerHandler | None = None,
     ) -> Answer:
         """Answer one message that was read already, as :meth:`handle` does.
 
         :param leniency: what was let pass so far.
         :param now: when it came.
+        :param inner: what answers the messages inside a nested one; absent, :meth:`handle`.
         """
         settings, now = settings or self.settings, now or self.clock()
         leniency = leniency or Leniency(self.verifier.tolerances)
         if not message.header.transaction_id and message.body.type in OPENS:
             message = self._with_transaction_id(message, leniency)
-        self._tell("message-received", message, peer=peer.address, road=peer.road)
+        self._reporter.received(message, peer)
         if message.body.type in ANNOUNCEMENTS:
             return await self._take(message, peer, now, settings.message_time_window)
         reach(self.plugins, Checkpoint.REQUEST_RECEIVED, message.header.transaction_id)
         try:
-            return await self._answer_somehow(Turn(message, peer, now, leniency, settings))
+            return await self._answer_somehow(Turn(message, peer, now, leniency, settings, inner or self.handle))
         finally:
-            if leniency.used:
-                names = ", ".join(leniency.used)
-                _log.warning("%s, transaction %s: tolerated %s", message.body.type.wire_name, _hex(message), names)
-                self._tell("tolerated", message, names=names)
+            self._reporter.tolerated(message, leniency)
 
     def _with_transaction_id(self, message: PKIMessage, leniency: Leniency) -> PKIMessage:
         """A first message with an ID of ours, where that is tolerated: RFC 9810 section 5.1.1 allows it (R-018).
@@ -179,10 +187,10 @@ class Server:
             try:
                 return await self._answer(turn)
             except ConflictError as conflict:
-                _log.debug("transaction %s: %s; again", _hex(message), conflict)
+                _log.debug("transaction %s: %s; again", transaction_text(message), conflict)
                 turn.auth, turn.settled = None, []
         busy = CMPError("other requests keep changing the same state", PKIFailureInfo.SYSTEM_UNAVAIL)
-        self._report(busy, turn.peer, message)
+        self._reporter.refused(busy, turn.peer, message)
         return given_answer(await self._seal(message, refusal(busy), None, turn.now), turn, busy)
 
     async def _answer(self, turn: Turn) -> Answer:
@@ -196,24 +204,25 @@ class Server:
         except ConflictError:
             raise
         except CMPError as error:
-            self._report(error, turn.peer, turn.message)
+            self._reporter.refused(error, turn.peer, turn.message)
             reply, refused = refusal(error), error
         except Exception:
-            _log.exception("transaction %s failed", _hex(turn.message))
+            _log.exception("transaction %s failed", transaction_text(turn.message))
             reply = refusal(CMPError("the server failed, see its log", PKIFailureInfo.SYSTEM_FAILURE))
-        if isinstance(reply, StoredAnswer):
-            self._tell("answered-again", turn.message)
-            return Answer(reply.der)
+        if isinstance(reply, Answer):
+            return reply
         response = await self._seal(turn.message, reply, turn.auth.credential if turn.auth else None, turn.now)
         await self._commit(turn, reply, response)
         return given_answer(response, turn, refused)
 
-    async def _judge(self, turn: Turn) -> Reply | StoredAnswer:
+    async def _judge(self, turn: Turn) -> Reply | Answer:
         """The stored answer if these octets came before, else a new reply; cheap checks come first.
 
         :raises CMPError: for what is answered by ``error``.
         """
         message, now, window = turn.message, turn.now, turn.time_window
+        if message.body.type is BodyType.NESTED:
+            return await answer_nested(turn, self.verifier, self.plugins)
         check_request_header(message, turn.leniency)
         assert message.header.transaction_id is not None
         transactions, answers = await self.workshop.store.load(message.header.transaction_id, message.digest)
@@ -222,7 +231,8 @@ class Server:
         turn.auth = addressed(await self.verifier.verify(message, transactions, now, turn.leniency), turn.peer)
         for answer in answers:
             if answer.credential == turn.auth.credential.id:
-                return answer
+                self._reporter.tell("answered-again", message)
+                return Answer(answer.der)
         if answers:
             check_message_time(message, now, window)
         raise_first(sender_faults(message, turn.auth), turn.leniency)
@@ -245,7 +255,7 @@ class Server:
         reply = await self._drive(steps, turn.auth, message.header.transaction_id, now, turn.settled)
         for error in (reply.refused, *reply.also_refused):
             if error is not None:
-                self._report(error, turn.peer, message)
+                self._reporter.refused(error, turn.peer, message)
         return reply
 
     async def _drive(
@@ -284,7 +294,7 @@ class Server:
                 extra_certs=reply.extra_certs,
                 sender_nonce=reply.sender_nonce,
             )
-        self._tell("message-sent", response)
+        self._reporter.tell("message-sent", response)
         return response
 
     async def _commit(self, turn: Turn, reply: Reply, response: PKIMessage) -> None:
@@ -305,6 +315,7 @@ class Server:
         audit = reply.audit
         if reply.certificates:
             audit += weak_protection(reply.certificates, turn.auth.credential, state, plugins=self.plugins, at=turn.now)
+        audit = name_forwarders(audit, turn.peer)
         unit = UnitOfWork(
             transaction=state,
             answer=answer,
@@ -313,7 +324,7 @@ class Server:
             archived=reply.archived,
             spent=reply.spent,
             finished_intents=settled,
-            held=tuple(replace(request, address=turn.peer.address) for request in reply.held),
+            held=tuple(replace(request, address=origin(turn.peer)) for request in reply.held),
             kept=reply.keep,
             relay_changes=reply.relay_changes,
             audit=audit,
@@ -362,18 +373,3 @@ class Server:
             except CMPError as error:
                 _log.error("housekeeping: %s", error)
             await anyio.sleep(self.settings.housekeeping_interval.total_seconds())
-
-    def _tell(self, name: str, message: PKIMessage, **details: str) -> None:
-        if self.plugins.observed:
-            self.plugins.observe(Event(name, message.header.transaction_id, {"message": message, **details}))
-
-    def _report(self, error: CMPError, peer: Peer, message: PKIMessage | None) -> None:
-        body = message.body.type.wire_name if message else "octets that are no message"
-        names = " ".join(error.fail_info.wire_names)
-        transaction_id = message.header.transaction_id if message else None
-        _log.warning("refused %s from %s: %s: %s", body, peer.address or peer.road, names, error)
-        self.plugins.observe(Event("refused", transaction_id, {"error": error, "body": body, "peer": peer.address}))
-
-
-def _hex(message: PKIMessage) -> str:
-    return (message.header.transaction_id or b"").hex()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cmpkit.asn1 import PKIMessage
 from cmpkit.enums import BodyType, PKIFailureInfo
@@ -15,7 +16,10 @@ from cmpkit.tolerances import Leniency
 if TYPE_CHECKING:
     from cmpkit.endpoints.server import ServerSettings
 
-__all__ = ["Turn", "given_answer"]
+__all__ = ["InnerHandler", "Turn", "given_answer"]
+
+InnerHandler: TypeAlias = "Callable[[bytes, Peer, ServerSettings], Awaitable[Answer]]"
+"""What answers a message that was inside another one, as the road of that one has it."""
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Turn:
     :param now: when it came.
     :param leniency: what was let pass.
     :param settings: those of the road on which it came.
+    :param inner: what answers the messages in it, if it is nested.
     :param auth: who sent it, once that is known.
     :param was_open: whether its transaction was open before.
     :param settled: keys of the intents that are done with.
@@ -35,6 +40,7 @@ class Turn:
     now: datetime
     leniency: Leniency
     settings: ServerSettings
+    inner: InnerHandler
     auth: Authenticated | None = None
     was_open: bool = False
     settled: list[str] = field(default_factory=list)

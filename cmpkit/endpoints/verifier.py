@@ -61,6 +61,8 @@ class ServerVerifier:
     :param issuer_certificates: DER of the certificates that issue or did: what they issued must be in the store.
     :param anchors: DER trust anchors for signers; the issuing certificate's own is among them.
     :param intermediates: DER certificates that paths may go through besides those that messages bring.
+    :param registration_authorities: DER certificates of registration authorities that other CAs issued: their holders
+        are trusted as if they had cmcRA from us.
     :param tolerances: names of what is allowed beyond the default (:mod:`cmpkit.tolerances`).
     """
 
@@ -70,6 +72,7 @@ class ServerVerifier:
     issuer_certificates: tuple[bytes, ...]
     anchors: tuple[bytes, ...]
     intermediates: tuple[bytes, ...] = ()
+    registration_authorities: tuple[bytes, ...] = ()
     tolerances: frozenset[str] = field(default_factory=frozenset)
 
     async def verify(
@@ -146,16 +149,17 @@ class ServerVerifier:
         self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime, leniency: Leniency
     ) -> Authenticated:
         known = tuple(der for transaction in transactions for der in transaction.extra_certs)
-        certificate = find_signer(message, known, leniency)
+        certificate = find_signer(message, (*known, *self.registration_authorities), leniency)
         await verify_signature(message, certificate, self.plugins)
         digest = fingerprint(certificate)
         record = await self.store.certificate_by_fingerprint(digest)
         _check_state(record, now)
+        is_listed = certificate in self.registration_authorities
         path = validate_signer(
             message,
             certificate,
             known=(*known, *self.intermediates),
-            anchors=self.anchors,
+            anchors=(certificate,) if is_listed else self.anchors,
             now=now,
             plugins=self.plugins,
             leniency=leniency,
@@ -166,13 +170,16 @@ class ServerVerifier:
                 PKIFailureInfo.SIGNER_NOT_TRUSTED,
                 hint="was the store restored from an older copy?",
             )
-        return self._authenticated(certificate, digest, record)
+        return self._authenticated(certificate, digest, record, is_listed=is_listed)
 
     @staticmethod
-    def _authenticated(certificate: bytes, digest: bytes, record: CertificateRecord | None) -> Authenticated:
+    def _authenticated(
+        certificate: bytes, digest: bytes, record: CertificateRecord | None, *, is_listed: bool
+    ) -> Authenticated:
         subject = read_name(outline(certificate).subject_der)
         credential = Credential(ProtectionKind.SIGNATURE, f"cert:{digest.hex()}", certificate=certificate)
-        roles = _RA if record is not None and _is_registration_authority(certificate) else _NONE
+        is_authority = is_listed or (record is not None and _is_registration_authority(certificate))
+        roles = _RA if is_authority else _NONE
         name = common_name(subject) or format_name(subject)
         return Authenticated(name, credential, subject, record=record, roles=roles)
 

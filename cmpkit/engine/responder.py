@@ -16,6 +16,7 @@ from cmpkit.engine.challenging import take_answers
 from cmpkit.engine.confirmation import confirm, confirm_again, end, expire
 from cmpkit.engine.enrolment import enrol, enrol_again
 from cmpkit.engine.header import first_message_faults, next_message_faults, used_nonce_faults
+from cmpkit.engine.nesting import original_faults
 from cmpkit.engine.polling import poll
 from cmpkit.engine.recovery import recover, recover_again
 from cmpkit.engine.replies import rejection, requests_in
@@ -80,8 +81,10 @@ def respond(
         body that answers it (RFC 9483 section 3.6).
     """
     _check_place(message, transaction, now, leniency)
-    if message.header.general_info and message.body.type in CERTIFICATE_REQUESTS:
-        requested_profiles(message, profile, requests_in(message.body))
+    if message.header.general_info:
+        raise_first(original_faults(message))
+        if message.body.type in CERTIFICATE_REQUESTS:
+            requested_profiles(message, profile, requests_in(message.body))
     work = Work(message, auth, transaction, settings, now, profile, leniency)
     steps = _BRANCHES[message.body.type](work)
     if message.header.general_info and message.header.info(oids.REV_PASSPHRASE) is not None:

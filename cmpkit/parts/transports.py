@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import anyio
 from anyio.abc import TaskStatus
 
+from cmpkit.parts.identity import Authenticated
+
 __all__ = [
     "AnnouncementTransport",
     "Answer",
@@ -51,7 +53,7 @@ class Disposition(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where a message came from. Nothing in it is authenticated by CMP.
+    """Where a message came from. Nothing in it is authenticated by CMP, but those who forwarded it.
 
     :param road: the name of the transport, ``http``, ``tcp``, ``mail`` ...
     :param address: the peer's address in the road's own form, for logs and limits.
@@ -59,6 +61,8 @@ class Peer:
     :param label: the ``<name>`` of ``/p/<name>``: which CA or profile is addressed (RFC 9811 section 3.4).
     :param operation: the operation label of the address, ``initialization``, ``keyupdate`` ... (RFC 9483 section 6.1).
     :param reply_to: where a store-and-forward road sends the answer.
+    :param forwarders: the registration authorities that forwarded it inside nested messages, the first one first; that
+        they did says nothing for it (RFC 9810 section 5.1.3.4).
     """
 
     road: str
@@ -67,6 +71,12 @@ class Peer:
     label: str | None = None
     operation: str | None = None
     reply_to: str | None = None
+    forwarders: tuple[Authenticated, ...] = ()
+
+    @property
+    def forwarded_by(self) -> str:
+        """The names of those who forwarded it, the first one first."""
+        return ", ".join(forwarder.identity for forwarder in self.forwarders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class World:
     settings: ServerSettings = field(default_factory=ServerSettings)
     tolerances: frozenset[str] = frozenset()
     foreign: tuple[bytes, ...] = ()
+    authorities: tuple[bytes, ...] = ()
     front: Issuer | None = None
     approvals: Approvals = field(default_factory=Approvals)
     key_generation: KeyGeneration | None = None
@@ -123,6 +124,7 @@ class World:
             self.issuing[:1],
             (*self.trust, *self.foreign),
             self.issuing,
+            registration_authorities=self.authorities,
             tolerances=self.tolerances,
         )
         protector = Protector(self.plugins, self.signer, self.signer.subject)

@@ -187,6 +187,7 @@ ELSEWHERE = {
     "envelope-rsa-pkcs1": "tests/endpoints/test_end_to_end.py",
     "envelope-sha1": "tests/endpoints/test_end_to_end.py",
     "legacy-encryption": "tests/endpoints/test_proofs_of_version_2.py",
+    "loose-nested": "tests/endpoints/test_nested.py",
     "openssl-central-keygen": "tests/endpoints/test_central_keys.py",
     "openssl-encrypted-cert": "tests/endpoints/test_encrypted_certificates.py",
     "self-issued-in-ip": "tests/endpoints/test_first_use.py",
