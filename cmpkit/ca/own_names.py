@@ -12,11 +12,20 @@ from cmpkit.ca.extensions import name_keys, read_alternative_names
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import CertificateRecord, CertificateRequest
+from cmpkit.parts import Authenticated, CertificateRecord, CertificateRequest
 
-__all__ = ["own_names", "own_subject", "same_names", "same_subject"]
+__all__ = ["named_by_policy", "own_names", "own_subject", "same_names", "same_subject"]
 
 _RULE: Final = "RFC 9483 section 4.1.3"
+
+
+def named_by_policy(auth: Authenticated) -> bool:
+    """Whether what a sender asks for has the names that the policy let pass, and none that are made of its identity.
+
+    So it is with the holder of a certificate of ours, which keeps its names, and with an RA, which asks for others
+    (RFC 9483 section 5.3.1; R-161).
+    """
+    return auth.record is not None or "ra" in auth.roles
 
 
 def own_subject(own: CertificateRecord) -> x509.Name:

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DefaultPolicyFactory",
     "LocalIssuerFactory",
+    "PythonPolicyFactory",
+    "RulesPolicyFactory",
     "StoredSecretsFactory",
     "cmpkit_info_types",
     "cmpkit_issuers",
@@ -73,6 +75,28 @@ class DefaultPolicyFactory:
     async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
         """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
         policy: Policy = await _import("policy").open_policy(settings, context)
+        return policy
+
+
+class RulesPolicyFactory:
+    """Opens a policy by rules; see :class:`cmpkit.ca.rule_settings.RulesSettings`."""
+
+    kind = "rules"
+
+    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
+        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
+        policy: Policy = await _import("rules_policy").open_rules_policy(settings, context)
+        return policy
+
+
+class PythonPolicyFactory:
+    """Opens a policy by a function; see :class:`cmpkit.ca.python_policy.PythonPolicySettings`."""
+
+    kind = "python"
+
+    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
+        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
+        policy: Policy = await _import("python_policy").open_python_policy(settings, context)
         return policy
 
 
@@ -105,8 +129,8 @@ def cmpkit_issuers() -> Iterable[IssuerFactory]:
 
 @hookimpl
 def cmpkit_policies() -> Iterable[PolicyFactory]:
-    """The default policy."""
-    return [DefaultPolicyFactory()]
+    """The default policy, by rules, and by a function."""
+    return [DefaultPolicyFactory(), RulesPolicyFactory(), PythonPolicyFactory()]
 
 
 @hookimpl

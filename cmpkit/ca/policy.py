@@ -17,19 +17,17 @@ from pydantic import StrictBool
 
 from cmpkit.ca.cross_policy import CrossCertificationSettings, CrossRules, read_cross_rules
 from cmpkit.ca.cross_profiles import CrossProfile
-from cmpkit.ca.own_names import own_names, own_subject, same_names, same_subject
+from cmpkit.ca.limits import Limits, check_body_type, check_secret, check_usable, is_same, led_to, refuse_request
+from cmpkit.ca.own_names import own_names, own_subject
 from cmpkit.ca.settings import Settings, read_settings
-from cmpkit.crypto.names import format_name, names_match
-from cmpkit.crypto.x509 import certificate_public_key_info
-from cmpkit.enums import BodyType, PKIFailureInfo
-from cmpkit.errors import CMPError, ConfigurationError
+from cmpkit.crypto.names import names_match
+from cmpkit.enums import BodyType
+from cmpkit.errors import ConfigurationError
 from cmpkit.parts import (
     Authenticated,
     CertificateProfile,
     CertificateRecord,
     CertificateRequest,
-    CertificateState,
-    Grant,
     OpenContext,
     ProtectionKind,
     RecoveryRequest,
@@ -37,7 +35,7 @@ from cmpkit.parts import (
     RevocationRequest,
 )
 
-__all__ = ["DefaultPolicy", "PolicySettings", "load_policy", "open_policy"]
+__all__ = ["DefaultPolicy", "PolicySettings", "check_default_profile", "load_policy", "open_policy"]
 
 _FOR_SECRETS = frozenset({BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KRR, BodyType.GENM})
 _FOR_CROSS_SECRETS = frozenset({BodyType.CCR})
@@ -45,7 +43,6 @@ _FOR_CERTIFICATES = frozenset({BodyType.CR, BodyType.P10CR, BodyType.KUR, BodyTy
 _FOR_AUTHORITIES = frozenset({BodyType.GENM, BodyType.KRR, BodyType.RR})
 _FOR_PASSPHRASES = frozenset({BodyType.RR})
 _NO_CROSS_RULES = CrossRules()
-_USABLE = (CertificateState.VALID, CertificateState.ISSUED)
 
 
 class PolicySettings(Settings):
@@ -90,25 +87,28 @@ async def open_policy(table: Mapping[str, Any], context: OpenContext) -> Default
 
 def _read_policy(table: Mapping[str, Any], profiles: Mapping[str, CertificateProfile]) -> PolicySettings:
     settings = read_settings(PolicySettings, table, "policy")
+    check_default_profile(settings, profiles)
+    return settings
+
+
+def check_default_profile(settings: PolicySettings, profiles: Mapping[str, CertificateProfile]) -> None:
+    """Whether there is a profile of that name.
+
+    :raises ConfigurationError: if there is none.
+    """
     if settings.default_profile not in profiles:
         raise ConfigurationError(
             f"[policy] default_profile: there is no profile {settings.default_profile!r}; "
             f"there are: {', '.join(sorted(profiles)) or 'none'}",
             hint=f"add a table [profiles.{settings.default_profile}], or name another one",
         )
-    return settings
-
-
-def _refusal(
-    detail: str, rule: str = "", hint: str = "", *, fail_info: PKIFailureInfo = PKIFailureInfo.NOT_AUTHORIZED
-) -> CMPError:
-    return CMPError(detail, fail_info, rule=rule, hint=hint)
 
 
 class DefaultPolicy:
     """A :class:`~cmpkit.parts.Policy`: deny unless a rule of this module allows.
 
     :param cross_rules: which CAs may have cross certificates.
+    :ivar limits: what credentials are good for at most.
     """
 
     name = "default"
@@ -122,24 +122,25 @@ class DefaultPolicy:
         self._settings = settings
         self._profiles = profiles
         self._cross_rules = cross_rules
+        self.limits = Limits(profiles, settings.default_profile, settings.allow_key_reuse)
 
     async def authorize(self, body_type: BodyType, auth: Authenticated, *, now: datetime) -> None:
         """Whether this sender may open this kind of operation; see :meth:`cmpkit.parts.Policy.authorize`."""
         if auth.grant is not None and auth.grant.revokes:
             self._check_passphrases()
-            _check_body_type(body_type, auth, _FOR_PASSPHRASES, "a revocation passphrase revokes")
+            check_body_type(body_type, auth, _FOR_PASSPHRASES, "a revocation passphrase revokes")
         elif body_type is BodyType.CCR:
             self._authorize_cross_certification(auth, now)
         elif auth.credential.kind is ProtectionKind.MAC:
             allowed = _FOR_SECRETS | {BodyType.RR} if self._settings.revocation_by_secret else _FOR_SECRETS
-            _authorize_secret(body_type, auth, now, allowed)
+            check_secret(body_type, auth, now, allowed)
         elif auth.record is not None:
-            _check_usable(auth.record, now)
-            _check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
+            check_usable(auth.record, now)
+            check_body_type(body_type, auth, _FOR_CERTIFICATES, "use cr for another certificate, kur to update one")
         elif "ra" in auth.roles:
-            _check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke, recover keys, ask for information")
+            check_body_type(body_type, auth, _FOR_AUTHORITIES, "an RA may revoke, recover keys, ask for information")
         elif body_type is not BodyType.RR or not self._cross_rules.of_sender(auth):
-            raise _refusal(
+            raise refuse_request(
                 f"{auth.identity!r} has neither a shared secret nor a certificate of this CA",
                 "RFC 9483 section 5.1.1",
                 "enrol with a shared secret: cmpkit secret add",
@@ -150,10 +151,10 @@ class DefaultPolicy:
         if auth.credential.kind is ProtectionKind.MAC:
             profile = None if auth.grant is None else self._profiles.get(auth.grant.profile or "")
             for_authorities = isinstance(profile, CrossProfile)
-            _authorize_secret(BodyType.CCR, auth, now, _FOR_CROSS_SECRETS if for_authorities else _FOR_SECRETS)
+            check_secret(BodyType.CCR, auth, now, _FOR_CROSS_SECRETS if for_authorities else _FOR_SECRETS)
             return
         if auth.record is not None:
-            _check_usable(auth.record, now)
+            check_usable(auth.record, now)
         self._cross_rules.check_sender(auth)
 
     async def authorize_request(
@@ -164,10 +165,10 @@ class DefaultPolicy:
         if request.body_type is BodyType.CCR and auth.grant is None:
             return self._cross_rules.decide(request, auth)
         if auth.record is not None:
-            return self._own_request(request, auth, auth.record)
+            return self.limits.own_request(request, auth, auth.record)
         if auth.grant is not None:
-            return self._granted_request(request, auth, auth.grant, now)
-        raise _refusal(f"{auth.identity!r} may not have certificates", "RFC 9483 section 5.1.1")
+            return self.limits.granted_request(request, auth, auth.grant, now)
+        raise refuse_request(f"{auth.identity!r} may not have certificates", "RFC 9483 section 5.1.1")
 
     async def authorize_revocation(
         self, request: RevocationRequest, record: CertificateRecord, auth: Authenticated, *, now: datetime
@@ -176,10 +177,10 @@ class DefaultPolicy:
         await self.authorize(BodyType.RR, auth, now=now)
         # Which certificates a passphrase is for is checked before.
         passphrase = auth.grant is not None and auth.grant.revokes
-        own = _is_same(record, auth.record) or _led_to(auth, record) or self._cross_rules.covers(auth, record)
+        own = is_same(record, auth.record) or led_to(auth, record) or self._cross_rules.covers(auth, record)
         if own or passphrase or "ra" in auth.roles:
             return
-        raise _refusal(
+        raise refuse_request(
             f"{auth.identity!r} may not revoke the certificate {request.serial_number:x}",
             "RFC 9483 section 4.2",
             "sign with the certificate that is to be revoked, or let an RA or the operator revoke it",
@@ -196,7 +197,7 @@ class DefaultPolicy:
             if subject is not None and (request.subject is None or names_match(subject, request.subject)):
                 found[name] = subject
         if not found:
-            raise _refusal(
+            raise refuse_request(
                 f"{auth.identity!r} may not have the archived keys that it asks for",
                 "RFC 9810 section 5.3.7",
                 "name the subject, or widen recovery of the profile",
@@ -210,7 +211,7 @@ class DefaultPolicy:
 
     def _check_passphrases(self) -> None:
         if not self._settings.revocation_by_passphrase:
-            raise _refusal(
+            raise refuse_request(
                 "revocation passphrases are not taken here",
                 "RFC 9810 appendix B",
                 "set revocation_by_passphrase of [policy] if they are wanted",
@@ -219,75 +220,22 @@ class DefaultPolicy:
     async def request_template(self, profile: str | None, auth: Authenticated, *, now: datetime) -> RequestTemplate:
         """Names that are granted, and what the profile says; see :meth:`cmpkit.parts.Policy.request_template`."""
         await self.authorize(BodyType.GENM, auth, now=now)
+        return self.template_for(profile, auth)
+
+    def template_for(self, profile: str | None, auth: Authenticated) -> RequestTemplate:
+        """The same, for a sender that may ask.
+
+        :raises CMPError: notAuthorized, badCertTemplate ... if it may not have certificates of that profile.
+        """
         if auth.record is not None:
-            template = self._own_profile(profile, auth, auth.record).template(auth)
+            template = self.limits.own_profile(profile, auth, auth.record).template(auth)
             names = own_names(auth.record)
             extensions = template.extensions if names is None else (*template.extensions, names)
             return replace(template, subject=own_subject(auth.record), extensions=extensions)
         if auth.grant is None:
-            return self._find_profile(profile or self._settings.default_profile).template(auth)
-        template = self._granted_profile(profile, auth, auth.grant).template(auth)
+            return self.limits.find_profile(profile or self._settings.default_profile).template(auth)
+        template = self.limits.granted_profile(profile, auth, auth.grant).template(auth)
         return template if template.subject is not None else replace(template, subject=auth.grant.subject)
-
-    def _granted_profile(self, asked: str | None, auth: Authenticated, grant: Grant) -> CertificateProfile:
-        if grant.profile is not None and asked not in (None, grant.profile):
-            raise _refusal(
-                f"the secret of {auth.identity!r} is for the profile {grant.profile}, not for {asked}",
-                hint="make one with: cmpkit secret add --profile",
-            )
-        return self._find_profile(asked or grant.profile or self._settings.default_profile)
-
-    def _own_profile(self, asked: str | None, auth: Authenticated, own: CertificateRecord) -> CertificateProfile:
-        if asked not in (None, own.profile):
-            raise _refusal(f"{auth.identity!r} has a certificate of profile {own.profile}, and asks for one of {asked}")
-        return self._find_profile(own.profile)
-
-    def _granted_request(
-        self, request: CertificateRequest, auth: Authenticated, grant: Grant, now: datetime
-    ) -> CertificateRequest:
-        profile = self._granted_profile(request.profile, auth, grant)
-        request = request.under(profile.name)
-        return request if grant.subject is None else _with_subject(request, auth, grant.subject, profile, now)
-
-    def _own_request(
-        self, request: CertificateRequest, auth: Authenticated, own: CertificateRecord
-    ) -> CertificateRequest:
-        updating = request.body_type is BodyType.KUR
-        if updating and not _is_same(request.old_certificate or own, own):
-            raise _refusal(
-                f"oldCertID names another certificate than {own.serial_number:x}, which signs the message",
-                "RFC 9483 section 4.1.3",
-                "sign with the certificate that is to be updated",
-                fail_info=PKIFailureInfo.BAD_CERT_ID,
-            )
-        profile = self._own_profile(request.profile, auth, own)
-        if request.public_key_info == certificate_public_key_info(own.der) and not self._settings.allow_key_reuse:
-            raise _refusal(
-                "the key of the certificate is to be used again",
-                "RFC 9483 section 3.6.4",
-                "make a new key, or set allow_key_reuse of [policy]",
-                fail_info=PKIFailureInfo.BAD_CERT_TEMPLATE,
-            )
-        # RFC 9483 section 3.6.4 has badCertTemplate for what an update must not change.
-        fail_info = PKIFailureInfo.BAD_CERT_TEMPLATE if updating else PKIFailureInfo.NOT_AUTHORIZED
-        return replace(
-            request,
-            profile=profile.name,
-            subject=same_subject(request, own, fail_info),
-            extensions=same_names(request, own, fail_info),
-            old_certificate=own if updating else None,
-        )
-
-    def _find_profile(self, name: str) -> CertificateProfile:
-        profile = self._profiles.get(name)
-        if profile is None:
-            raise _refusal(
-                f"there is no profile {name!r}",
-                "RFC 9483 section 3.1",
-                f"there are: {', '.join(sorted(self._profiles))}",
-                fail_info=PKIFailureInfo.BAD_CERT_TEMPLATE,
-            )
-        return profile
 
 
 def _recoverable(profile: CertificateProfile, request: RecoveryRequest, auth: Authenticated) -> x509.Name | None:
@@ -301,72 +249,3 @@ def _recoverable(profile: CertificateProfile, request: RecoveryRequest, auth: Au
     if "secret" in rules and grant is not None and grant.profile in (None, profile.name):
         return profile.template(auth).subject or grant.subject
     return None
-
-
-def _led_to(auth: Authenticated, record: CertificateRecord) -> bool:
-    """Whether a certificate comes from an enrolment with this shared secret."""
-    return auth.credential.kind is ProtectionKind.MAC and record.enrolled_by == auth.credential.id
-
-
-def _authorize_secret(body_type: BodyType, auth: Authenticated, now: datetime, allowed: frozenset[BodyType]) -> None:
-    if body_type is BodyType.KUR:
-        raise _refusal(
-            "a kur is protected by a shared secret",
-            "RFC 9483 section 4.1.3",
-            "sign it with the certificate that is to be updated",
-            fail_info=PKIFailureInfo.WRONG_INTEGRITY,
-        )
-    _check_body_type(body_type, auth, allowed, "sign it with a certificate")
-    grant = auth.grant
-    if grant is None:
-        raise _refusal(f"the secret of {auth.identity!r} grants nothing")
-    if grant.expires is not None and now >= grant.expires:
-        raise _refusal(
-            f"the secret of {auth.identity!r} expired at {grant.expires}", hint="make another: cmpkit secret add"
-        )
-    # Uses are counted in certificates: who used them up may still ask for information, and revoke.
-    if body_type not in (BodyType.GENM, BodyType.RR) and grant.uses is not None and grant.uses < 1:
-        raise _refusal(f"the secret of {auth.identity!r} is used up", hint="make another: cmpkit secret add")
-
-
-def _check_body_type(body_type: BodyType, auth: Authenticated, allowed: frozenset[BodyType], hint: str) -> None:
-    if body_type not in allowed:
-        raise _refusal(
-            f"{auth.identity!r} may not send {body_type.wire_name} with this {auth.credential.kind.value}", hint=hint
-        )
-
-
-def _check_usable(record: CertificateRecord, now: datetime) -> None:
-    if record.state not in _USABLE or now > record.not_after:
-        state = record.state.value if record.state not in _USABLE else "expired"
-        raise _refusal(
-            f"the certificate {record.serial_number:x} of {record.subject} is {state}",
-            "RFC 9483 section 3.6.4",
-            "enrol again",
-            fail_info=PKIFailureInfo.CERT_REVOKED,
-        )
-
-
-def _is_same(one: CertificateRecord, other: CertificateRecord | None) -> bool:
-    return other is not None and (one.issuer_key, one.serial_number) == (other.issuer_key, other.serial_number)
-
-
-def _with_subject(
-    request: CertificateRequest,
-    auth: Authenticated,
-    granted: x509.Name,
-    profile: CertificateProfile,
-    now: datetime,
-) -> CertificateRequest:
-    """The request with the subject that is granted, or with what the profile makes of that one."""
-    asked = request.subject
-    if asked is not None and names_match(asked, granted):
-        return request
-    completed = profile.content(replace(request, subject=granted), auth, now=now)[0]
-    if asked is None or not asked.rdns or names_match(asked, completed):
-        return replace(request, subject=completed)
-    raise _refusal(
-        f"the secret of {auth.identity!r} is for the subject {format_name(granted)}, not for {format_name(asked)}",
-        "RFC 9483 section 4.1.1",
-        "ask for that subject, or make a secret with: cmpkit secret add --subject",
-    )

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from cryptography import x509
-from cryptography.x509 import ObjectIdentifier
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from cmpkit.asn1 import KEY_USAGES, TLV, Extension, decode_list, encode
@@ -23,7 +22,8 @@ from cmpkit.ca.extensions import (
     purposes_extension,
     read_extensions,
 )
-from cmpkit.ca.purposes import PURPOSES
+from cmpkit.ca.own_names import named_by_policy
+from cmpkit.ca.purposes import PURPOSES, read_purpose
 from cmpkit.ca.settings import Duration, Settings, check_key_types, read_settings
 from cmpkit.ca.templates import AlternativeNameTemplate, SubjectTemplate
 from cmpkit.crypto.key_specs import key_specifications, key_type_of
@@ -43,15 +43,6 @@ _CA_USAGES = frozenset({"keyCertSign", "cRLSign"})
 _SPECIAL_RULE = "RFC 9810 section 8.10"
 _GENERATED = "p256"
 """The type of key that is generated if neither profile nor request name one."""
-
-
-def _read_purpose(name: str) -> ObjectIdentifier:
-    if name in PURPOSES:
-        return PURPOSES[name]
-    try:
-        return ObjectIdentifier(name)
-    except ValueError:
-        raise ValueError(f"{name!r} is neither an OID nor one of {', '.join(PURPOSES)}") from None
 
 
 class ProfileSettings(Settings):
@@ -130,7 +121,7 @@ class ProfileSettings(Settings):
     @model_validator(mode="after")
     def _check_purposes(self) -> ProfileSettings:
         for name in self.extended_key_usage:
-            if _read_purpose(name) in _SPECIAL_PURPOSES and not self.special:
+            if read_purpose(name) in _SPECIAL_PURPOSES and not self.special:
                 raise ValueError(
                     f"extended_key_usage: {name} makes its holder an authority for others ({_SPECIAL_RULE}); "
                     "if that is wanted, add: special = true"
@@ -152,7 +143,7 @@ class ConfiguredProfile:
     """A :class:`~cmpkit.parts.CertificateProfile` as a table of the configuration file describes it.
 
     For a sender with a certificate of ours, names are those of the request: the policy has seen to it that they are
-    those of that certificate (RFC 9483 section 4.1.3).
+    those of that certificate (RFC 9483 section 4.1.3), or what an RA may ask for.
     """
 
     def __init__(self, name: str, settings: ProfileSettings, plugins: Plugins) -> None:
@@ -167,7 +158,7 @@ class ConfiguredProfile:
         self._plugins = plugins
         self._subject = None if settings.subject is None else SubjectTemplate.parse(settings.subject)
         self._names = tuple(AlternativeNameTemplate.parse(text) for text in settings.subject_alt_names)
-        self._purposes = tuple(_read_purpose(purpose) for purpose in settings.extended_key_usage)
+        self._purposes = tuple(read_purpose(purpose) for purpose in settings.extended_key_usage)
         self._proofs = frozenset(ProofMethod(proof) for proof in settings.proofs)
         # Most requests ask for no extensions: what they get is made once.
         self._basic_constraints = extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -207,7 +198,7 @@ class ConfiguredProfile:
 
     def template(self, auth: Authenticated) -> RequestTemplate:
         """Names, usages and keys; see :meth:`cmpkit.parts.CertificateProfile.template`."""
-        known = auth.record is None and "ra" not in auth.roles
+        known = not named_by_policy(auth)
         names = [_name_der(name.render(auth.identity)) for name in self._names] if known else []
         given = (self._key_usage, self._extended_key_usage, alternative_names_extension(names) if names else None)
         algorithms, rsa_lengths = key_specifications(self._settings.key_types or (), self._plugins)
@@ -293,7 +284,7 @@ class ConfiguredProfile:
 
     def _choose_subject(self, request: CertificateRequest, auth: Authenticated) -> x509.Name:
         asked = request.subject if request.subject is not None and request.subject.rdns else None
-        if self._subject is None or auth.record is not None:
+        if self._subject is None or named_by_policy(auth):
             if asked is None:
                 raise self._refuse(
                     "no subject is asked for", PKIFailureInfo.BAD_CERT_TEMPLATE, "RFC 9483 section 4.1.1"
@@ -324,7 +315,7 @@ class ConfiguredProfile:
 
     def _choose_names(self, asked: AskedExtensions, auth: Authenticated) -> Extension | None:
         wanted = asked.names or ()
-        if auth.record is not None:
+        if named_by_policy(auth):
             return alternative_names_extension(wanted) if wanted else None
         granted = tuple(_name_der(template.render(auth.identity)) for template in self._names)
         allowed, have = name_keys(granted), name_keys(wanted)

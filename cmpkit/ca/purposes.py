@@ -9,7 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from cmpkit import oids
 
-__all__ = ["PURPOSES", "purpose_name"]
+__all__ = ["PURPOSES", "purpose_name", "read_purpose"]
 
 PURPOSES: Final = {
     "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -28,6 +28,19 @@ PURPOSES: Final = {
 """The extended key usages that have names."""
 
 _NAMES = {oid: name for name, oid in PURPOSES.items()}
+
+
+def read_purpose(text: str) -> ObjectIdentifier:
+    """An extended key usage by its name, or as OID.
+
+    :raises ValueError: if it is neither.
+    """
+    if text in PURPOSES:
+        return PURPOSES[text]
+    try:
+        return ObjectIdentifier(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither an OID nor one of {', '.join(PURPOSES)}") from None
 
 
 def purpose_name(purpose: ObjectIdentifier) -> str:

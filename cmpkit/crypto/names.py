@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from cryptography import x509
 from cryptography.x509 import NameOID, ObjectIdentifier
@@ -13,7 +13,7 @@ from cryptography.x509 import NameOID, ObjectIdentifier
 from cmpkit.asn1 import IA5String, PrintableString, decode
 from cmpkit.errors import CMPError, ConfigurationError
 
-__all__ = ["common_name", "format_name", "names_match", "new_attribute", "parse_name"]
+__all__ = ["attribute_type", "common_name", "fold_value", "format_name", "names_match", "new_attribute", "parse_name"]
 
 _ATTRIBUTE_TYPES = {
     "CN": NameOID.COMMON_NAME,
@@ -126,7 +126,10 @@ def _attribute(characters: list[_Character], text: str) -> x509.NameAttribute[st
     if equals is None:
         raise _fault(text, f"{written!r} has no '='; escape a '/', ',' or '+' that belongs to a value by a backslash")
     kind = written[:equals].strip()
-    oid = _attribute_type(kind, text)
+    try:
+        oid = attribute_type(kind)
+    except ValueError as error:
+        raise _fault(text, str(error)) from None
     value = _stripped(characters[equals + 1 :])
     if not value:
         raise _fault(text, f"{kind} has no value")
@@ -140,14 +143,18 @@ def _attribute(characters: list[_Character], text: str) -> x509.NameAttribute[st
         raise _fault(text, f"{kind} {error}") from error
 
 
-def _attribute_type(kind: str, text: str) -> ObjectIdentifier:
+def attribute_type(kind: str) -> ObjectIdentifier:
+    """The type of attribute of that short name, in any case, or OID.
+
+    :raises ValueError: if there is none.
+    """
     oid = _ATTRIBUTE_TYPES.get(kind.upper())
     if oid is not None:
         return oid
     try:
         return ObjectIdentifier(kind.upper().removeprefix("OID."))
     except ValueError:
-        raise _fault(text, f"{kind!r} is not a known attribute type; its OID may be written instead") from None
+        raise ValueError(f"{kind!r} is not a known attribute type; its OID may be written instead") from None
 
 
 def _stripped(value: list[_Character]) -> list[_Character]:
@@ -221,10 +228,15 @@ def names_match(a: x509.Name, b: x509.Name, *, any_order: bool = False) -> bool:
 def _rdns_match(a: x509.RelativeDistinguishedName, b: x509.RelativeDistinguishedName) -> bool:
     if len(a) != len(b):
         return False
-    return {(item.oid, _folded(item.value)) for item in a} == {(item.oid, _folded(item.value)) for item in b}
+    return {(item.oid, fold_value(item.value)) for item in a} == {(item.oid, fold_value(item.value)) for item in b}
 
 
-def _folded(value: str | bytes) -> str | bytes:
+@overload
+def fold_value(value: str) -> str: ...
+@overload
+def fold_value(value: bytes) -> bytes: ...
+def fold_value(value: str | bytes) -> str | bytes:
+    """The value of an attribute in the form in which values are compared (RFC 5280 section 7.1)."""
     if isinstance(value, bytes):
         return value
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold()).split())

@@ -6,6 +6,7 @@ Every value is immutable. Times are aware datetimes in UTC; durations are second
 """
 
 from cmpkit.parts.approval import Decision, Held, HeldRequest, HeldState
+from cmpkit.parts.deciding import Answered, Asked, Decider, ExplainingPolicy, RuleFinding, Ruling
 from cmpkit.parts.examining import Check, Examination, Layer, RoadExaminer, Verdict
 from cmpkit.parts.identity import (
     Authenticated,
@@ -111,7 +112,9 @@ __all__ = [
     "AgreementKey",
     "AnnouncementTransport",
     "Answer",
+    "Answered",
     "ArchivedKey",
+    "Asked",
     "AuditEntry",
     "Authenticated",
     "Batch",
@@ -128,12 +131,14 @@ __all__ = [
     "Credential",
     "CrossCertification",
     "CrossCertified",
+    "Decider",
     "Decision",
     "Disposition",
     "Document",
     "EncryptionCredentials",
     "Event",
     "Examination",
+    "ExplainingPolicy",
     "ForwardingTransport",
     "Grant",
     "Handler",
@@ -187,6 +192,8 @@ __all__ = [
     "Road",
     "RoadExaminer",
     "RootKeyUpdate",
+    "RuleFinding",
+    "Ruling",
     "SecretProtection",
     "SecretRecord",
     "SecretSource",
