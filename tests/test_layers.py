@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    ("enums", "oids", "tolerances", "errors", "caching", "durations", "passwords", "processes"),
+    ("enums", "oids", "tolerances", "errors", "caching", "durations", "passwords", "processes", "values"),
     ("asn1",),
     ("parts", "hookspecs", "plugins"),
     ("crypto",),

@@ -20,6 +20,7 @@ from cryptography import x509
 from cmpkit.asn1.codec import READERS, KeptElements, decode_with_names, encode
 from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, Secret, SetOf, Unread, Variant, hazmat
 from cmpkit.asn1.show import show
+from cmpkit.values import install_init
 
 __all__ = ["from_wire", "sequence", "wire_class"]
 
@@ -53,7 +54,8 @@ def sequence(cls: type[T]) -> type[T]:
     if any(map(_holds_names, hints.values())):
         declared._holds_names = True
         READERS[declared] = functools.partial(decode_with_names, declared)
-    _install_init(declared, fields, hints)
+    converters = {name: convert for name, hint in hints.items() if (convert := _converter(hint)) is not None}
+    install_init(declared, keyword_only=True, converters=converters)
     declared.__init__.__annotations__ = written
     _install_value_methods(declared, {field.name: _is_secret(hints[field.name]) for field in fields})
     return typing.cast(type[T], declared)
@@ -82,29 +84,6 @@ def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
 
     cls._wire, cls._to_der = wire, _to_der
     READERS[cls] = _from_der
-
-
-def _install_init(cls: Any, fields: tuple[dataclasses.Field[Any], ...], hints: dict[str, Any]) -> None:
-    """Install ``__init__``, compiled as dataclasses compiles its own: each message calls it for dozens of values."""
-    scope: dict[str, Any] = {}
-    parameters, lines = [], ["state = self.__dict__"]
-    for field in fields:
-        name, value = field.name, field.name
-        if field.default is dataclasses.MISSING:
-            parameters.append(name)
-        else:
-            scope[f"default_{name}"] = field.default
-            parameters.append(f"{name}=default_{name}")
-        if (convert := _converter(hints[name])) is not None:
-            scope[f"convert_{name}"] = convert
-            value = f"None if {name} is None else convert_{name}({name})"
-        lines.append(f"state[{name!r}] = {value}")
-    if hasattr(cls, "_check"):
-        lines.append("self._check()")
-    body = "\n    ".join(lines)
-    exec(f"def __init__(self, *, {', '.join(parameters)}):\n    {body}\n", scope)  # noqa: S102
-    cls.__init__ = scope["__init__"]
-    cls.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
 
 
 def _install_value_methods(cls: Any, secrecy: dict[str, bool]) -> None:

@@ -30,6 +30,7 @@ from cmpkit.asn1.show import show
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
+from cmpkit.values import quick
 
 __all__ = [
     "MAX_MESSAGE_SIZE",
@@ -75,6 +76,7 @@ class PKIHeader:
         return next((item for item in self.general_info or () if item.info_type == oid), None)
 
 
+@quick
 @dataclasses.dataclass(frozen=True, eq=False)
 class PKIMessage:
     """A whole message (RFC 9810 section 5.1); two are equal if their octets are.

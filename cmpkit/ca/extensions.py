@@ -28,6 +28,7 @@ from cmpkit.asn1 import (
 from cmpkit.crypto.x509 import extension
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
+from cmpkit.values import quick
 
 __all__ = [
     "ISSUER_EXTENSIONS",
@@ -56,7 +57,8 @@ ISSUER_EXTENSIONS = frozenset(
 """The extensions that the issuer adds."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class AskedExtensions:
     """What a request asks for; ``None`` where it does not say.
 

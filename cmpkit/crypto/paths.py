@@ -28,6 +28,7 @@ from cmpkit.crypto.x509 import CertificateOutline, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.plugins import Plugins
+from cmpkit.values import quick
 
 __all__ = ["check_digital_signature_usage", "validate_path"]
 
@@ -44,7 +45,8 @@ _Trusted: TypeAlias = tuple[Plugins, tuple[bytes, ...]]
 """What trust rests on: the key algorithms, and DER of the trust anchors."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class _Node:
     """A certificate as the search sees it."""
 

@@ -47,6 +47,7 @@ from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import PrivateKey, RandomOctets
 from cmpkit.plugins import Plugins
+from cmpkit.values import quick
 
 __all__ = [
     "CertificateContent",
@@ -172,7 +173,8 @@ def key_identifier(public_key_info: bytes) -> bytes:
     return hashlib.sha1(key.as_bytes(), usedforsecurity=False).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class CertificateContent:
     """What a certificate says.
 

@@ -13,6 +13,7 @@ from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralNam
 from cmpkit.enums import BodyType
 from cmpkit.parts import CertificateRecord, CertificateRequest, RecoveryRequest, RevocationRequest, Transaction
 from cmpkit.tolerances import STRICT, Leniency
+from cmpkit.values import quick
 
 __all__ = [
     "Authorize",
@@ -33,14 +34,16 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Authorize:
     """May this sender open this kind of operation? Answered by ``None``."""
 
     body_type: BodyType
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class CheckProof:
     """Does the requester have the private key? Answered by ``None``.
 
@@ -53,7 +56,8 @@ class CheckProof:
     leniency: Leniency = STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Issue:
     """A certificate, once the policy agreed. Answered by ``Issued``, ``Pending`` or ``Rejected``.
 
@@ -81,7 +85,8 @@ class MakeChallenge:
     sender: GeneralName | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class FindCertificate:
     """Our record of a certificate, and its certHash. Answered by ``(CertificateRecord, bytes)``.
 
@@ -94,7 +99,8 @@ class FindCertificate:
     status: CertStatus | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Confirm:
     """The certificate was accepted, or it was not. Answered by ``CertificateChange`` or ``Pending``."""
 

@@ -45,6 +45,7 @@ from cmpkit.parts import (
     RelayChange,
     Transaction,
 )
+from cmpkit.values import quick
 
 __all__ = [
     "Reply",
@@ -59,7 +60,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Reply:
     """An answer, and what it changes.
 

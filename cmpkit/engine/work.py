@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,6 +16,7 @@ from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
 from cmpkit.parts import AuditEntry, Authenticated, Transaction, TransactionState
 from cmpkit.tolerances import STRICT, Leniency
+from cmpkit.values import changed, quick
 
 __all__ = ["ResponderSettings", "Steps", "Work", "settled", "spent"]
 
@@ -49,7 +50,8 @@ class ResponderSettings:
     max_requests: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Work:
     """What every step of one message needs to know.
 
@@ -91,7 +93,7 @@ class Work:
         """The known transaction after this message, in another state."""
         assert self.transaction is not None
         known = () if state is TransactionState.DONE else self.transaction.extra_certs
-        return replace(self.transaction, state=state, peer_nonces=self._nonces(), extra_certs=known, **changes)
+        return changed(self.transaction, state=state, peer_nonces=self._nonces(), extra_certs=known, **changes)
 
     def followed(self, state: TransactionState, **changes: Any) -> Transaction:
         """The transaction after this message, whether it opens it or continues it."""

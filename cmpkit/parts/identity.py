@@ -11,6 +11,7 @@ from cryptography import x509
 
 from cmpkit.enums import CRLReason
 from cmpkit.parts.keys import ProtectionKind, SharedSecret
+from cmpkit.values import quick
 
 __all__ = [
     "Authenticated",
@@ -78,7 +79,8 @@ class CertificateState(enum.Enum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class CertificateRecord:
     """A certificate that we issued.
 
@@ -112,7 +114,8 @@ class CertificateRecord:
     publish: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Credential:
     """What a message was protected with.
 
@@ -127,7 +130,8 @@ class Credential:
     certificate: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Authenticated:
     """Who sent a message, as its protection shows.
 

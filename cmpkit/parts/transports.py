@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.parts.identity import Authenticated
+from cmpkit.values import quick
 
 __all__ = [
     "AnnouncementTransport",
@@ -79,7 +80,8 @@ class Peer:
         return ", ".join(forwarder.identity for forwarder in self.forwarders)
 
 
-@dataclass(frozen=True, slots=True)
+@quick
+@dataclass(frozen=True)
 class Answer:
     """What a transport sends back.
 
