@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-__all__ = ["MAX_OCTETS", "cached_property", "keep_last"]
+__all__ = ["MAX_OCTETS", "Kept", "cached_property", "keep_last"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 MAX_OCTETS = 8192
 """Larger arguments are worked out anew each time: what peers send must not fill the memory."""
 
+_MOST = 256
+_UNKNOWN: Any = object()
 
-def keep_last(function: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """A decorator: keep the results for the last 256 arguments of up to :data:`MAX_OCTETS` octets.
+
+class Kept(Protocol[V]):
+    """A function whose last results are kept."""
+
+    def __call__(self, octets: bytes, /) -> V:
+        """The result, kept or worked out.
+
+        :param octets: the argument.
+        """
+
+    def keep(self, octets: bytes, result: V) -> None:
+        """Keep a result that is known.
+
+        :param octets: the argument that it is for.
+        """
+
+
+def keep_last(function: Callable[[bytes], T]) -> Kept[T]:
+    """A decorator: keep the results for 256 arguments of up to :data:`MAX_OCTETS` octets; then it begins anew.
 
     :param function: gives the same immutable value for the same octets, or raises.
     """
-    kept = functools.lru_cache(maxsize=256)(function)
+    # No functools.lru_cache: it takes no results that are known, and as long with a check of the size around it.
+    results: dict[bytes, T] = {}
+
+    def keep(octets: bytes, result: T) -> None:
+        if len(octets) <= MAX_OCTETS:
+            if len(results) >= _MOST:
+                results.clear()
+            results[octets] = result
 
     @functools.wraps(function)
     def find(octets: bytes) -> T:
-        return kept(octets) if len(octets) <= MAX_OCTETS else function(octets)
+        result: T = results.get(octets, _UNKNOWN)
+        if result is _UNKNOWN:
+            result = function(octets)
+            keep(octets, result)
+        return result
 
-    return find
+    find.keep = keep  # type: ignore[attr-defined]
+    return find  # type: ignore[return-value]
 
 
 if TYPE_CHECKING:

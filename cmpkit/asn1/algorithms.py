@@ -60,7 +60,9 @@ class SubjectPublicKeyInfo:
 
         :raises CMPError: systemFailure if a field holds what its type does not allow.
         """
-        return encode(self)
+        der = encode(self)
+        read_public_key_info.keep(der, self)
+        return der
 
 
 @keep_last
