@@ -1,8 +1,8 @@
 """Declared classes: :func:`sequence` turns a class with annotations into an immutable ASN.1 SEQUENCE.
 
 The classes of hazmat.asn1 are mutable, without equality and repr, and know neither :class:`KeptElements` nor fields
-that are read later. A declared class is a hazmat.asn1 class where it can be; one with :class:`Unread` fields has such a
-class beside it, its *wire class*.
+that are read later. A declared class is a hazmat.asn1 class; one with :class:`Unread` fields is written by another one
+beside it, its *wire class*.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cmpkit.asn1.primitives import TLV, FrozenList, Holds, NonEmpty, Secret, Set
 from cmpkit.asn1.show import show
 from cmpkit.values import install_init
 
-__all__ = ["from_wire", "sequence", "wire_class"]
+__all__ = ["sequence"]
 
 T = TypeVar("T")
 Converter = Callable[[Any], Any]
@@ -34,22 +34,20 @@ def sequence(cls: type[T]) -> type[T]:
 
     Fields may be :class:`KeptElements` classes (also optional, in lists and in sets) and carry :class:`NonEmpty`,
     :class:`Holds`, :class:`Secret` or :class:`Unread`. Lists become immutable. A class with :class:`Unread` fields
-    cannot be a field of another. A method ``_check`` of the class is called for each new value, and raises ValueError.
+    can be a field only of one that is never written. A method ``_check`` of the class is called for each new value,
+    and raises ValueError.
     """
     written = {**cls.__annotations__, "return": None}
     hints = typing.get_type_hints(cls, include_extras=True)
     unread = [name for name, hint in hints.items() if _unread(hint)]
     wire_types = {name: _wire_type(hint) for name, hint in hints.items()}
-    declared: Any
+    members = {name: vars(cls)[name] for name in hints if name in vars(cls)}
+    cls.__annotations__ = wire_types
+    declared: Any = hazmat.sequence(cls)
+    declared.__annotations__ = hints
     if unread:
-        declared = dataclasses.dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
-        members = {name: vars(cls)[name] for name in hints if name in vars(cls)}
         wire = type(f"_{cls.__name__}Wire", (), {"__annotations__": wire_types, **members})
-        _install_wire(declared, hazmat.sequence(wire), unread)
-    else:
-        cls.__annotations__ = wire_types
-        declared = hazmat.sequence(cls)
-        declared.__annotations__ = hints
+        _install_writer(declared, hazmat.sequence(wire), unread)
     fields = dataclasses.fields(declared)
     if any(map(_holds_names, hints.values())):
         declared._holds_names = True
@@ -61,19 +59,8 @@ def sequence(cls: type[T]) -> type[T]:
     return typing.cast(type[T], declared)
 
 
-def wire_class(cls: type[Any]) -> Any:
-    """The hazmat.asn1 class of a declared class with :class:`Unread` fields."""
-    return cls._wire
-
-
-def from_wire(cls: type[T], wire: Any) -> T:
-    """A value of ``cls`` from one of its wire class."""
-    return cls(**wire.__dict__)
-
-
-def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
-    def _from_der(der: bytes) -> Any:
-        return from_wire(cls, hazmat.decode_der(wire, der))
+def _install_writer(cls: Any, wire: Any, unread: list[str]) -> None:
+    """Have values with unread fields written as their image in the wire class, whose fields are elements."""
 
     def _to_der(self: Any) -> bytes:
         image = wire.__new__(wire)
@@ -82,8 +69,7 @@ def _install_wire(cls: Any, wire: Any, unread: list[str]) -> None:
             image.__dict__[name] = self.__dict__[name].element
         return hazmat.encode_der(image)
 
-    cls._wire, cls._to_der = wire, _to_der
-    READERS[cls] = _from_der
+    cls._to_der = _to_der
 
 
 def _install_value_methods(cls: Any, secrecy: dict[str, bool]) -> None:

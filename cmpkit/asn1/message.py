@@ -6,15 +6,15 @@ import dataclasses
 import datetime
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
 from cmpkit.asn1.body import PKIBody
-from cmpkit.asn1.codec import READERS, bad_format, decode, der_wrap, encode
+from cmpkit.asn1.codec import READERS, decode, der_wrap, encode
 from cmpkit.asn1.content import InfoTypeAndValue
-from cmpkit.asn1.declare import from_wire, sequence, wire_class
+from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.diagnosis import diagnose, tolerance_for
 from cmpkit.asn1.names import GeneralName, keep_general_name
 from cmpkit.asn1.primitives import (
@@ -209,7 +209,7 @@ def _check_element(der: bytes) -> None:
 
 @sequence
 class _PKIMessage:
-    header: wire_class(PKIHeader)  # type: ignore[valid-type]
+    header: PKIHeader
     body: TLV
     protection: Annotated[BitString | None, Explicit(0)] = None
     extra_certs: Annotated[list[TLV] | None, Explicit(1), NonEmpty] = None
@@ -237,7 +237,7 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
     body_start = _element_end(der, start)
     body_end = _element_end(der, body_start)
     message = PKIMessage(
-        header=_read_header(outer.header),
+        header=outer.header,
         body=PKIBody.from_der(der[body_start:body_end]),
         protection=_whole_octets(outer.protection),
         extra_certs=tuple(map(hazmat.encode_der, outer.extra_certs or ())),
@@ -255,13 +255,6 @@ def _read_member(der: bytes) -> PKIMessage | CMPError:
         return decode_message(der, max_size=len(der))
     except CMPError as fault:
         return fault
-
-
-def _read_header(wire: Any) -> PKIHeader:
-    try:
-        return from_wire(PKIHeader, wire)
-    except ValueError as error:
-        raise bad_format(PKIHeader, error) from error
 
 
 def _whole_octets(protection: BitString | None) -> bytes | None:
