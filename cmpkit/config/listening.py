@@ -8,19 +8,29 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 
 from cmpkit.ca.settings import naming
 from cmpkit.config.tables import ListenTable
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import ServerSettings
 from cmpkit.errors import CMPError, ConfigurationError, TransportError
-from cmpkit.parts import CertifiedServer, Handler, Resource, ResourceServer, ServerTransport, WantedCertificate
+from cmpkit.parts import (
+    Answer,
+    CertifiedServer,
+    Handler,
+    Peer,
+    Resource,
+    ResourceServer,
+    ServerTransport,
+    WantedCertificate,
+)
 from cmpkit.plugins import Plugins
 from cmpkit.transports import configure_server
 
-__all__ = ["Listening", "listen", "road_settings"]
+__all__ = ["EndpointHandler", "Listening", "listen", "road_settings"]
 
 DELAYED_TIME_WINDOW = timedelta(days=30)
 DELAYED_CONFIRM_WAIT_TIME = timedelta(days=30)
@@ -30,6 +40,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 _LARGEST_POWER = 16
 
 _log = logging.getLogger("cmpkit.server")
+
+
+class EndpointHandler(Protocol):
+    """Answers messages that came over a road."""
+
+    def __call__(self, der: bytes, peer: Peer, settings: ServerSettings | None = None) -> Awaitable[Answer]:
+        """See :meth:`cmpkit.endpoints.server.Server.handle`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +90,12 @@ class Listening:
         """The TLS certificate that the CA is to issue for the road, if it is."""
         return self.transport.wanted_certificate(self.url) if isinstance(self.transport, CertifiedServer) else None
 
-    def serving(self, server: Server, settings: ServerSettings, resources: Mapping[str, Resource]) -> _Serve:
-        """What serves at the address all that it is to serve there."""
-        handler: Handler = partial(server.handle, settings=settings)
+    def serving(self, answer: EndpointHandler, settings: ServerSettings, resources: Mapping[str, Resource]) -> _Serve:
+        """What serves at the address all that it is to serve there.
+
+        :param answer: answers messages.
+        """
+        handler: Handler = partial(answer, settings=settings)
         size = settings.max_message_size
         if not isinstance(self.transport, ResourceServer):
             return partial(self.transport.serve, self.table.url, handler, max_message_size=size)

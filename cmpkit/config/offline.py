@@ -11,7 +11,8 @@ from pathlib import Path
 from cmpkit.config.listening import DELAYED_CONFIRM_WAIT_TIME, DELAYED_TIME_WINDOW, road_settings
 from cmpkit.config.opening import open_parts, utc_now
 from cmpkit.config.reading import load_configuration
-from cmpkit.config.running import build_server
+from cmpkit.config.relaying import passing_on
+from cmpkit.config.running import build_passing, build_server
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.errors import TransportError
 from cmpkit.parts import Disposition, Peer
@@ -36,13 +37,15 @@ async def offline_server(
         server = build_server(configuration.server, parts, plugins, clock=clock)
         settings = _settings(server.settings, road_settings(server.settings, configuration.listen))
 
-        async def answer(message: bytes) -> bytes:
-            given = await server.handle(message, Peer("offline"), settings)
-            if given.der is None or given.disposition is Disposition.UNAVAILABLE:
-                raise TransportError("the CA has no answer to that", retryable=True)
-            return given.der
+        async with passing_on(server, build_passing(configuration, parts)) as handler:
 
-        yield answer
+            async def answer(message: bytes) -> bytes:
+                given = await handler(message, Peer("offline"), settings)
+                if given.der is None or given.disposition is Disposition.UNAVAILABLE:
+                    raise TransportError("the CA has no answer to that", retryable=True)
+                return given.der
+
+            yield answer
         # No server that runs may do that here: what was not confirmed in time ends.
         await server.housekeep()
 

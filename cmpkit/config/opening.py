@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from cryptography import x509
 
 from cmpkit.ca.certificates import check_registration_authority
 from cmpkit.ca.cross_profiles import check_cross_profiles
@@ -20,11 +19,13 @@ from cmpkit.ca.key_generation import check_key_generation
 from cmpkit.ca.ocsp import OCSPSigner
 from cmpkit.ca.ocsp_renewal import OCSPSignerRenewal
 from cmpkit.ca.settings import naming
-from cmpkit.ca.sources import load_key, read_certificates, read_file, resolve_store_url
+from cmpkit.ca.sources import read_certificates, read_file, resolve_store_url
 from cmpkit.ca.tls_certificates import TLSCertificate
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.publishing import Published, build_resources, ocsp_renewal, ocsp_signers, read_crls
 from cmpkit.config.reading import Configuration, Draft, PartTable, read_draft
+from cmpkit.config.relaying import UpstreamParts, open_upstream
+from cmpkit.config.signing import check_validity, open_signer
 from cmpkit.config.tables import (
     EncryptionTable,
     FormerSignerTable,
@@ -35,8 +36,6 @@ from cmpkit.config.tables import (
     StoreTable,
 )
 from cmpkit.crypto.enveloping import KeyRecipient, can_receive
-from cmpkit.crypto.names import format_name
-from cmpkit.crypto.x509 import certificate_public_key_info
 from cmpkit.endpoints.announcements import AnnouncementVerifier
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.repository import Repository
@@ -54,6 +53,7 @@ from cmpkit.parts import (
 )
 from cmpkit.plugins import Plugins
 from cmpkit.relay.no_issuer import NoIssuer
+from cmpkit.relay.routes import Route
 
 __all__ = ["ServerParts", "check_configuration", "open_issuer", "open_parts", "open_store", "utc_now"]
 
@@ -78,6 +78,8 @@ class ServerParts:
     :param repository: what takes announcements; ``None`` refuses them.
     :param encryption: what requesters encrypt to; ``None`` if there is no such key.
     :param tls: the certificates of the server's own that its CA issues.
+    :param upstreams: the CMP servers that messages are passed on to.
+    :param routes: which messages are.
     """
 
     store: Store
@@ -97,6 +99,8 @@ class ServerParts:
     repository: Repository | None = None
     encryption: EncryptionCredentials | None = None
     tls: tuple[TLSCertificate, ...] = ()
+    upstreams: tuple[UpstreamParts, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 async def check_configuration(path: Path, plugins: Plugins, *, now: datetime) -> Configuration:
@@ -224,6 +228,7 @@ class _Opening:
         repository = await self._repository(tables.repository)
         published = await self._published(store, chains)
         tls = () if issuer is None else await self._tls(store, issuer)
+        upstreams = await self._upstreams(signer)
         if signer is not None:
             with self._mistakes, naming("[signer] certificate"):
                 check_key_generation(tables.profiles.values(), signer.certificate)
@@ -249,6 +254,8 @@ class _Opening:
             repository=repository,
             encryption=encryption,
             tls=tls,
+            upstreams=upstreams,
+            routes=tables.routes,
         )
 
     async def _part(self, part: str, table: PartTable | None, context: OpenContext) -> Any:
@@ -344,32 +351,20 @@ class _Opening:
             path = Path(self._tables.directory, table.certificate)
             renewal = ocsp_renewal(signers, store, issuers, validity=table.signer_validity, path=path)
             if renewal is None or not renewal.is_due(self._now):
-                _check_validity(credentials.certificate, self._now)
+                check_validity(credentials.certificate, self._now)
             return signers, renewal
         return (), None
 
     async def _signer(
         self, where: str, table: FormerSignerTable, *, expired: bool = False
     ) -> SigningCredentials | None:
-        certificates: tuple[bytes, ...] = ()
-        key = None
-        with self._mistakes, naming(f"[{where}] certificate"):
-            certificates = await read_certificates(table.certificate, self._tables.directory)
-            if not expired:
-                _check_validity(certificates[0], self._now)
-        with self._mistakes, naming(f"[{where}] key"):
-            key = await load_key(table.key, table.key_password, self._tables.directory, self._plugins)
-            if certificates and key.public_key_info != certificate_public_key_info(certificates[0]):
-                raise ConfigurationError(f"it is not the key of the certificate in {table.certificate}")
-        if key is None or not certificates:
-            return None
-        return SigningCredentials(certificates[0], key, certificates[1:])
+        now = None if expired else self._now
+        return await open_signer(where, table, self._plugins, self._mistakes, directory=self._tables.directory, now=now)
 
-
-def _check_validity(der: bytes, now: datetime) -> None:
-    certificate = x509.load_der_x509_certificate(der)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise ConfigurationError(
-            f"the certificate of {format_name(certificate.subject)} is valid from "
-            f"{certificate.not_valid_before_utc} to {certificate.not_valid_after_utc} only"
-        )
+    async def _upstreams(self, signer: SigningCredentials | None) -> tuple[UpstreamParts, ...]:
+        options: Any = {"directory": self._tables.directory, "now": self._now}
+        found = [
+            await open_upstream(table, signer, self._plugins, self._mistakes, **options)
+            for table in self._tables.upstreams
+        ]
+        return tuple(upstream for upstream in found if upstream is not None)

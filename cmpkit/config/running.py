@@ -17,6 +17,7 @@ from cmpkit.config.listening import listen, road_settings
 from cmpkit.config.opening import ServerParts, open_parts, utc_now
 from cmpkit.config.publishing import build_resources
 from cmpkit.config.reading import Configuration
+from cmpkit.config.relaying import Passing, passing_on
 from cmpkit.config.tables import ServerTable
 from cmpkit.endpoints.announcing import Announcer, Subscriber
 from cmpkit.endpoints.protector import Protector
@@ -32,7 +33,7 @@ from cmpkit.parts import Resource
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Side
 
-__all__ = ["build_announcer", "build_server", "serve"]
+__all__ = ["build_announcer", "build_passing", "build_server", "serve"]
 
 
 async def serve(
@@ -59,7 +60,8 @@ async def serve(
         for certificate in parts.tls:
             await certificate.begin(clock())
         failure: CMPError | None = None
-        async with anyio.create_task_group() as house:
+        passing = build_passing(configuration, parts)
+        async with passing_on(server, passing) as handler, anyio.create_task_group() as house:
             house.start_soon(server.keep_house)
             if configuration.announce:
                 house.start_soon(build_announcer(configuration, parts, plugins, clock=clock).keep_announcing)
@@ -70,7 +72,7 @@ async def serve(
             resources = _resources(parts, configuration, clock)
             settings = road_settings(server.settings, configuration.listen)
             roads = {
-                one.url: one.serving(server, of_road, resources)
+                one.url: one.serving(handler, of_road, resources)
                 for one, of_road in zip(configuration.listen, settings, strict=True)
             }
             failure = await listen(roads, shutdown=shutdown, task_status=task_status)
@@ -83,6 +85,19 @@ def _resources(parts: ServerParts, configuration: Configuration, clock: Callable
     if parts.published is None:
         return {}
     return build_resources(parts.published, configuration.ocsp, clock=clock)
+
+
+def build_passing(configuration: Configuration, parts: ServerParts) -> Passing:
+    """How the server of a configuration passes messages on."""
+    return Passing(
+        routes=parts.routes,
+        upstreams=parts.upstreams,
+        policy=parts.policy,
+        approvals=Approvals(parts.profiles, configuration.server.check_after),
+        secrets=(*parts.secrets, Passphrases(parts.store)),
+        issues=configuration.issuer is not None,
+        directory=configuration.directory,
+    )
 
 
 def build_announcer(
@@ -165,5 +180,12 @@ def _settings(table: ServerTable, parts: ServerParts) -> ServerSettings:
         max_open=table.max_open,
         max_open_per_peer=table.max_open_per_peer,
         same_road=table.same_road,
+        paths=_paths(parts),
         housekeeping_interval=table.housekeeping_interval,
     )
+
+
+def _paths(parts: ServerParts) -> frozenset[str]:
+    """The labels of addresses by which routes and policies go, and which name no profile."""
+    routed = {route.path for route in parts.routes if route.path is not None}
+    return frozenset(routed.union(getattr(parts.policy, "paths", ()))).difference(parts.profiles)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -12,11 +11,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE
 from cmpkit.ca.approval import DEFAULT_CHECK_AFTER
 from cmpkit.ca.hierarchy import OCSP_SIGNER_VALIDITY
+from cmpkit.ca.roads import RoadTable
 from cmpkit.ca.settings import Duration, Settings
 from cmpkit.durations import parse_duration
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
-from cmpkit.parts import TransportOptions
+from cmpkit.relay.peers import PeerTable
 
 __all__ = [
     "AnnounceTable",
@@ -26,7 +26,6 @@ __all__ = [
     "OCSPTable",
     "PublicationTable",
     "RepositoryTable",
-    "RoadTable",
     "RouteTable",
     "ServerTable",
     "SignerTable",
@@ -125,39 +124,6 @@ class PublicationTable(Settings):
     crl_files: tuple[StrictStr, ...] = ()
 
 
-class RoadTable(Settings):
-    """A table that names an address to which messages are sent. Keys that are not here belong to its road.
-
-    :param url: the address.
-    :param tls_trusted: file with trust anchors for TLS; absent, those of the system.
-    :param tls_cert: file with the TLS certificate to show, and its chain.
-    :param tls_key: file with its key, if it is not in the same file.
-    :param tls_keypass: where the password of the key is: ``file:PATH`` or ``env:NAME``.
-    :param tls_host: the name that the TLS certificate of the address must have, if not its host.
-    :param proxy: URL of a proxy; absent, that of the environment.
-    :param no_proxy: hosts that are reached without a proxy.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
-
-    url: StrictStr
-    tls_trusted: StrictStr | None = None
-    tls_cert: StrictStr | None = None
-    tls_key: StrictStr | None = None
-    tls_keypass: StrictStr | None = None
-    tls_host: StrictStr | None = None
-    proxy: StrictStr | None = None
-    no_proxy: StrictStr | None = None
-
-    def options(self, directory: Path) -> TransportOptions:
-        """What the road is told.
-
-        :param directory: where relative paths start.
-        """
-        common = {name: getattr(self, name) for name in RoadTable.model_fields if name != "url"}
-        return TransportOptions(**common, own=self.model_extra or {}, directory=directory)
-
-
 class AnnounceTable(RoadTable):
     """A table ``[[announce]]``: a repository that is told of what changes (RFC 9810 sections 5.3.13 to 5.3.16).
 
@@ -182,27 +148,17 @@ class RepositoryTable(Settings):
     trusted: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
 
 
-class UpstreamTable(RoadTable):
+class UpstreamTable(PeerTable):
     """A table ``[[upstream]]``: a CMP server behind this one, which is a registration authority before it.
 
+    Without credentials of its own, those of ``[signer]`` protect what goes there.
+
     :param name: by which ``[[route]]`` tables name it.
-    :param trusted: files with trust anchors for its answers; those for TLS are apart.
-    :param pinned: file with the one certificate that signs its answers, if that is known.
-    :param expected_sender: the name that signs its answers, if that is known.
     :param forward: how messages go there: ``unchanged``; ``nest``, each inside a message of this server; ``batch``,
-        many inside one; ``reprotect``, under the protection of this server in place of their own (RFC 9483 section
-        5.2).
+        many inside one; ``reprotect``, under the protection of this server in place of a MAC (RFC 9483 section 5.2).
     :param include_original: whether a message that was changed or protected anew brings what it was (origPKIMessage).
-    :param certificate: file with the certificate that this server signs with there, then those above it; absent,
-        that of ``[signer]``.
-    :param key: URI of its private key; goes with ``certificate``.
-    :param key_password: where the password of the key is: ``file:PATH`` or ``env:NAME``.
-    :param reference: of the shared secret that this server has in common with it, in place of a certificate.
-    :param secret: where that secret is: ``file:PATH`` (its first line) or ``env:NAME``.
-    :param tolerances: what is accepted of its answers although a rule forbids it (:mod:`cmpkit.tolerances`).
-    :param peer: a known kind of server, for the tolerances that it needs.
-    :param timeout: how long a requester is kept waiting for an answer before he is told to come again.
-    :param check_after: how soon he may come again then.
+    :param timeout: how long a requester is kept waiting for an answer before it is told to come again.
+    :param check_after: how soon it may come again then.
     :param deadline: how long an answer may take; after that the requester gets an error.
     :param late: what happens to a certificate that comes when nobody waits for it any more: ``revoke`` or ``keep``.
     :param batch_count: how many messages go in one at most.
@@ -210,18 +166,8 @@ class UpstreamTable(RoadTable):
     """
 
     name: Annotated[StrictStr, Field(min_length=1)]
-    trusted: tuple[StrictStr, ...] = ()
-    pinned: StrictStr | None = None
-    expected_sender: StrictStr | None = None
     forward: Literal["unchanged", "nest", "batch", "reprotect"] = "unchanged"
     include_original: StrictBool = False
-    certificate: StrictStr | None = None
-    key: StrictStr | None = None
-    key_password: StrictStr | None = None
-    reference: StrictStr | None = None
-    secret: StrictStr | None = None
-    tolerances: tuple[StrictStr, ...] = ()
-    peer: StrictStr | None = None
     timeout: Duration = timedelta(seconds=20)
     check_after: Duration = timedelta(seconds=10)
     deadline: Duration = timedelta(days=7)

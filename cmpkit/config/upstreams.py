@@ -10,12 +10,11 @@ from cmpkit.ca.settings import naming, read_settings
 from cmpkit.config.mistakes import Mistakes
 from cmpkit.config.tables import RouteTable, UpstreamTable
 from cmpkit.crypto.names import parse_name
-from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.enums import BodyType
 from cmpkit.errors import ConfigurationError
 from cmpkit.plugins import Plugins
+from cmpkit.relay.peers import credential_mistakes, read_tolerances
 from cmpkit.relay.routes import LOCAL, Route
-from cmpkit.tolerances import Side
 
 __all__ = ["read_routes", "read_upstreams"]
 
@@ -74,23 +73,15 @@ def _check(table: UpstreamTable, plugins: Plugins, mistakes: Mistakes, directory
     if table.expected_sender is not None:
         with mistakes, naming(f"{where} expected_sender"):
             parse_name(table.expected_sender)
-    keys = (f"{where} tolerances", f"{where} peer")
     with mistakes:
-        wanted_tolerances(Side.CLIENT, plugins, names=table.tolerances, peer=table.peer, keys=keys)
+        read_tolerances(table, where, plugins)
 
 
 def _contradictions(table: UpstreamTable) -> Iterator[str]:
     """What does not go together in a table."""
     if table.name == LOCAL:
         yield f"name: {LOCAL} is this server itself"
-    if (table.certificate is None) != (table.key is None):
-        yield "certificate: goes with key, and key with certificate"
-    if table.key_password is not None and table.key is None:
-        yield "key_password: there is no key"
-    if (table.secret is None) != (table.reference is None):
-        yield "secret: goes with reference, and reference with secret"
-    if table.secret is not None and table.certificate is not None:
-        yield "secret: there is a certificate, too; one of them protects what is sent"
+    yield from credential_mistakes(table)
     if table.secret is not None and table.forward in ("nest", "batch"):
         yield f"forward: {table.forward} needs a signature, not a shared secret (RFC 9483 section 5.2.2)"
     if not table.trusted and table.pinned is None and table.secret is None:

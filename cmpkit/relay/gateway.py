@@ -14,9 +14,10 @@ from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.engine.relaying import UNVERIFIED
 from cmpkit.engine.replies import refusal
 from cmpkit.engine.states import OPENS
-from cmpkit.enums import PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Answer, Event, Peer, Transaction
+from cmpkit.relay.relay import Relay
 from cmpkit.relay.routes import LOCAL, Route, find_route
 from cmpkit.tolerances import Leniency
 
@@ -34,12 +35,12 @@ class Gateway:
     section 5.2; R-162).
 
     :param server: answers what is for this endpoint itself, and what is no message.
-    :param relays: what passes messages on, by the name of the upstream and :attr:`Route.verify`.
+    :param relays: what passes messages on, by the names of the upstreams.
     :param issues: whether the server answers what fits no route; otherwise that is refused.
     """
 
     server: Server
-    relays: Mapping[tuple[str, bool], Server]
+    relays: Mapping[str, Relay]
     routes: Sequence[Route]
     issues: bool = True
 
@@ -48,19 +49,24 @@ class Gateway:
 
         :param settings: those of the road on which it came, if they are not those of the server.
         """
-        settings, now = settings or self.server.settings, self.server.clock()
+        settings = settings or self.server.settings
         leniency = Leniency(self.server.verifier.tolerances)
         try:
             message = await receive_message(der, max_size=settings.max_message_size, leniency=leniency)
         except CMPError:
             return await self.server.handle(der, peer, settings)
+        if message.body.type is BodyType.NESTED:
+            # Whoever forwards is known here; each message inside takes its own route.
+            return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         route = await self._route(message, peer)
         if route is None:
             return await self._refuse(message, peer, _no_route())
-        endpoint = self.server if route.to == LOCAL else self.relays.get((route.to, route.verify))
-        if endpoint is None:
+        if route.to == LOCAL:
+            return await self.server.answer(message, peer, settings, leniency=leniency)
+        relay = self.relays.get(route.to)
+        if relay is None:
             return await self._refuse(message, peer, _no_upstream(route.to))
-        return await endpoint.answer(message, peer, settings, leniency=leniency, now=now)
+        return await relay.handle(message, peer, settings, verify=route.verify)
 
     async def _route(self, message: PKIMessage, peer: Peer) -> Route | None:
         """That of its transaction, if there is one; the first that it fits, if not."""
