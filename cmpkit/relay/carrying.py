@@ -15,7 +15,7 @@ from cmpkit.errors import CMPError, TransportError
 from cmpkit.parts import ClientTransport, ForwardingTransport
 from cmpkit.relay.flights import Flight
 
-__all__ = ["Carrying", "DirectCarrying", "Office", "PostalCarrying"]
+__all__ = ["Carrying", "DirectCarrying", "Office", "PostalCarrying", "pause_after"]
 
 _log = logging.getLogger("cmpkit.relay")
 _FIRST_PAUSE: Final = 0.5
@@ -56,7 +56,7 @@ class Carrying(Protocol):
         """Do what is to be done for all messages together, until cancelled."""
 
 
-def _pause(failures: int) -> float:
+def pause_after(failures: int) -> float:
     """Seconds to wait after so many failures, one at least."""
     return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, _LARGEST_POWER), _LONGEST_PAUSE)
 
@@ -102,7 +102,7 @@ class DirectCarrying:
                 _log.exception("upstream %s: a message failed", self._upstream)
                 reason = repr(error)
             failures += 1
-            pause = _pause(failures)
+            pause = pause_after(failures)
             name = flight.relayed.transaction_id.hex()
             _log.warning("upstream %s, transaction %s: %s; again in %g s", self._upstream, name, reason, pause)
             await self._sleep(pause)
@@ -141,8 +141,8 @@ class PostalCarrying:
                 return
             except CMPError as error:
                 failures += 1
-                _log.warning("upstream %s: %s; sending again in %g s", self._upstream, error, _pause(failures))
-                await self._sleep(_pause(failures))
+                _log.warning("upstream %s: %s; sending again in %g s", self._upstream, error, pause_after(failures))
+                await self._sleep(pause_after(failures))
 
     async def run(self) -> None:
         """Look for answers."""
@@ -156,8 +156,8 @@ class PostalCarrying:
                 await self._sleep(_LONGEST_PAUSE)
             except CMPError as error:
                 failures += 1
-                _log.warning("upstream %s: %s; looking again in %g s", self._upstream, error, _pause(failures))
-                await self._sleep(_pause(failures))
+                _log.warning("upstream %s: %s; looking again in %g s", self._upstream, error, pause_after(failures))
+                await self._sleep(pause_after(failures))
 
     def _fitting(self, octets: bytes) -> tuple[Flight, ...]:
         """The messages that these octets may answer."""

@@ -31,7 +31,7 @@ from cmpkit.parts import (
     UnitOfWork,
 )
 from cmpkit.relay.carrying import Carrying, DirectCarrying, Office, PostalCarrying
-from cmpkit.relay.flights import Flight, check_answer
+from cmpkit.relay.flights import Flight, Flights, check_answer
 from cmpkit.relay.late import LateCertificates
 from cmpkit.relay.upstream import Upstream
 
@@ -78,7 +78,7 @@ class Courier:
         self._plugins = upstream.own.plugins
         self._secrets = secrets
         self._clock = clock
-        self._flights: dict[str, Flight] = {}
+        self._flights = Flights()
         self._known: dict[bytes, None] = {}
         self._tasks: TaskGroup | None = None
         self._late = LateCertificates(upstream, store, clock)
@@ -138,7 +138,7 @@ class Courier:
                 PKIFailureInfo.SYSTEM_UNAVAIL,
                 hint="the endpoint is about to end, or Courier.run was not started",
             )
-        self._flights[flight.relayed.key] = flight
+        self._flights.add(flight)
         self._carrying.start(flight, self._tasks)
         return flight
 
@@ -146,7 +146,7 @@ class Courier:
         """Go on with what is in the store, and is not on its way."""
         found = await self._store.relayed_messages(upstream=self.upstream.name, states=states, limit=_MOST_TAKEN_UP)
         for relayed in found:
-            if relayed.key in self._flights:
+            if self._flights.get(relayed.key) is not None:
                 continue
             if relayed.answer:
                 await self._come_late(relayed, decode_message(relayed.answer, max_size=len(relayed.answer)))
@@ -176,14 +176,14 @@ class Courier:
 
     def wanted(self, transaction_id: bytes) -> tuple[Flight, ...]:
         """The messages with that transactionID that wait for an answer."""
-        return tuple(flight for flight in self._flights.values() if flight.relayed.transaction_id == transaction_id)
+        return self._flights.with_id(transaction_id)
 
     def is_over(self, flight: Flight) -> bool:
         """Whether nothing is to be waited for any more."""
         key, relayed = flight.relayed.key, flight.relayed
         if self._flights.get(key) is flight and relayed.deadline >= self._clock():
             return False
-        self._flights.pop(key, None)
+        self._flights.drop(key)
         return True
 
     async def check(self, flight: Flight, octets: bytes) -> PKIMessage:
@@ -233,7 +233,7 @@ class Courier:
             found = await self._store.relayed(relayed.key)
             if found is not None and found.state is RelayState.GIVEN_UP:
                 await self._come_late(found, answer)
-        self._flights.pop(relayed.key, None)
+        self._flights.drop(relayed.key)
         reach(self._plugins, Checkpoint.RELAY_ANSWERED, relayed.transaction_id)
 
     async def _come_late(self, relayed: Relayed, answer: PKIMessage) -> None:
@@ -246,7 +246,7 @@ class Courier:
         for change in changes:
             flight = self._flights.get(change.key)
             if change.state is None:
-                self._flights.pop(change.key, None)
+                self._flights.drop(change.key)
             elif change.state is RelayState.GIVEN_UP and self._tasks is not None:
                 if flight is None or flight.answer is not None:
                     self._tasks.start_soon(self._look_at, change.key, flight)
@@ -277,7 +277,7 @@ class Courier:
         """Keep answers that nobody took; go on with what was given up elsewhere; end what is over."""
         if self._tasks is None:
             return
-        for flight in list(self._flights.values()):
+        for flight in self._flights:
             if flight.answer is not None and not flight.waiters:
                 await self._look_at(flight.relayed.key, flight)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from cmpkit.parts import ProtectionKind, Relayed, SharedSecret
 from cmpkit.relay.upstream import Upstream
 from cmpkit.tolerances import Leniency
 
-__all__ = ["Flight", "check_answer"]
+__all__ = ["Flight", "Flights", "check_answer"]
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class Flight:
     relayed: Relayed
     sent: PKIMessage
     nonces: tuple[bytes, ...]
-    secret: SharedSecret | None
+    secret: SharedSecret | None = None
     waiters: int = 0
     answer: PKIMessage | None = None
     landed: anyio.Event = field(default_factory=anyio.Event)
@@ -46,6 +46,46 @@ class Flight:
     def is_own(self) -> bool:
         """Whether it is a message of the registration authority itself."""
         return not self.relayed.message
+
+
+class Flights:
+    """All that are under way, by their keys and by their transactionIDs."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Flight] = {}
+        self._by_id: dict[bytes, list[Flight]] = {}
+
+    def __iter__(self) -> Iterator[Flight]:
+        """Those that are there now."""
+        return iter(tuple(self._by_key.values()))
+
+    def add(self, flight: Flight) -> None:
+        """Add one, in place of one with the same key."""
+        self.drop(flight.relayed.key)
+        self._by_key[flight.relayed.key] = flight
+        self._by_id.setdefault(flight.relayed.transaction_id, []).append(flight)
+
+    def get(self, key: str) -> Flight | None:
+        """The one with that key."""
+        return self._by_key.get(key)
+
+    def with_id(self, transaction_id: bytes) -> tuple[Flight, ...]:
+        """Those with that transactionID."""
+        return tuple(self._by_id.get(transaction_id, ()))
+
+    def drop(self, key: str) -> None:
+        """Forget the one with that key, if there is one."""
+        flight = self._by_key.pop(key, None)
+        if flight is not None:
+            left = self._by_id[flight.relayed.transaction_id]
+            left.remove(flight)
+            if not left:
+                del self._by_id[flight.relayed.transaction_id]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._by_key.clear()
+        self._by_id.clear()
 
 
 async def check_answer(
