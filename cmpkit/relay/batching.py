@@ -13,14 +13,16 @@ import anyio
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
 from cmpkit.engine.answers import answer_statuses
+from cmpkit.engine.header import response_header
 from cmpkit.engine.nesting import MAX_COUNT, find_answers, is_batch
+from cmpkit.engine.replies import refusal
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Batch, Relayed
 from cmpkit.relay.wrapping.adding import add_protection
 from cmpkit.relay.wrapping.own import OwnProtection
 
-__all__ = ["BatchLimits", "Collector", "make_batch", "open_batch"]
+__all__ = ["BatchLimits", "Collector", "make_batch", "open_batch", "refuse_member"]
 
 _log = logging.getLogger("cmpkit.relay")
 _ENVELOPE: Final = 1 << 16
@@ -156,6 +158,25 @@ def _refused(answer: PKIMessage) -> CMPError:
         raise CMPError(f"the upstream needs time for a batch: {said or 'no reason'}", PKIFailureInfo.SYSTEM_UNAVAIL)
     names = ", ".join(status.failures.wire_names) or "no failInfo"
     return CMPError(f"the upstream refused the batch: {names}: {said or 'no text'}", status.failures, status_text=said)
+
+
+async def refuse_member(request: PKIMessage, error: CMPError, own: OwnProtection, *, now: datetime) -> PKIMessage:
+    """What the registration authority says in place of an answer that it cannot give (RFC 9483 section 3.6.3).
+
+    :param request: the message of the batch.
+    """
+    reply, asked = refusal(error), request.header
+    assert reply.body is not None
+    header = response_header(
+        asked,
+        sender=own.sender,
+        sender_kid=own.sender_kid,
+        protection_alg=own.algorithm(asked.transaction_id or b""),
+        recip_nonce=asked.sender_nonce,
+        now=now,
+        random=own.random,
+    )
+    return await own.protect(PKIMessage(header, reply.body))
 
 
 def _missing(one: Relayed) -> CMPError:
