@@ -25,6 +25,7 @@ __all__ = ["Gateway"]
 
 _log = logging.getLogger("cmpkit.relay")
 _LOCAL = Route(LOCAL)
+_FOR_ENDPOINTS = ANNOUNCEMENTS | {BodyType.NESTED}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Gateway:
     """The handler of an endpoint with routes.
 
     What opens a transaction takes the first route that it fits; everything after it takes the same way (RFC 9483
-    section 5.2; R-162).
+    section 5.2; R-162). Nested messages of other registration authorities are opened here, and what is in them takes
+    its own ways.
 
     :param server: answers what is for this endpoint itself, and what is no message.
     :param relays: what passes messages on, by the names of the upstreams.
@@ -62,7 +64,7 @@ class Gateway:
         if route is None:
             return await self._refuse(message, peer, _no_route())
         if route.to == LOCAL:
-            return await self.server.answer(message, peer, settings, leniency=leniency)
+            return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         relay = self.relays.get(route.to)
         if relay is None:
             return await self._refuse(message, peer, _no_upstream(route.to))
@@ -70,7 +72,7 @@ class Gateway:
 
     async def _route(self, message: PKIMessage, peer: Peer) -> Route | None:
         """That of its transaction, if there is one; the first that it fits, if not."""
-        if message.body.type in ANNOUNCEMENTS:
+        if message.body.type in _FOR_ENDPOINTS:
             return _LOCAL
         if message.body.type not in OPENS and self._may_differ and message.header.transaction_id:
             known, _ = await self.server.workshop.store.load(message.header.transaction_id, message.digest)

@@ -11,7 +11,6 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import CertId, CertTemplate, GeneralName, PKIMessage, distinguished_name, parse_tlv
 from cmpkit.crypto.names import names_match
-from cmpkit.engine.nesting import MAX_DEPTH
 from cmpkit.engine.registration import find_attribute
 from cmpkit.engine.states import CRMF_REQUESTS, OPENS
 from cmpkit.enums import BodyType
@@ -44,7 +43,7 @@ class Route:
     verify: bool = True
 
     def fits(self, message: PKIMessage, label: str | None) -> bool:
-        """Whether a message takes this route, one that is not nested.
+        """Whether a message takes this route.
 
         :param label: of the address at which it came.
         """
@@ -62,23 +61,11 @@ class Route:
 
 
 def find_route(routes: Sequence[Route], message: PKIMessage, label: str | None) -> Route | None:
-    """The first route that a message fits; a nested one goes where the first message in it does.
+    """The first route that a message fits.
 
     :param label: of the address at which it came.
     """
-    try:
-        about = _innermost(message)
-    except CMPError:
-        about = message
-    return next((route for route in routes if route.fits(about, label)), None)
-
-
-def _innermost(message: PKIMessage) -> PKIMessage:
-    for _ in range(MAX_DEPTH):
-        if message.body.type is not BodyType.NESTED:
-            break
-        message = message.nested[0]
-    return message
+    return next((route for route in routes if route.fits(message, label)), None)
 
 
 def named_profile(message: PKIMessage, label: str | None) -> str | None:

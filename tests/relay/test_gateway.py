@@ -31,6 +31,8 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.parts import Answer, Disposition, Peer, Store, Transaction, TransactionState, UnitOfWork
 from cmpkit.relay.gateway import Gateway
 from cmpkit.relay.routes import LOCAL, Route
+from cmpkit.relay.wrapping import OwnProtection
+from cmpkit.relay.wrapping.adding import add_protection
 from cmpkit.testing import InProcessCA
 from cmpkit.transports import MemoryRoad
 
@@ -162,6 +164,25 @@ async def test_a_transaction_whose_upstream_is_gone_is_refused(world: World) -> 
     await world.begin("mac:00", "three")
     answer = await world.gateway(Route("one")).handle(world.message(BodyType.POLL_REQ), Peer("memory"))
     assert failure(answer) is PKIFailureInfo.SYSTEM_UNAVAIL
+
+
+@pytest.mark.rule("R-155")
+async def test_what_is_in_a_nested_message_takes_its_own_way(world: World) -> None:
+    authority = world.ca.signer
+    settings = ServerSettings()
+    verifier: Any = world.server.verifier
+    verifier = replace(verifier, registration_authorities=(authority.certificate,))
+    server = replace(world.server, verifier=verifier)
+    gateway = replace(world.gateway(Route("one", bodies=IR), issues=False), server=server)
+    other = replace(world, transaction_id=secrets.token_bytes(16))
+    inside = [decode_message(world.message(BodyType.IR)), decode_message(other.message(BodyType.GENM))]
+    outer = await add_protection(inside, OwnProtection(world.ca.plugins, authority), now=world.ca.clock())
+    answer = await gateway.handle(outer.raw, Peer("memory"), settings)
+    assert answer.der is not None
+    passed_on, refused = decode_message(answer.der).nested
+    assert world.one.taken == [(BodyType.IR, True)]
+    assert passed_on == inside[0]
+    assert refused.body.content.pki_status_info.failures is PKIFailureInfo.WRONG_AUTHORITY
 
 
 async def test_what_is_no_message_is_answered_by_the_endpoint(world: World) -> None:

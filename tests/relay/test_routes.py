@@ -26,7 +26,6 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.names import parse_name
-from cmpkit.engine.nesting import nest
 from cmpkit.enums import BodyType
 from cmpkit.relay.routes import Route, find_route
 
@@ -109,13 +108,6 @@ def test_the_label_of_the_address_is_a_path_and_asks_for_a_profile() -> None:
     assert find_route([path, profile], message(request()), "device") is path
     assert find_route([profile, path], message(request()), "device") is profile
     assert find_route([profile], message(request(), profile=""), "device") is profile
-
-
-def test_a_nested_message_takes_the_route_of_what_is_in_it() -> None:
-    route = Route("ca", bodies=frozenset({BodyType.KUR}))
-    inner = message(request(BodyType.KUR))
-    assert find_route([route], message(nest([message(nest([inner]))])), None) is route
-    assert find_route([route], message(nest([message(GENM)])), None) is None
 
 
 def test_what_cannot_be_read_takes_a_route_that_does_not_ask_for_it() -> None:
