@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,14 +18,13 @@ from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError
 from cmpkit.parts import Batch, RelayChange, Relayed, Store, UnitOfWork
 from cmpkit.relay.batching import BatchLimits, Collector, make_batch, open_batch, refuse_member
-from cmpkit.relay.carrying import Carrying, Office
+from cmpkit.relay.carrying import Carrying, Office, pause_after
 from cmpkit.relay.flights import Flight, check_answer
 from cmpkit.relay.upstream import Upstream
 
 __all__ = ["BatchCarrying"]
 
 _log = logging.getLogger("cmpkit.relay")
-_PAUSE: Final = 1.0
 T = TypeVar("T")
 
 
@@ -233,11 +232,13 @@ class BatchCarrying:
 
         :raises ConflictError: if something changed meanwhile.
         """
+        failures = 0
         while True:
             try:
                 return await do()
             except ConflictError:
                 raise
             except CMPError as error:
+                failures += 1
                 _log.error("upstream %s: batches cannot be kept now: %s", self._upstream.name, error)
-                await self._sleep(_PAUSE)
+                await self._sleep(pause_after(failures))

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import anyio
@@ -30,6 +31,7 @@ from cmpkit.parts import (
     Store,
     UnitOfWork,
 )
+from cmpkit.relay.batch_carrying import BatchCarrying
 from cmpkit.relay.carrying import Carrying, DirectCarrying, Office, PostalCarrying
 from cmpkit.relay.flights import Flight, Flights, check_answer
 from cmpkit.relay.late import LateCertificates
@@ -48,7 +50,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _carrying_for(upstream: Upstream, office: Office, sleep: Callable[[float], Awaitable[None]]) -> Carrying:
+def _carrying_for(upstream: Upstream, office: Office, *, sleep: Callable[[float], Awaitable[None]]) -> Carrying:
     """What carries over the road to an upstream."""
     road = upstream.road
     if isinstance(road, ForwardingTransport):
@@ -82,7 +84,12 @@ class Courier:
         self._known: dict[bytes, None] = {}
         self._tasks: TaskGroup | None = None
         self._late = LateCertificates(upstream, store, clock)
-        self._carrying = _carrying_for(upstream, self, sleep)
+        carry = partial(_carrying_for, upstream, sleep=sleep)
+        self._carrying: Carrying = (
+            BatchCarrying(upstream, store, self, carry=carry, clock=clock, sleep=sleep)
+            if upstream.wrapping.name == "batch"
+            else carry(self)
+        )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Carry until cancelled; what was under way when an earlier process ended is taken up before it starts."""
