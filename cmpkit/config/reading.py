@@ -48,6 +48,8 @@ TABLES: Final = (
     "publication",
     "announce",
     "repository",
+    "upstream",
+    "route",
     "policy",
     "secrets",
     "profiles",

@@ -25,9 +25,11 @@ from cmpkit.config.tables import (
     OCSPTable,
     PublicationTable,
     RepositoryTable,
+    RouteTable,
     ServerTable,
     SignerTable,
     StoreTable,
+    UpstreamTable,
 )
 from cmpkit.plugins import load_plugins
 from cmpkit.transports import ServerTLSOptions
@@ -48,6 +50,8 @@ ELSEWHERE: dict[str, type[Settings]] = {
     "[encryption]": EncryptionTable,
     "[[announce]]": AnnounceTable,
     "[repository]": RepositoryTable,
+    "[[upstream]]": UpstreamTable,
+    "[[route]]": RouteTable,
     'kind = "cross-certificate"': CrossProfileSettings,
 }
 """Tables that ``init`` does not write."""
