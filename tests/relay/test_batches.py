@@ -1,0 +1,218 @@
+"""Batches end to end: devices, an authority that collects their messages, and a CA that answers them in one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from cryptography import x509
+from relaying import SOON, Authority, dead
+
+from cmpkit.asn1 import ErrorMsgContent, PKIBody, PKIMessage, PKIStatusInfo, decode_message
+from cmpkit.crypto.keys import generate_key
+from cmpkit.endpoints.enrolled import Enrolled
+from cmpkit.engine.nesting import nest
+from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
+from cmpkit.errors import PeerRefusal
+from cmpkit.parts import PrivateKey, RelayState, SharedSecret
+from cmpkit.relay.wrapping import OwnProtection
+
+LONG = timedelta(seconds=60)
+
+
+@pytest.fixture
+def ra(ra: Authority) -> Authority:
+    """An authority that collects three messages, however long that takes."""
+    ra.forward = "batch"
+    ra.terms = {"batch_count": 3, "batch_time": LONG}
+    return ra
+
+
+async def shared(ra: Authority) -> SharedSecret:
+    """The secret that all devices have, and the CA."""
+    secret = await ra.ca.add_secret(f"all-{secrets.token_hex(4)}", subject=None)
+    await ra.add_secret(secret)
+    return secret
+
+
+@pytest.fixture(scope="module")
+def key(standing: Any) -> PrivateKey:
+    return generate_key("p256", standing.ca.plugins)
+
+
+class Devices:
+    """Devices that enrol at the same time."""
+
+    def __init__(self, ra: Authority, key: PrivateKey, **options: Any) -> None:
+        self._ra, self._key, self._options = ra, key, options
+        self.results: dict[int, Enrolled | PeerRefusal] = {}
+
+    async def enrol(self, count: int) -> None:
+        secret = await shared(self._ra)
+        async with anyio.create_task_group() as tasks:
+            for number in range(count):
+                tasks.start_soon(self._enrol, secret, number)
+
+    async def _enrol(self, secret: SharedSecret, number: int) -> None:
+        client = self._ra.client(secret, implicit_confirm=True, **self._options)
+        try:
+            self.results[number] = await client.enroll(subject=f"CN=device {number}", key=self._key)
+        except PeerRefusal as refusal:
+            self.results[number] = refusal
+
+    @property
+    def served(self) -> set[int]:
+        """Those that got the certificate that they asked for."""
+        return {
+            number
+            for number, result in self.results.items()
+            if isinstance(result, Enrolled)
+            and x509.load_der_x509_certificate(result.certificate).subject.rfc4514_string() == f"CN=device {number}"
+        }
+
+    @property
+    def refusals(self) -> dict[int, PeerRefusal]:
+        return {number: result for number, result in self.results.items() if isinstance(result, PeerRefusal)}
+
+
+def answering(ra: Authority, change: Callable[[Sequence[PKIMessage]], PKIBody]) -> None:
+    """Have the CA answer batches otherwise."""
+
+    async def after(octets: bytes) -> bytes:
+        answer = decode_message(octets)
+        if answer.body.type is not BodyType.NESTED:
+            return octets
+        own = OwnProtection(ra.ca.plugins, ra.ca.signer)
+        return (await own.protect(PKIMessage(answer.header, change(answer.nested)))).raw
+
+    ra.line.after = after
+
+
+@pytest.mark.rule("R-152", "R-153")
+async def test_of_a_hundred_devices_in_one_batch_only_the_one_whose_answer_is_lost_goes_without(
+    ra: Authority, key: PrivateKey
+) -> None:
+    ra.terms = {"batch_count": 100, "batch_time": LONG}
+    answering(ra, lambda answers: nest([*reversed(answers[43:]), *answers[:42]]))
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(100)
+        assert [len(decode_message(octets).nested) for octets in ra.line.sent] == [100]
+        assert len(devices.served) == 99
+        ((_, refusal),) = devices.refusals.items()
+        assert refusal.fail_info is PKIFailureInfo.SYSTEM_UNAVAIL
+        assert await ra.store.relayed_messages(upstream="ca") == ()
+        assert await ra.store.batches(upstream="ca") == ()
+
+
+@pytest.mark.rule("R-152")
+async def test_messages_wait_for_each_other_no_longer_than_they_may(ra: Authority, key: PrivateKey) -> None:
+    ra.terms = {"batch_count": 100, "batch_time": SOON}
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(2)
+        assert devices.served == {0, 1}
+        assert [len(decode_message(octets).nested) for octets in ra.line.sent] == [2]
+
+
+@pytest.mark.rule("R-151")
+async def test_one_message_alone_is_answered_without_a_batch(ra: Authority, key: PrivateKey) -> None:
+    ra.terms = {"batch_count": 100, "batch_time": SOON}
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(1)
+        assert devices.served == {0}
+        assert [decode_message(octets).body.type for octets in ra.line.sent] == [BodyType.NESTED]
+        assert [decode_message(octets).body.type for octets in ra.line.answered] == [BodyType.IP]
+
+
+@pytest.mark.rule("R-154")
+async def test_what_refuses_the_batch_refuses_everybody_in_it(ra: Authority, key: PrivateKey) -> None:
+    status = PKIStatusInfo.of(PKIStatus.REJECTION, ["not now"], PKIFailureInfo.NOT_AUTHORIZED)
+    answering(ra, lambda _: PKIBody(BodyType.ERROR, ErrorMsgContent(pki_status_info=status)))
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(3)
+        assert {refusal.fail_info for refusal in devices.refusals.values()} == {PKIFailureInfo.NOT_AUTHORIZED}
+        assert {refusal.texts for refusal in devices.refusals.values()} == {("not now",)}
+        assert len(devices.refusals) == 3
+
+
+async def test_an_answer_that_is_not_to_be_believed_concerns_its_own_requester_only(
+    ra: Authority, key: PrivateKey
+) -> None:
+    def forge(answers: Sequence[PKIMessage]) -> PKIBody:
+        spoilt = answers[1].with_protection(b"\0" * 32, answers[1].extra_certs)
+        return nest([answers[0], spoilt, answers[2]])
+
+    answering(ra, forge)
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(3)
+        assert len(devices.served) == 2
+        assert [refusal.fail_info for refusal in devices.refusals.values()] == [PKIFailureInfo.SYSTEM_UNAVAIL]
+        assert await ra.store.batches(upstream="ca") == ()
+
+
+async def test_an_answer_to_the_batch_that_is_not_to_be_believed_is_asked_for_again(
+    ra: Authority, key: PrivateKey
+) -> None:
+    failures = 2
+
+    async def after(octets: bytes) -> bytes:
+        nonlocal failures
+        failures -= 1
+        answer = decode_message(octets)
+        return octets if failures < 0 else answer.with_protection(b"\0" * 70, answer.extra_certs).raw
+
+    ra.line.after = after
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(3)
+        assert devices.served == {0, 1, 2}
+        assert len(ra.line.sent) == 3
+        assert len(set(ra.line.sent)) == 1
+
+
+async def test_after_a_restart_the_same_octets_go_and_what_polls_is_served(ra: Authority, key: PrivateKey) -> None:
+    ra.terms |= {"timeout": SOON}
+    ra.line.before = dead
+    async with ra.running():
+        secret = await shared(ra)
+        requests = [await ra.request(secret) for _ in range(3)]
+        waiting: list[PKIMessage] = []
+
+        async def ask(message: PKIMessage) -> None:
+            waiting.append(await ra.ask(message))
+
+        async with anyio.create_task_group() as tasks:
+            for message in requests:
+                tasks.start_soon(ask, message)
+        assert {answer.body.content.response[0].status.status for answer in waiting} == {PKIStatus.WAITING}
+        (batch,) = await ra.store.batches(upstream="ca")
+    ra.line.before, sent = None, len(ra.line.sent)
+    async with ra.running():
+        await ra.wait_for(RelayState.ANSWERED, count=3)
+        assert {*ra.line.sent} == {batch.outgoing}
+        assert len(ra.line.sent) > sent
+        for answer in waiting:
+            final = await ra.ask(await ra.poll(secret, answer))
+            assert final.body.content.response[0].status.status is PKIStatus.ACCEPTED
+        assert await ra.store.batches(upstream="ca") == ()
+
+
+async def test_what_was_collected_before_a_restart_goes_after_it(ra: Authority) -> None:
+    ra.terms |= {"timeout": SOON}
+    async with ra.running():
+        secret = await shared(ra)
+        waiting = await ra.ask(await ra.request(secret))
+        assert not ra.line.sent
+    ra.terms |= {"batch_time": SOON}
+    async with ra.running():
+        await ra.wait_for(RelayState.ANSWERED)
+        final = await ra.ask(await ra.poll(secret, waiting))
+        assert final.body.content.response[0].status.status is PKIStatus.ACCEPTED
