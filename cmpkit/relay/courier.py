@@ -245,7 +245,12 @@ class Courier:
 
     async def _come_late(self, relayed: Relayed, answer: PKIMessage) -> None:
         """An answer that the requester does not get any more."""
-        for own in await self._late.take(relayed, answer):
+        try:
+            revoking = await self._late.take(relayed, answer)
+        except ConflictError:
+            _log.debug("the late answer to the message %s was seen to already", relayed.key)
+            return
+        for own in revoking:
             self._start(await self._flight_of(own))
 
     def settled(self, changes: Iterable[RelayChange]) -> None:

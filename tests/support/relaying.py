@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,16 +14,30 @@ import anyio
 from authorities import TrustingCA
 from cryptography import x509
 
-from cmpkit.asn1 import PKIMessage, decode_message
+from cmpkit import oids
+from cmpkit.asn1 import (
+    ErrorMsgContent,
+    InfoTypeAndValue,
+    Null,
+    PKIBody,
+    PKIMessage,
+    PKIStatusInfo,
+    PollReq,
+    decode_message,
+    distinguished_name,
+)
 from cmpkit.ca.approval import Approvals
 from cmpkit.ca.secrets import StoredSecrets
+from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.protector import Protector
+from cmpkit.endpoints.requests import Prover, Wish, certificate_request
 from cmpkit.endpoints.server import Server, ServerSettings
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.endpoints.verifier import ServerVerifier
-from cmpkit.enums import BodyType
+from cmpkit.engine.header import request_header
+from cmpkit.enums import BodyType, PKIStatus
 from cmpkit.errors import TransportError
 from cmpkit.parts import (
     Answer,
@@ -71,7 +86,7 @@ class Line:
     handler: Callable[[bytes, Peer], Awaitable[Answer]]
     sent: list[bytes] = field(default_factory=list)
     before: Callable[[bytes], Awaitable[None]] | None = None
-    after: Callable[[bytes], bytes] | None = None
+    after: Callable[[bytes], Awaitable[bytes]] | None = None
     answered: list[bytes] = field(default_factory=list)
 
     async def exchange(self, request: bytes) -> bytes:
@@ -81,7 +96,7 @@ class Line:
         answer = (await self.handler(request, Peer("line"))).der
         assert answer is not None
         self.answered.append(answer)
-        return answer if self.after is None else self.after(answer)
+        return answer if self.after is None else await self.after(answer)
 
     async def aclose(self) -> None:
         """Nothing to give up."""
@@ -104,7 +119,6 @@ class Authority:
     settings: ServerSettings = field(default_factory=ServerSettings)
     verify: bool = True
     terms: dict[str, Any] = field(default_factory=dict)
-    observers: Sequence[Any] = ()
     relay: Relay = field(init=False)
     store: Store = field(init=False)
 
@@ -123,7 +137,7 @@ class Authority:
         verifier = ServerVerifier(plugins, store, [StoredSecrets(store)], (), self.ca.trust, self.ca.issuing.all)
         protector = Protector(plugins, self.signer, self.signer.subject)
         base = self.ca.server(store)
-        return replace(base, plugins=plugins, verifier=verifier, protector=protector, settings=self.settings)
+        return replace(base, verifier=verifier, protector=protector, settings=self.settings)
 
     def upstream(self) -> Upstream:
         own = OwnProtection(self.ca.plugins, self.signer)
@@ -174,6 +188,44 @@ class Authority:
     def client(self, credentials: Credentials, **options: Any) -> Client:
         """A device that reaches the authority only."""
         return self.ca.client(credentials, transport=MemoryRoad(self.handle), **options)
+
+    async def message(self, secret: SharedSecret, body: PKIBody, to: PKIMessage | None = None) -> PKIMessage:
+        """A message of a device.
+
+        :param to: the answer that it goes on from.
+        """
+        own = OwnProtection(self.ca.plugins, secret)
+        transaction_id = secrets.token_bytes(16) if to is None else to.header.transaction_id or b""
+        header = request_header(
+            pvno=2,
+            sender=distinguished_name(own.sender) or x509.Name([]),
+            recipient=x509.Name([]),
+            sender_kid=own.sender_kid,
+            protection_alg=own.algorithm(transaction_id),
+            transaction_id=transaction_id,
+            recip_nonce=None if to is None else to.header.sender_nonce,
+            now=self.ca.clock(),
+            general_info=[InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())] if to is None else (),
+        )
+        return decode_message((await own.protect(PKIMessage(header, body))).raw)
+
+    async def request(self, secret: SharedSecret) -> PKIMessage:
+        """An ir of a device, for a certificate that it need not confirm."""
+        key = generate_key("p256", self.ca.plugins)
+        sender = distinguished_name(OwnProtection(self.ca.plugins, secret).sender)
+        wish = Wish(key=key, subject=sender)
+        assert sender is not None
+        body = await certificate_request(BodyType.IR, wish, sender=sender, prover=Prover(self.ca.plugins, secret))
+        return await self.message(secret, body)
+
+    async def poll(self, secret: SharedSecret, to: PKIMessage, number: int = 0) -> PKIMessage:
+        """A pollReq."""
+        return await self.message(secret, PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=number)]), to)
+
+    async def error(self, secret: SharedSecret, to: PKIMessage) -> PKIMessage:
+        """An error, by which a device ends a transaction."""
+        status = PKIStatusInfo.of(PKIStatus.REJECTION, ["enough"])
+        return await self.message(secret, PKIBody(BodyType.ERROR, ErrorMsgContent(pki_status_info=status)), to)
 
     async def add_secret(self, secret: SharedSecret, *, subject: x509.Name | None = None, **grant: Any) -> None:
         """A shared secret that the authority knows."""
