@@ -17,16 +17,16 @@ from cmpkit.crypto.protection import find_protection
 from cmpkit.endpoints.turn import Turn
 from cmpkit.endpoints.verifier import RequestVerifier
 from cmpkit.engine.header import check_message_time, check_request_header
-from cmpkit.engine.nesting import count_faults, is_batch, nest, nesting_faults
+from cmpkit.engine.nesting import count_faults, is_batch, nest, nesting_faults, signature_faults
 from cmpkit.engine.replies import Reply
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, raise_first
-from cmpkit.parts import Answer, AuditEntry, Authenticated, Disposition, Peer, ProtectionKind
+from cmpkit.parts import Answer, AuditEntry, Authenticated, Disposition, Peer
 from cmpkit.plugins import Plugins
 
 __all__ = ["answer_nested", "name_forwarders"]
 
-_AT_ONCE = 16
+_AT_ONCE = 100
 """How many messages of one batch are answered at once."""
 _RULE = "RFC 9483 section 5.2.2"
 
@@ -62,13 +62,7 @@ async def _verify(turn: Turn, verifier: RequestVerifier, plugins: Plugins) -> Au
     raise_first(count_faults(outer, limits))
     check_message_time(outer, turn.now, turn.time_window)
     assert outer.header.protection_alg is not None
-    if find_protection(plugins, outer.header.protection_alg.algorithm).kind is not ProtectionKind.SIGNATURE:
-        raise CMPError(
-            "a nested message is not signed",
-            PKIFailureInfo.WRONG_INTEGRITY,
-            rule=_RULE,
-            hint="whoever adds protection to messages must sign",
-        )
+    raise_first(signature_faults(find_protection(plugins, outer.header.protection_alg.algorithm).kind))
     auth = await verifier.verify(outer, (), turn.now, turn.leniency)
     if "ra" not in auth.roles:
         raise CMPError(

@@ -29,7 +29,7 @@ from cmpkit.asn1 import (
 from cmpkit.engine.header import NONCE_SIZE, whole_seconds
 from cmpkit.enums import PVNO, BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of
-from cmpkit.parts import RandomOctets
+from cmpkit.parts import ProtectionKind, RandomOctets
 
 __all__ = [
     "MAX_COUNT",
@@ -42,6 +42,7 @@ __all__ = [
     "nested_header",
     "nesting_faults",
     "original_faults",
+    "signature_faults",
 ]
 
 MAX_DEPTH: Final = 4
@@ -113,6 +114,20 @@ def nested_header(
         recip_nonce=only.recip_nonce if only else None,
         general_info=list(general_info) or None,
     )
+
+
+def signature_faults(kind: ProtectionKind) -> Iterator[CMPError]:
+    """Whether a nested message is signed, as whoever adds its protection to messages must (R-151).
+
+    :param kind: of its protection.
+    """
+    if kind is not ProtectionKind.SIGNATURE:
+        yield CMPError(
+            f"a nested message is protected by {kind.value}, not signed",
+            PKIFailureInfo.WRONG_INTEGRITY,
+            rule=_NESTED,
+            hint="whoever adds protection to messages must sign",
+        )
 
 
 def count_faults(outer: PKIMessage, limits: NestingLimits) -> Iterator[CMPError]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cmpkit.asn1 import TLV, CertRepMessage, PKIMessage, parse_tlv
+from cmpkit.asn1 import CertRepMessage, PKIMessage
 from cmpkit.crypto.later_proof import proof_method
 from cmpkit.crypto.pop import leaves_key_to_server, popo_faults
 from cmpkit.engine.answers import (
@@ -32,6 +32,7 @@ from cmpkit.engine.header import (
     unprotected_answer_faults,
     used_nonce_faults,
 )
+from cmpkit.engine.nesting import is_batch, nesting_faults, original_faults, signature_faults
 from cmpkit.engine.polling import poll_req_faults
 from cmpkit.engine.recovery import recovery_faults
 from cmpkit.engine.replies import requests_in
@@ -49,8 +50,12 @@ from cmpkit.engine.template import (
 from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of
 from cmpkit.inspection.advice import MACS, advise
+from cmpkit.parts import ProtectionKind
 
-__all__ = ["Finding", "Severity", "find_faults", "from_client"]
+__all__ = ["DEEPEST", "Finding", "Severity", "find_faults", "from_client", "place_inside"]
+
+DEEPEST = 4
+"""How deep messages inside messages are looked at."""
 
 _CLIENT_BODIES = OPENS | {
     BodyType.CERT_CONF,
@@ -60,11 +65,15 @@ _CLIENT_BODIES = OPENS | {
     BodyType.NESTED,
 }
 _EITHER = frozenset({BodyType.PKICONF, BodyType.ERROR, BodyType.NESTED})
+_DUE = {
+    BodyType.CERT_CONF: BodyType.PKICONF,
+    BodyType.ERROR: BodyType.PKICONF,
+    BodyType.NESTED: BodyType.NESTED,
+}
 _ANNOUNCEMENTS = frozenset({BodyType.CKUANN, BodyType.CANN, BodyType.RANN, BodyType.CRLANN})
 
 
 _NONE = PKIFailureInfo(0)
-_DEEPEST = 4
 
 
 class Severity(enum.Enum):
@@ -115,7 +124,7 @@ def find_faults(
         for a pollReq the ip or error that said waiting. Without it, what must fit that message is not looked at.
     :param used_nonces: for a message of a client, the senderNonces of those before it in its transaction.
     """
-    return tuple(dict.fromkeys(_findings(message, answer_to, used_nonces, _DEEPEST)))
+    return tuple(dict.fromkeys(_findings(message, answer_to, used_nonces, DEEPEST)))
 
 
 def _findings(
@@ -129,20 +138,35 @@ def _findings(
     )
     yield from (Finding.of(fault) for fault in faults)
     yield from (Finding(Severity.NOTE, note.detail, note.rule, note.change) for note in advise(message))
-    if message.body.type is BodyType.NESTED and depth:
-        for number, element in enumerate(message.body.content):
-            for finding in _inner_findings(element, depth - 1):
-                where = f"nested[{number}]" + (f".{finding.where}" if finding.where else "")
-                yield replace(finding, where=where)
+    if depth:
+        requests = {one.header.transaction_id: one for one in _readable(answer_to)}
+        for number, member in enumerate(message.members):
+            for finding in _inner_findings(member, requests, depth - 1):
+                yield replace(finding, where=place_inside(number, finding.where))
 
 
-def _inner_findings(element: TLV, depth: int) -> Iterator[Finding]:
-    try:
-        inner = parse_tlv(element, PKIMessage)
-    except CMPError as error:
-        yield Finding.of(error)
-        return
-    yield from _findings(inner, None, (), depth)
+def place_inside(number: int, where: str) -> str:
+    """The place of something in a message that is inside another one.
+
+    :param number: of the message inside, from 0.
+    :param where: its place in that message.
+    """
+    return f"nested[{number}]" + (f".{where}" if where else "")
+
+
+def _inner_findings(
+    member: PKIMessage | CMPError, requests: Mapping[bytes | None, PKIMessage], depth: int
+) -> Iterator[Finding]:
+    """Those of a message in a batch; in the answer to another batch, each is held against what it answers."""
+    if isinstance(member, CMPError):
+        yield Finding.of(member)
+    else:
+        yield from _findings(member, requests.get(member.header.transaction_id), (), depth)
+
+
+def _readable(message: PKIMessage | None) -> tuple[PKIMessage, ...]:
+    """The messages in a nested message that can be read."""
+    return () if message is None else tuple(one for one in message.members if isinstance(one, PKIMessage))
 
 
 def from_client(message: PKIMessage, answer_to: PKIMessage | None = None) -> bool:
@@ -159,6 +183,9 @@ def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Contain
     """In the order in which the server looks."""
     body = message.body
     yield from request_header_faults(message)
+    if body.type is BodyType.NESTED:
+        yield from _nested_faults(message)
+        return
     yield from place_faults(body.type)
     yield from used_nonce_faults(message.header, used)
     if body.type in OPENS:
@@ -167,6 +194,19 @@ def _client_faults(message: PKIMessage, before: PKIMessage | None, used: Contain
         if message.header.transaction_id != before.header.transaction_id:
             yield unknown_transaction(body.type)
         yield from next_message_faults(message.header, before.header.sender_nonce)
+    yield from original_faults(message)
+    yield from _content_faults(message, before)
+
+
+def _nested_faults(message: PKIMessage) -> Iterator[CMPError]:
+    if message.header.protection_alg is not None:
+        yield from signature_faults(ProtectionKind.MAC if _by_mac(message) else ProtectionKind.SIGNATURE)
+    yield from nesting_faults(message)
+
+
+def _content_faults(message: PKIMessage, before: PKIMessage | None) -> Iterator[CMPError]:
+    """Those of what a client asks for."""
+    body = message.body
     if body.type in CERTIFICATE_REQUESTS:
         yield from fault_of(requested_profiles, message, None, requests_in(body))
     if body.type in CRMF_REQUESTS:
@@ -209,7 +249,7 @@ def _response_ids(answer: PKIMessage | None) -> frozenset[int] | None:
 
 def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[CMPError]:
     """In the order in which the client looks."""
-    body = message.body
+    body, request = message.body, _really_asked(request)
     yield from header_form_faults(message)
     if body.type is not BodyType.ERROR:
         yield from unprotected_answer_faults(message)
@@ -237,6 +277,16 @@ def _server_faults(message: PKIMessage, request: PKIMessage | None) -> Iterator[
         yield from waiting_faults(body.content.pki_status_info)
 
 
+def _really_asked(request: PKIMessage | None) -> PKIMessage | None:
+    """What an answer is the answer to: where one message was put into another one, the one inside (R-151)."""
+    while request is not None and request.body.type is BodyType.NESTED and not is_batch(request):
+        inside = _readable(request)
+        if not inside:
+            break
+        request = inside[0]
+    return request
+
+
 def _by_mac(message: PKIMessage) -> bool:
     return message.header.protection_alg is not None and message.header.protection_alg.algorithm in MACS
 
@@ -245,7 +295,7 @@ def _place_faults(came: BodyType, sent: BodyType) -> Iterator[CMPError]:
     """Whether the body answers what was sent (R-080); a pollReq may be answered by what answers the first request."""
     if came is BodyType.ERROR:
         return
-    due = {BodyType.CERT_CONF: BodyType.PKICONF, BodyType.ERROR: BodyType.PKICONF, **ANSWERS}.get(sent)
+    due = {**_DUE, **ANSWERS}.get(sent)
     if due is not None and came is not due:
         yield misplaced_answer(came, due)
     if sent is BodyType.POLL_REQ and came not in {BodyType.POLL_REP, BodyType.PKICONF, *ANSWERS.values()}:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.asn1.ber import decode_ber_message
+from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
 from cmpkit.inspection.describe import describe
-from cmpkit.inspection.findings import Finding, Severity, find_faults, from_client
+from cmpkit.inspection.findings import DEEPEST, Finding, Severity, find_faults, from_client
 from cmpkit.inspection.nodes import Node
 from cmpkit.inspection.proofs import Evidence, Proof, check_proofs
 from cmpkit.inspection.salvage import salvage
@@ -100,7 +101,8 @@ def _places(messages: list[PKIMessage]) -> dict[int, _Place]:
 def _used_nonces(before: Sequence[PKIMessage], message: PKIMessage) -> frozenset[bytes | None]:
     """Those of earlier messages of clients; the same octets may be sent again."""
     others = (other for other in before if other.digest != message.digest and from_client(other))
-    return frozenset(other.header.sender_nonce for other in others)
+    # One that is nested has the nonce of the message in it (RFC 9483 section 5.2.2.1).
+    return frozenset(other.header.sender_nonce for other in others if other.body.type is not BodyType.NESTED)
 
 
 def _inspection(
@@ -134,9 +136,18 @@ async def prove(inspections: Iterable[Inspection], evidence: Evidence) -> tuple[
     Certificates that one message brings are known for all: later messages of a transaction may leave them out.
     """
     given = tuple(inspections)
-    brought = tuple(dict.fromkeys(der for one in given if one.message is not None for der in one.message.extra_certs))
+    messages = [inside for one in given if one.message is not None for inside in _all_of(one.message)]
+    brought = tuple(dict.fromkeys(der for message in messages for der in message.extra_certs))
     evidence = replace(evidence, known=(*evidence.known, *brought))
     return tuple([await _proven(one, evidence) for one in given])
+
+
+def _all_of(message: PKIMessage, depth: int = DEEPEST) -> Iterator[PKIMessage]:
+    """A message and those in it."""
+    yield message
+    for member in message.members if depth else ():
+        if isinstance(member, PKIMessage):
+            yield from _all_of(member, depth - 1)
 
 
 async def _proven(one: Inspection, evidence: Evidence) -> Inspection:

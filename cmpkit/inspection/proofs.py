@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cmpkit.asn1 import CertRepMessage, PKIMessage, encode, read_name
@@ -17,7 +17,7 @@ from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signatu
 from cmpkit.engine.states import CRMF_REQUESTS
 from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, fault_of
-from cmpkit.inspection.findings import Finding
+from cmpkit.inspection.findings import DEEPEST, Finding, place_inside
 from cmpkit.parts import ProtectionKind, SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.tolerances import Leniency
@@ -48,12 +48,14 @@ class Proof:
     :param what: ``protection``, ``signer``, ``proof of possession``, ``certHash``.
     :param text: what came of it, or why it could not be checked.
     :param finding: what is wrong, if it is bad.
+    :param where: the message inside the message that it is about, such as ``nested[0]``; empty for the message itself.
     """
 
     what: str
     outcome: Outcome
     text: str
     finding: Finding | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,32 @@ class Evidence:
 async def check_proofs(
     message: PKIMessage, evidence: Evidence, *, answers: PKIMessage | None = None
 ) -> tuple[Proof, ...]:
-    """Check the protection of a message, its proofs of possession, and its certHash.
+    """Check the protection of a message, its proofs of possession, and its certHash; then those of messages in it.
 
     :param answers: the message that it answers or continues.
     """
-    found = [proof async for proof in _protection(message, evidence)]
-    found += [proof async for proof in _possession(message, evidence)]
-    return (*found, *_cert_hashes(message, answers, evidence.plugins))
+    return tuple([proof async for proof in _proofs(message, evidence, answers, DEEPEST)])
+
+
+async def _proofs(
+    message: PKIMessage, evidence: Evidence, answers: PKIMessage | None, depth: int
+) -> AsyncIterator[Proof]:
+    async for proof in _protection(message, evidence):
+        yield proof
+    async for proof in _possession(message, evidence):
+        yield proof
+    for proof in _cert_hashes(message, answers, evidence.plugins):
+        yield proof
+    for number, member in enumerate(message.members if depth else ()):
+        if isinstance(member, PKIMessage):
+            async for proof in _proofs(member, evidence, None, depth - 1):
+                yield _inside(proof, number)
+
+
+def _inside(proof: Proof, number: int) -> Proof:
+    """A proof of a message that is inside another one."""
+    where, finding = place_inside(number, proof.where), proof.finding
+    return replace(proof, where=where, finding=None if finding is None else replace(finding, where=where))
 
 
 def _unknown(what: str, why: str) -> Proof:

@@ -69,7 +69,8 @@ def _proof_lines(proofs: Sequence[Proof]) -> Iterator[str]:
     if proofs:
         yield f"{_INDENT}checks"
     for proof in proofs:
-        yield f"{_INDENT * 2}{proof.outcome.value:11}  {proof.what}: {printable(proof.text)}"
+        where = f" in {proof.where}" if proof.where else ""
+        yield f"{_INDENT * 2}{proof.outcome.value:11}  {proof.what}{where}: {printable(proof.text)}"
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -106,7 +107,10 @@ def inspection_object(one: Inspection) -> dict[str, Any]:
     if message is None:
         shown["elements"] = [_element_object(element) for element in one.outline]
         shown["hex"] = source.octets.hex()
-    shown["checks"] = [{"what": proof.what, "outcome": proof.outcome.value, "text": proof.text} for proof in one.proofs]
+    shown["checks"] = [
+        {"what": proof.what, "where": proof.where, "outcome": proof.outcome.value, "text": proof.text}
+        for proof in one.proofs
+    ]
     shown["findings"] = [_finding_object(finding) for finding in one.findings]
     return shown
 

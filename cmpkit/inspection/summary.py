@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from cryptography import x509
 
@@ -25,17 +25,36 @@ from cmpkit.asn1 import (
 )
 from cmpkit.crypto.names import format_name
 from cmpkit.engine.wording import number_text
+from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
 from cmpkit.inspection.names import object_name
 
 __all__ = ["protection_of", "summarise"]
 
+_MOST_INSIDE = 10
+
 
 def summarise(message: PKIMessage) -> tuple[str, ...]:
-    """What the body says, a line for each request, response or question."""
+    """What the body says, a line for each request, response or question; of a batch, for the first messages in it."""
+    if message.body.type is BodyType.NESTED:
+        return (*_inside(message.members[:_MOST_INSIDE]), *_rest(len(message.members) - _MOST_INSIDE))
     content = message.body.content
     items = content if isinstance(content, list) else [content]
     return tuple(line for item in items for line in _lines(item))
+
+
+def _inside(members: Iterable[PKIMessage | CMPError]) -> Iterator[str]:
+    for member in members:
+        if isinstance(member, CMPError):
+            yield f"cannot be read: {member.detail}"
+            continue
+        first, *more = summarise(member) or ("",)
+        yield f"{member.body.type.wire_name}: {first}".removesuffix(": ")
+        yield from more
+
+
+def _rest(count: int) -> tuple[str, ...]:
+    return (f"and {count} more",) if count > 0 else ()
 
 
 def protection_of(message: PKIMessage) -> str:

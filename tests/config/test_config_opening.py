@@ -67,6 +67,23 @@ async def test_certificates_of_the_server_table_are_read(write: Write, plugins: 
         assert parts.intermediates == parts.authority
 
 
+async def test_registration_authorities_of_the_server_table_are_read(write: Write, plugins: Plugins) -> None:
+    path = write(("[server]\n", '[server]\nregistration_authorities = ["ra.pem", "ra.pem"]\n'))
+    signer = load_certificates((path.parent / "signer.pem").read_bytes())[0]
+    (path.parent / "ra.pem").write_bytes(signer)
+    async with open_parts(load_configuration(path, plugins), plugins) as parts:
+        assert parts.registration_authorities == (signer, signer)
+
+
+@pytest.mark.parametrize(("file", "said"), [("issuing.pem", "is a CA"), ("none.pem", "cannot be read")])
+async def test_a_ca_is_no_registration_authority(write: Write, plugins: Plugins, file: str, said: str) -> None:
+    """Whoever lists a chain would make the CAs in it registration authorities."""
+    path = write(("[server]\n", f'[server]\nregistration_authorities = ["{file}"]\n'))
+    found = await mistakes(path, plugins)
+    assert found
+    assert all(line.startswith("[server] registration_authorities: ") and said in line for line in found)
+
+
 async def test_mistakes_of_the_file_and_of_what_it_names_are_told_together(write: Write, plugins: Plugins) -> None:
     path = write(
         ("implicit_confirm = true", "implicit_confirm = 1"),

@@ -20,6 +20,7 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.options import ClientOptions
+from cmpkit.engine.nesting import NestingLimits
 from cmpkit.errors import ConfigurationError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import Grant, Handler, SecretRecord, SharedSecret
@@ -133,6 +134,8 @@ async def test_the_server_behaves_as_its_table_says(configuration: Configuration
         confirm_wait_time="1m",
         pending_time="2h",
         max_message_size=2048,
+        max_nested=7,
+        max_nesting=2,
         message_time_window="off",
         answer_retention="1d",
         housekeeping_interval="2s",
@@ -145,7 +148,17 @@ async def test_the_server_behaves_as_its_table_says(configuration: Configuration
     assert responder.pending_time == timedelta(hours=2)
     assert responder.ca_pubs == parts.ca_pubs
     assert (settings.max_message_size, settings.message_time_window) == (2048, None)
+    assert settings.nesting == NestingLimits(depth=2, count=7)
     assert (settings.answer_retention, settings.housekeeping_interval) == (timedelta(days=1), timedelta(seconds=2))
+
+
+async def test_registration_authorities_are_known_to_the_verifier(write: Write, plugins: Plugins) -> None:
+    path = write(("[server]\n", '[server]\nregistration_authorities = ["ra.pem"]\n'))
+    ra = load_certificates((path.parent / "signer.pem").read_bytes())[0]
+    (path.parent / "ra.pem").write_bytes(ra)
+    configuration = load_configuration(path, plugins)
+    async with open_parts(configuration, plugins) as parts:
+        assert build_server(configuration.server, parts, plugins).verifier.registration_authorities == (ra,)
 
 
 async def test_signers_are_judged_by_the_ca_and_by_who_is_trusted_besides(write: Write, plugins: Plugins) -> None:
