@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-
 import pytest
-from relaying import Authority
+from relaying import Authority, new_secret
 
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.parts import SharedSecret
-
-
-async def new_secret(ra: Authority) -> SharedSecret:
-    """A secret that the CA and the authority know."""
-    secret = await ra.ca.add_secret(f"dev-{secrets.token_hex(4)}")
-    await ra.add_secret(secret)
-    return secret
 
 
 async def enrolled(ra: Authority, secret: SharedSecret | None = None, **options: object) -> SigningCredentials:

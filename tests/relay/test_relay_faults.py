@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from relaying import SOON, Authority, dead
+from relaying import SOON, Authority, dead, issued_to, new_secret
 
 from cmpkit.asn1 import Null, PKIBody, PKIMessage, decode_message
 from cmpkit.crypto.keys import generate_key
@@ -21,21 +21,9 @@ from cmpkit.parts import CertificateState, RelayState, SharedSecret
 from cmpkit.relay.wrapping import OwnProtection
 
 
-async def new_secret(ra: Authority, **grant: Any) -> SharedSecret:
-    secret = await ra.ca.add_secret(f"dev-{secrets.token_hex(4)}")
-    await ra.add_secret(secret, **grant)
-    return secret
-
-
 async def enrol(ra: Authority, secret: SharedSecret, **options: Any) -> Any:
     key = generate_key("p256", ra.ca.plugins)
     return await ra.client(secret, **options).enroll(subject=f"CN={secret.reference.decode()}", key=key)
-
-
-async def issued_to(ra: Authority, secret: SharedSecret) -> int:
-    """How many certificates the CA issued to the device."""
-    subject = f"CN={secret.reference.decode()}"
-    return sum(record.subject == subject for record in await ra.ca.certificates())
 
 
 class Switch:

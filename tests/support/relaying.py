@@ -247,6 +247,19 @@ class Authority:
         return found[0]
 
 
+async def new_secret(ra: Authority, **grant: Any) -> SharedSecret:
+    """A secret that the CA and the authority know."""
+    secret = await ra.ca.add_secret(f"dev-{secrets.token_hex(4)}")
+    await ra.add_secret(secret, **grant)
+    return secret
+
+
+async def issued_to(ra: Authority, secret: SharedSecret) -> int:
+    """How many certificates the CA issued to a device."""
+    subject = f"CN={secret.reference.decode()}"
+    return sum(record.subject == subject for record in await ra.ca.certificates())
+
+
 def dead(request: bytes) -> Any:
     """For :attr:`Line.before`: nothing gets through."""
 
