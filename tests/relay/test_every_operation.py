@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from authorities import TrustingCA
+from cryptography import x509
 from relaying import Authority
 
 from cmpkit import oids
@@ -17,7 +18,7 @@ from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.pop import build_p10
-from cmpkit.enums import BodyType
+from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import PeerRefusal
 from cmpkit.parts import Answer, Peer, Pending, SharedSecret
 from cmpkit.relay.wrapping import FORWARD
@@ -122,3 +123,22 @@ async def test_a_device_hears_why_the_ca_refuses(ra: Authority) -> None:
     inner: PKIMessage = next(iter(answer.nested), answer)
     assert refused.value.texts == inner.body.content.response[0].status.texts
     assert refused.value.texts
+
+
+@pytest.mark.rule("R-158")
+async def test_a_device_gets_and_is_told_of_what_the_policy_made_of_its_request(ra: Authority) -> None:
+    """Also after polling, when the request is long gone."""
+    ra.line.handler, given = SlowCA(ra.ca).handle, parse_name("CN=given,O=Example")
+    ra.policy.change = lambda asked: replace(asked, subject=given)
+    async with ra.running():
+        client = ra.client(await secret_of(ra))
+        key = generate_key("p256", ra.ca.plugins)
+        if ra.forward == "unchanged":
+            with pytest.raises(PeerRefusal) as refused:
+                await client.enroll(subject="CN=wished", key=key)
+            assert refused.value.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+            assert not ra.line.sent
+        else:
+            enrolled = await client.enroll(subject="CN=wished", key=key)
+            assert x509.load_der_x509_certificate(enrolled.certificate).subject == given
+            assert bodies(ra.line.sent) == {BodyType.IR, BodyType.POLL_REQ, BodyType.CERT_CONF}

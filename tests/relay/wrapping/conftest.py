@@ -156,7 +156,8 @@ class Made(NamedTuple):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A CA and the certificate of an authority; made outside of any event loop."""
-    ca = anyio.run(partial(TrustingCA.make, tmp_path_factory.mktemp("ca"), plugins=load_plugins()))
+    profile = {"proofs": ["signature", "challengeResp"]}
+    ca = anyio.run(partial(TrustingCA.make, tmp_path_factory.mktemp("ca"), plugins=load_plugins(), profile=profile))
     return Made(ca, anyio.run(ca.authority))
 
 

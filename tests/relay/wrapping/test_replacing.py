@@ -10,9 +10,10 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import InfoTypeAndValue, PKIBody, PKIHeader, PKIMessage, distinguished_name
 from cmpkit.crypto.keys import generate_key
+from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.requests import Wish
-from cmpkit.enums import BodyType, PKIFailureInfo
+from cmpkit.enums import BodyType, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, PeerRefusal
 from cmpkit.relay.wrapping import Manner
 
@@ -147,3 +148,17 @@ async def test_an_answer_under_the_secret_above_comes_down_signed_for_who_signs(
     assert down.header.sender_kid == authority.signer.key_identifier
     assert down.extra_certs[: len(authority.signer.extra_certs)] == authority.signer.extra_certs
     assert body_octets(down) == body_octets(answer)
+
+
+async def test_challenges_of_the_ca_are_solved_under_a_mac(authority: PassingAuthority) -> None:
+    """They hold the name of the CA, which has to be that of who sends them (RFC 9810 section 5.2.8.3.3)."""
+    wish = Wish(
+        key=generate_key("p256", authority.ca.plugins),
+        subject=parse_name(SUBJECT),
+        proof=ProofMethod.CHALLENGE_RESPONSE,
+    )
+    await authority.client().obtain(wish)
+    kinds = [passage.answer.body.type for passage in authority.passages]
+    assert kinds == [BodyType.POPDECC, BodyType.IP, BodyType.PKICONF]
+    for passage in authority.passages:
+        assert passage.down.header.sender_kid == authority.secret.reference
