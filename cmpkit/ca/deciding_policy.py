@@ -117,12 +117,7 @@ class DecidingPolicy(abc.ABC):
         if auth.record is not None and (own or updating):
             return self._limits.own_request(request, auth, auth.record)
         if updating:
-            raise refuse_request(
-                f"the certificate of {auth.identity!r} is to be updated, and this CA did not issue it",
-                "RFC 9483 section 4.1.3",
-                "it may ask for a first certificate by ir",
-                fail_info=PKIFailureInfo.BAD_CERT_ID,
-            )
+            return _update_elsewhere(request, auth)
         if auth.record is not None:
             self._limits.check_key(request, auth.record)
         profile = self._limits.find_profile(request.profile or self._limits.default_profile)
@@ -139,6 +134,19 @@ class DecidingPolicy(abc.ABC):
                 "RFC 9483 section 4.2",
                 "sign with the certificate that is to be revoked, or name subjects in the rule",
             )
+
+
+def _update_elsewhere(request: CertificateRequest, auth: Authenticated) -> CertificateRequest:
+    """The update of a certificate that was not issued here: for whoever it is passed on to, which knows it."""
+    if not request.passed_on:
+        raise refuse_request(
+            f"the certificate of {auth.identity!r} is to be updated, and this CA did not issue it",
+            "RFC 9483 section 4.1.3",
+            "it may ask for a first certificate by ir",
+            fail_info=PKIFailureInfo.BAD_CERT_ID,
+        )
+    _subject(request, auth, own=True)
+    return request
 
 
 def _subject(request: CertificateRequest, auth: Authenticated, *, own: bool) -> x509.Name | None:

@@ -18,6 +18,7 @@ from cmpkit.cli.doctor import doctor
 from cmpkit.cli.enroll import certify, enroll
 from cmpkit.cli.info import info
 from cmpkit.cli.init import init
+from cmpkit.cli.init_ra import init_ra
 from cmpkit.cli.inspect import inspect
 from cmpkit.cli.offline import offline_app
 from cmpkit.cli.p10 import p10
@@ -62,6 +63,7 @@ def cmpkit(
 
 app.command(cls=Command)(demo)
 app.command(cls=Command)(init)
+app.command("init-ra", cls=Command)(init_ra)
 app.command(cls=Command)(serve)
 app.add_typer(secret_app, name="secret")
 ca_app.command("cross-certify", cls=Command)(cross_certify)

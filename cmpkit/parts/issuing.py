@@ -85,6 +85,7 @@ class CertificateRequest:
     :param cross: for ccr: what it says of the issuer.
     :param p10: DER of the PKCS#10 request, if it came as one.
     :param approval: whether a person has to agree, because the policy says so.
+    :param passed_on: whether another server is to answer: what that one issued is not known here.
     """
 
     body_type: BodyType
@@ -104,6 +105,7 @@ class CertificateRequest:
     cross: CrossCertification | None = None
     p10: bytes = field(default=b"", repr=False)
     approval: bool = False
+    passed_on: bool = False
 
     def under(self, profile: str) -> CertificateRequest:
         """The same request under a profile, which a policy chose."""

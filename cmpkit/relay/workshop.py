@@ -89,6 +89,7 @@ class RelayWorkshop:
                 asked = read_p10(body.content, profile)
             else:
                 asked = read_request(body.type, body.content[number], auth, profile)
+            asked = replace(asked, passed_on=True)
             key = need.key if count == 1 else f"{need.key}-{asked.cert_req_id}"
             allowed = await self._allowed(asked, auth, key, need, now)
             if isinstance(allowed, Pending):

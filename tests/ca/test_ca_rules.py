@@ -302,6 +302,17 @@ async def test_r_121_a_certificate_of_another_pki_cannot_be_updated(policies: Po
     assert error.fail_info is PKIFailureInfo.BAD_CERT_ID
 
 
+@pytest.mark.rule("R-121")
+async def test_r_121_an_update_that_is_passed_on_is_for_the_upstream_to_judge(
+    policies: Policies, ask: Any, ca: Any
+) -> None:
+    policy, auth = policies(ANYONE), vendor(ca)
+    asked = replace(ask.request(None, body_type=BodyType.KUR), passed_on=True)
+    assert await policy.authorize_request(asked, auth, now=ask.now) == asked
+    other = replace(asked, subject=parse_name("CN=SN-2"))
+    assert (await refused(policy, other, auth, ask.now)).fail_info is PKIFailureInfo.NOT_AUTHORIZED
+
+
 async def test_a_holder_of_a_certificate_may_only_have_its_own_names_unless_a_rule_names_others(
     policies: Policies, ask: Any, record: CertificateRecord
 ) -> None:
