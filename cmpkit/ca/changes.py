@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from cmpkit.crypto.names import format_name
@@ -9,7 +10,7 @@ from cmpkit.enums import CRLReason, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import CertificateChange, CertificateRecord, CertificateState, RevocationRequest
 
-__all__ = ["confirmation", "revocation"]
+__all__ = ["changed", "confirmation", "revocation"]
 
 _VALID, _ISSUED, _ON_HOLD = CertificateState.VALID, CertificateState.ISSUED, CertificateState.ON_HOLD
 
@@ -27,6 +28,12 @@ def confirmation(certificate: CertificateRecord, *, accepted: bool, now: datetim
         reason=None if accepted else CRLReason.CESSATION_OF_OPERATION,
         publish=accepted and certificate.publish,
     )
+
+
+def changed(certificate: CertificateRecord, change: CertificateChange) -> CertificateRecord:
+    """The record as it is once it is confirmed or rejected, before it was stored."""
+    revoked_at = change.at if change.state is CertificateState.REVOKED else None
+    return replace(certificate, state=change.state, revoked_at=revoked_at, reason=change.reason)
 
 
 def revocation(record: CertificateRecord | None, request: RevocationRequest, now: datetime) -> CertificateChange:

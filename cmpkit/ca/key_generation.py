@@ -13,6 +13,7 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.crypto.enveloping import KeyRecipient, PasswordRecipient, Recipient, can_receive
 from cmpkit.crypto.key_packages import TOLERATE_BARE_KEY, seal_key_package
+from cmpkit.crypto.keys import key_to_pem, load_private_key
 from cmpkit.crypto.work import run_derivation
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError
@@ -27,12 +28,16 @@ from cmpkit.parts import (
     PrivateKey,
     RandomOctets,
     Rejected,
+    Store,
+    Undertaking,
+    UnitOfWork,
 )
 from cmpkit.plugins import Plugins
 
-__all__ = ["KeyGeneration", "check_key_generation"]
+__all__ = ["KeyGeneration", "check_key_generation", "forgotten_keys"]
 
 _RULE: Final = "RFC 9483 section 4.1.6"
+_KIND: Final = "generated key"
 
 
 @dataclass(frozen=True)
@@ -74,27 +79,23 @@ class KeyGeneration:
         *,
         idempotency_key: str,
         now: datetime,
+        store: Store,
         archive: bool = False,
     ) -> Issued | Pending | Rejected:
         """A certificate for a new key, with the key, encrypted for the requester.
 
-        A request that is lost gets another key and another certificate.
+        A request that is lost gets another key and another certificate; but of an issuer elsewhere, which gives the
+        same certificate again, the same key.
 
         :param request: as the policy allowed it; it has no key.
+        :param store: keeps the key, encrypted, as long as an issuer elsewhere may be asked again (R-175).
         :param archive: whether the key is to be kept; otherwise it is nowhere but in the answer.
         :raises CMPError: badCertTemplate if the profile leaves keys to the requester, badAlg or notAuthorized if there
             is no way to hand one over.
         """
         key_type = self._key_type(request)
         recipient = self._recipient(request, auth)
-        if not issuer.local:
-            raise CMPError(
-                f"the issuer {issuer.name} may be asked again for the same certificate: it cannot have a new key then",
-                PKIFailureInfo.BAD_CERT_TEMPLATE,
-                rule=_RULE,
-                hint="keys are generated for a local issuer only",
-            )
-        key = await run_derivation(self.plugins.key_algorithm(key_type).generate, key_type)
+        key = await self._generate(key_type) if issuer.local else await self._kept(key_type, idempotency_key, store)
         complete = replace(request, public_key_info=key.public_key_info)
         result = await issuer.issue(complete, auth, idempotency_key=idempotency_key, now=now)
         if not isinstance(result, Issued):
@@ -109,6 +110,19 @@ class KeyGeneration:
             random=self.random,
         )
         return replace(result, private_key=package, archived=key.to_pkcs8() if archive else b"")
+
+    async def _generate(self, key_type: str) -> PrivateKey:
+        return await run_derivation(self.plugins.key_algorithm(key_type).generate, key_type)
+
+    async def _kept(self, key_type: str, idempotency_key: str, store: Store) -> PrivateKey:
+        """The key for a request, the same one whichever process asks."""
+        kept = await store.undertaking(_KIND, idempotency_key)
+        if kept is not None:
+            return load_private_key(kept.state, None, self.plugins)
+        key = await self._generate(key_type)
+        # Another process may have been faster: its conflict has the message put again.
+        await store.commit(UnitOfWork(undertakings=(Undertaking(_KIND, idempotency_key, key_to_pem(key)),)))
+        return key
 
     def _key_type(self, request: CertificateRequest) -> str:
         profile: Any = self.profiles.get(request.profile or "")
@@ -142,6 +156,11 @@ class KeyGeneration:
             rule=_RULE,
             hint="use a certificate with keyAgreement or keyEncipherment, or name a key by the control protocolEncrKey",
         )
+
+
+def forgotten_keys(idempotency_keys: Iterable[str]) -> tuple[Undertaking, ...]:
+    """What forgets the keys that were generated for requests: they are answered, or given up (R-175)."""
+    return tuple(Undertaking(_KIND, key, b"") for key in idempotency_keys)
 
 
 def check_key_generation(profiles: Iterable[CertificateProfile], certificate: bytes) -> None:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage
+from cmpkit.ca.key_generation import forgotten_keys
 from cmpkit.caching import cached_property
+from cmpkit.endpoints.abandoning import end_abandoned
 from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.checkpoints import Checkpoint, reach
 from cmpkit.endpoints.nested import answer_nested, name_forwarders
@@ -22,7 +24,7 @@ from cmpkit.endpoints.repository import Repository
 from cmpkit.endpoints.turn import InnerHandler, Turn, given_answer
 from cmpkit.endpoints.verifier import RequestVerifier, addressed, road_faults, sender_faults
 from cmpkit.endpoints.weakness import weak_protection
-from cmpkit.endpoints.work import Works
+from cmpkit.endpoints.work import Works, Workshop
 from cmpkit.engine.header import NONCE_SIZE, check_message_time, check_request_header
 from cmpkit.engine.needs import Issue, MakeChallenge
 from cmpkit.engine.nesting import NestingLimits
@@ -38,7 +40,9 @@ from cmpkit.parts import (
     Disposition,
     Event,
     Peer,
+    Pending,
     ProtectionKind,
+    Rejected,
     StoredAnswer,
     Transaction,
     UnitOfWork,
@@ -274,7 +278,7 @@ class Server:
                 except CMPError as error:
                     need = steps.throw(error)
                 else:
-                    if isinstance(need, Issue) and self.workshop.leaves_intents:
+                    if isinstance(need, Issue) and self.workshop.leaves_intents and _is_over(result):
                         settled.append(need.key)
                     need = steps.send(result)
         except StopIteration as stop:
@@ -302,7 +306,9 @@ class Server:
         settled = tuple(turn.settled)
         if reply.transaction is None or turn.auth is None:
             if settled:
-                await self.workshop.store.commit(UnitOfWork(finished_intents=settled))
+                await self.workshop.store.commit(
+                    UnitOfWork(finished_intents=settled, undertakings=forgotten_keys(settled))
+                )
             return
         state = reply.transaction.answered(response.header.sender_nonce or b"", turn.peer.road)
         answer = StoredAnswer(
@@ -324,6 +330,7 @@ class Server:
             archived=reply.archived,
             spent=reply.spent,
             finished_intents=settled,
+            undertakings=forgotten_keys(settled),
             held=tuple(replace(request, address=origin(turn.peer)) for request in reply.held),
             kept=reply.keep,
             relay_changes=reply.relay_changes,
@@ -349,6 +356,9 @@ class Server:
                 _log.debug("transaction %s changed while it expired", transaction.transaction_id.hex())
             except CMPError as error:
                 _log.error("transaction %s cannot be ended: %s", transaction.transaction_id.hex(), error)
+        if isinstance(self.workshop, Workshop) and self.workshop.leaves_intents:
+            before = now - self.settings.responder.confirm_wait_time
+            await end_abandoned(self.workshop.issuer, self.workshop.store, self.plugins, now=now, before=before)
         await self.workshop.store.prune(now)
         await self.places.count(now)
 
@@ -373,3 +383,10 @@ class Server:
             except CMPError as error:
                 _log.error("housekeeping: %s", error)
             await anyio.sleep(self.settings.housekeeping_interval.total_seconds())
+
+
+def _is_over(result: object) -> bool:
+    """Whether nothing more can come of a request: neither pending nor failed in a way that may be mended."""
+    if isinstance(result, Rejected):
+        return not result.error.fail_info & (PKIFailureInfo.SYSTEM_UNAVAIL | PKIFailureInfo.SYSTEM_FAILURE)
+    return not isinstance(result, Pending)

@@ -216,11 +216,17 @@ class Workshop:
             return self.approvals.wait(
                 HeldRequest(need.key, transaction_id, auth.credential.id, now, "", name, subject, facts)
             )
+        await self._announce("issue", need.key, auth, transaction_id, now)
         if generation is not None:
             return await generation.issue(
-                self.issuer, request, auth, idempotency_key=need.key, now=now, archive=self.archive.keeps(request)
+                self.issuer,
+                request,
+                auth,
+                idempotency_key=need.key,
+                now=now,
+                store=self.store,
+                archive=self.archive.keeps(request),
             )
-        await self._announce("issue", need.key, auth, transaction_id, now)
         result = await self.issuer.issue(request, auth, idempotency_key=need.key, now=now)
         if archived and isinstance(result, Issued):
             result = replace(result, archived=archived)

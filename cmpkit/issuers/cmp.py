@@ -14,7 +14,7 @@ from typing import Literal
 from cryptography import x509
 
 from cmpkit.asn1 import decode, encode
-from cmpkit.ca.changes import confirmation, revocation
+from cmpkit.ca.changes import changed, confirmation, revocation
 from cmpkit.ca.sources import read_file
 from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.examine import judgement
@@ -41,7 +41,6 @@ from cmpkit.parts import (
     CertificateChange,
     CertificateRecord,
     CertificateRequest,
-    CertificateState,
     Issued,
     Pending,
     Rejected,
@@ -232,7 +231,11 @@ class CMPIssuer:
         if kept is None:
             return Abandoned()
         try:
-            result = await self._result(journal, await self._correspondence.go_on(journal, kept), now)
+            came = await self._correspondence.go_on(journal, kept)
+            if isinstance(came, Finished) and came.transaction.sought[0].rejection:
+                # It was abandoned before, by somebody who was killed before that could be noted.
+                return await self._rejected_before(journal.key, came.transaction, now)
+            result = await self._result(journal, came, now)
         except PeerRefusal as refusal:
             _log.info("nothing comes of the abandoned %s: %s", idempotency_key, refusal)
             await journal.remove()
@@ -243,10 +246,15 @@ class CMPIssuer:
             await journal.remove()
             return Abandoned()
         change = await self._end_late(result.certificate, now)
-        if isinstance(change, Pending):
-            return change
-        revoked_at = change.at if change.state is CertificateState.REVOKED else None
-        return Abandoned(replace(result.certificate, state=change.state, revoked_at=revoked_at, reason=change.reason))
+        return change if isinstance(change, Pending) else Abandoned(changed(result.certificate, change))
+
+    async def _rejected_before(self, key: str, transaction: ClientTransaction, now: datetime) -> Abandoned:
+        try:
+            issued = await self._authority.issued(transaction.certificate, _order_of(key, transaction), now)
+        except CMPError as error:
+            _log.info("nothing comes of the abandoned %s: %s", key, error)
+            return Abandoned()
+        return Abandoned(changed(issued.certificate, confirmation(issued.certificate, accepted=False, now=now)))
 
     async def _end_late(self, certificate: CertificateRecord, now: datetime) -> CertificateChange | Pending:
         if self._late == "keep":

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from cmpkit.ca.changes import confirmation, revocation
+from cmpkit.ca.changes import changed, confirmation, revocation
 from cmpkit.ca.sources import read_file
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.enums import CRLReason, PKIFailureInfo
@@ -24,7 +24,6 @@ from cmpkit.parts import (
     CertificateChange,
     CertificateRecord,
     CertificateRequest,
-    CertificateState,
     Issued,
     Pending,
     Rejected,
@@ -211,10 +210,7 @@ class CommandIssuer:
             return result
         keeping = self._late == "keep" or not {"confirm", "revoke"} & set(self._programs.commands)
         change = await self.confirm(result.certificate, accepted=keeping, now=now)
-        if isinstance(change, Pending):
-            return change
-        revoked_at = change.at if change.state is CertificateState.REVOKED else None
-        return Abandoned(replace(result.certificate, state=change.state, revoked_at=revoked_at, reason=change.reason))
+        return change if isinstance(change, Pending) else Abandoned(changed(result.certificate, change))
 
     async def ca_certificates(self) -> tuple[bytes, ...]:
         """The issuing certificate, then those above it."""

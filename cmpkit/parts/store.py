@@ -284,8 +284,11 @@ class Store(Protocol):
     async def undertaking(self, kind: str, key: str) -> Undertaking | None:
         """The undertaking of that kind with that key, or ``None``."""
 
-    async def intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
-        """Operations that began before then and are not known to be over, oldest first."""
+    async def abandoned_intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
+        """Operations that began before then, are not known to be over, and whose transaction is not open, oldest first.
+
+        Nobody waits for what comes of them.
+        """
 
     async def relayed(self, key: str) -> Relayed | None:
         """The message with that key that is passed on, or ``None``."""

@@ -161,9 +161,9 @@ class SQLStore:
         """
         return await self._database.read(lambda connection: undertakings.find(connection, kind, key, self._sealer))
 
-    async def intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
-        """See :meth:`cmpkit.parts.Store.intents`."""
-        return await self._database.read(lambda connection: undertakings.intents(connection, before, limit))
+    async def abandoned_intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
+        """See :meth:`cmpkit.parts.Store.abandoned_intents`."""
+        return await self._database.read(lambda connection: undertakings.abandoned_intents(connection, before, limit))
 
     async def relayed(self, key: str) -> Relayed | None:
         """See :meth:`cmpkit.parts.Store.relayed`.

@@ -1,4 +1,4 @@
-"""What parts have begun elsewhere, sealed, and what is not known to be over. Each function is part of a transaction."""
+"""What parts have begun elsewhere, sealed, and what nobody waits for. Each function is part of a transaction."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from cmpkit.errors import ConflictError
-from cmpkit.parts import Intent, Undertaking
+from cmpkit.parts import Intent, TransactionState, Undertaking
 from cmpkit.store import tables
 from cmpkit.store.sealing import Sealer
 
-__all__ = ["commit", "find", "intents", "prune"]
+__all__ = ["abandoned_intents", "commit", "find", "prune"]
 
-_U, _I = tables.undertakings.c, tables.intents.c
+_U, _I, _T = tables.undertakings.c, tables.intents.c, tables.transactions.c
 _THIS = (_U.kind == sa.bindparam("of_kind"), _U.key == sa.bindparam("of_key"))
 
 _ADD = tables.undertakings.insert()
@@ -26,9 +26,12 @@ _REPLACE = (
 _FORGET = tables.undertakings.delete().where(*_THIS)
 _FIND = sa.select(_U.version, _U.sealed, _U.until).where(*_THIS)
 _PRUNE = tables.undertakings.delete().where(_U.until < sa.bindparam("now"))
-_INTENTS = (
+_IS_OPEN = sa.exists().where(
+    _T.transaction_id == _I.transaction_id, _T.credential == _I.credential, _T.state != TransactionState.DONE
+)
+_ABANDONED = (
     sa.select(_I.idempotency_key, _I.transaction_id, _I.credential, _I.operation, _I.at)
-    .where(_I.at < sa.bindparam("before"))
+    .where(_I.at < sa.bindparam("before"), ~_IS_OPEN)
     .order_by(_I.at, _I.idempotency_key)
     .limit(sa.bindparam("most"))
 )
@@ -67,9 +70,9 @@ def find(connection: sa.Connection, kind: str, key: str, sealer: Sealer) -> Unde
     return Undertaking(kind, key, sealer.unseal(_reference(kind, key), row.sealed), row.version, row.until)
 
 
-def intents(connection: sa.Connection, before: datetime, limit: int) -> tuple[Intent, ...]:
-    """See :meth:`cmpkit.parts.Store.intents`."""
-    return tuple(Intent(*row) for row in connection.execute(_INTENTS, {"before": before, "most": limit}))
+def abandoned_intents(connection: sa.Connection, before: datetime, limit: int) -> tuple[Intent, ...]:
+    """See :meth:`cmpkit.parts.Store.abandoned_intents`."""
+    return tuple(Intent(*row) for row in connection.execute(_ABANDONED, {"before": before, "most": limit}))
 
 
 def prune(connection: sa.Connection, now: datetime) -> None:

@@ -236,7 +236,7 @@ async def _check_pruning(store: Store, values: Values) -> None:
     kept = [bool((await store.load(b"", answer.digest))[1]) for answer in answers]
     require(kept == [False, True, True], "prune() must forget the answers whose keep_until has passed, and only those")
     await check_relay_pruning(store)
-    await check_undertakings(store)
+    await check_undertakings(store, values)
 
 
 async def _check_sealing(factory: StoreFactory, url: str, values: Values) -> None:

@@ -6,21 +6,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cmpkit.errors import ConflictError
-from cmpkit.parts import Intent, Store, Undertaking, UnitOfWork
+from cmpkit.parts import Intent, Store, TransactionState, Undertaking, UnitOfWork
 from cmpkit.testing.contract import refused, require, success
-from cmpkit.testing.store_values import NOW
+from cmpkit.testing.store_values import NOW, Values
 
 __all__ = ["check_undertakings"]
 
 _KIND = "check/order"
 
 
-async def check_undertakings(store: Store) -> None:
+async def check_undertakings(store: Store, values: Values) -> None:
     """Check what is kept of things that are under way, in a store in which there are none yet, and can be pruned.
 
     :raises AssertionError: naming what is wrong.
     """
-    await _check_intents(store)
+    await _check_intents(store, values)
     first = Undertaking(_KIND, "one", b"\0begun")
     other = replace(first, kind="check/other", state=b"something else", until=NOW)
     with success("commit() must keep undertakings, of several kinds under one key"):
@@ -48,15 +48,28 @@ async def _require_found(store: Store, wanted: Undertaking) -> None:
     require(found == wanted, f"undertaking() must give what was kept, {wanted}, not {found}")
 
 
-async def _check_intents(store: Store) -> None:
+async def _check_intents(store: Store, values: Values) -> None:
     earlier = NOW - timedelta(days=365)
-    begun = tuple(
-        Intent(f"begun {number}", b"begun", "mac:62", "issue", earlier + timedelta(hours=number)) for number in range(3)
+    waited_for = values.transaction(credential="mac:77616974", state=TransactionState.PENDING)
+    over = values.transaction(credential="mac:6f766572", state=TransactionState.DONE, expires=None)
+    for transaction in (waited_for, over):
+        await store.commit(UnitOfWork(transaction=transaction))
+    begun = [
+        Intent(f"begun {number}", named.transaction_id, credential, "issue", earlier + timedelta(hours=number))
+        for number, (named, credential) in enumerate(
+            [(over, over.credential), (waited_for, over.credential), (waited_for, waited_for.credential)]
+        )
+    ]
+    late = Intent("begun late", b"unknown", "mac:62", "issue", NOW - timedelta(days=1))
+    await store.commit(UnitOfWork(intents=(late, *begun[::-1])))
+    wanted = tuple(begun[:2])
+    found = await store.abandoned_intents(before=late.at)
+    require(
+        found == wanted,
+        "abandoned_intents() must give what began before then and has no open transaction, oldest first: "
+        f"{wanted}, not {found}",
     )
-    await store.commit(UnitOfWork(intents=begun[::-1]))
-    found = await store.intents(before=begun[2].at)
-    require(found == begun[:2], f"intents() must give what began before then, oldest first: {begun[:2]}, not {found}")
-    found = await store.intents(before=begun[2].at, limit=1)
-    require(found == begun[:1], "intents() must give as many as are wanted")
-    await store.commit(UnitOfWork(finished_intents=tuple(one.idempotency_key for one in begun)))
-    require(await store.intents(before=NOW) == (), "intents() must not give what is finished")
+    found = await store.abandoned_intents(before=NOW, limit=1)
+    require(found == wanted[:1], "abandoned_intents() must give as many as are wanted")
+    await store.commit(UnitOfWork(finished_intents=tuple(one.idempotency_key for one in (late, *begun))))
+    require(await store.abandoned_intents(before=NOW) == (), "abandoned_intents() must not give what is finished")

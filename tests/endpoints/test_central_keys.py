@@ -31,7 +31,7 @@ from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish, certificate_request
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting, TrustError
-from cmpkit.parts import CertificateRecord, CertificateState, Decision, PrivateKey, SharedSecret
+from cmpkit.parts import CertificateRecord, CertificateState, Decision, Pending, PrivateKey, SharedSecret
 
 from .conftest import World
 from .forge import NOW, Forge
@@ -194,15 +194,23 @@ async def test_algorithm_that_the_profile_does_not_have_is_refused(authority: Au
     assert refused.value.fail_info is PKIFailureInfo.BAD_ALG
 
 
-async def test_issuer_that_is_asked_again_and_again_gets_no_generated_keys(authority: Authority) -> None:
+@pytest.mark.rule("R-175")
+async def test_issuer_elsewhere_is_asked_again_for_the_same_key_which_is_forgotten_then(authority: Authority) -> None:
+    asked: list[bytes] = []
+
     class Elsewhere(LocalIssuer):
         local = False
 
+        async def issue(self, request: Any, *arguments: Any, **options: Any) -> Any:
+            asked.append(request.public_key_info)
+            return await super().issue(request, *arguments, **options) if len(asked) > 1 else Pending(0)
+
     world = authority.generating()
     world.issuer.__class__ = Elsewhere
-    with pytest.raises(PeerRefusal) as refused:
-        await enroll(world)
-    assert refused.value.fail_info is PKIFailureInfo.BAD_CERT_TEMPLATE
+    enrolled = await enroll(world)
+    assert asked == [enrolled.key.public_key_info] * 2
+    (record,) = await issued(world)
+    assert await world.store.undertaking("generated key", record.request_key) is None
 
 
 async def ask(world: World, *, pvno: int = 3, change: Callable[[Any], Any] = lambda body: body, **wish: Any) -> Any:

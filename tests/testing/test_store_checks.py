@@ -253,8 +253,8 @@ class IgnoresVersions(Committing):
 
 
 class ListsAllIntents(Broken):
-    async def intents(self, **_: Any) -> Any:
-        return await self.store.intents(before=NOW)
+    async def abandoned_intents(self, **_: Any) -> Any:
+        return await self.store.abandoned_intents(before=NOW)
 
 
 class CountsNothing(Broken):
@@ -356,7 +356,7 @@ class LoadsNone(Broken):
         (ListsAllRelayed, r"relayed_messages\(\) with limit="),
         (ForgetsUndertakings, r"undertaking\(\) must give what was kept"),
         (IgnoresVersions, "an undertaking that is there already"),
-        (ListsAllIntents, r"intents\(\) must give what began before then"),
+        (ListsAllIntents, r"abandoned_intents\(\) must give what began before then"),
         (CountsNothing, r"open_transactions\(\) must count what is open"),
         (SameNumber, "each CRL number must be greater than those before"),
         (ReplacesSecrets, "a reference that exists must be refused by a ConfigurationError"),
