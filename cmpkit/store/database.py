@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cmpkit.errors import ConfigurationError
+from cmpkit.store.batches import Batches, Job
 from cmpkit.store.faults import database_errors
 
 __all__ = ["Database", "open_database"]
@@ -32,7 +33,8 @@ _SQLITE_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON")
 class Database:
     """A database, and the worker threads in which it is used.
 
-    Each call is one hop to a thread. Work that has begun is finished, also when the caller is cancelled.
+    Work that has begun is finished, also when the caller is cancelled. Short work that is asked for at the same time
+    is done together, in one hop to a thread, and what is written in one transaction.
 
     :param reader: for statements outside transactions.
     :param writer: for transactions.
@@ -46,7 +48,8 @@ class Database:
         self._reader = reader
         self._writer = writer
         self._reading = anyio.CapacityLimiter(readers)
-        self._writing = anyio.CapacityLimiter(writers)
+        self._lookups = Batches(self._look_up, threads=writers)
+        self._writes = Batches(self._write, threads=writers)
         self._path = path
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
@@ -56,21 +59,43 @@ class Database:
         """
         return await anyio.to_thread.run_sync(self._read, work, limiter=self._reading)
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """What ``work`` returns, once its transaction is durable. If it raises, nothing is stored.
+    async def look_up(self, work: Callable[[sa.Connection], T]) -> T:
+        """Like :meth:`read`, for what takes no time by itself.
 
+        :raises CMPError: systemUnavail if the database cannot be used now.
+        """
+        return await self._lookups.do(work)
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """What ``work`` returns, once its transaction is durable. If it raises, nothing of it is stored.
+
+        :param work: may be called again after what it did was rolled back: with others, one of which failed.
         :raises ConflictError: if something that ``work`` adds is stored already.
         :raises CMPError: systemUnavail if the database cannot be used now.
         """
-        return await anyio.to_thread.run_sync(self._write, work, limiter=self._writing)
+        return await self._writes.do(work)
 
     def _read(self, work: Callable[[sa.Connection], T]) -> T:
         with database_errors(self.name), self._reader.connect() as connection:
             return work(connection)
 
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        with database_errors(self.name), self._writer.begin() as connection:
-            return work(connection)
+    def _look_up(self, jobs: Sequence[Job[Any]]) -> None:
+        try:
+            with database_errors(self.name), self._reader.connect() as connection:
+                for job in jobs:
+                    job.succeed(job.work(connection))
+        except Exception as error:
+            _fail_or_repeat(jobs, error, self._look_up)
+
+    def _write(self, jobs: Sequence[Job[Any]]) -> None:
+        try:
+            with database_errors(self.name), self._writer.begin() as connection:
+                results = [job.work(connection) for job in jobs]
+        except Exception as error:
+            _fail_or_repeat(jobs, error, self._write)
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                job.succeed(result)
 
     async def make_file(self) -> None:
         """Make the file of an embedded database, for its owner alone (mode 0600), if it is not there.
@@ -83,6 +108,15 @@ class Database:
     async def aclose(self) -> None:
         """Close every connection."""
         await anyio.to_thread.run_sync(self._writer.dispose)
+
+
+def _fail_or_repeat(jobs: Sequence[Job[Any]], error: Exception, run: Callable[[Sequence[Job[Any]]], None]) -> None:
+    """A job that fails alone has failed; one of several spoils only itself."""
+    if len(jobs) == 1:
+        jobs[0].fail(error)
+        return
+    for job in jobs:
+        run([job])
 
 
 def open_database(url: str, *, busy_timeout: float = 10.0) -> Database:
@@ -112,7 +146,7 @@ def _open_sqlite(url: sa.URL, busy_timeout: float) -> Database:
     # mode=rw: connecting never makes the file, so that it is made in one place and with its mode.
     writer = sa.create_engine(
         sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"}),
-        pool_size=_SQLITE_READERS + 1,
+        pool_size=_SQLITE_READERS + 2,
         max_overflow=0,
         hide_parameters=True,
         connect_args={"timeout": busy_timeout},
@@ -139,7 +173,7 @@ def _begin_immediate(connection: sa.Connection) -> None:
 def _open_server(url: sa.URL) -> Database:
     try:
         writer = sa.create_engine(
-            url, pool_size=_SERVER_READERS + _SERVER_WRITERS, max_overflow=0, hide_parameters=True
+            url, pool_size=_SERVER_READERS + 2 * _SERVER_WRITERS, max_overflow=0, hide_parameters=True
         )
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         raise ConfigurationError(

@@ -49,7 +49,7 @@ __all__ = ["SQLStore"]
 
 
 class SQLStore:
-    """Keeps everything in one SQL database; every call is one hop to a worker thread.
+    """Keeps everything in one SQL database; calls are done in worker threads.
 
     :param database: where it is.
     :param sealing_key: 32 octets; secrets at rest are encrypted with it.
@@ -64,7 +64,7 @@ class SQLStore:
         self, transaction_id: bytes, digest: bytes
     ) -> tuple[tuple[Transaction, ...], tuple[StoredAnswer, ...]]:
         """See :meth:`cmpkit.parts.Store.load`."""
-        return await self._database.read(
+        return await self._database.look_up(
             lambda connection: queries.load(connection, transaction_id, digest, self._sealer)
         )
 
@@ -78,11 +78,15 @@ class SQLStore:
 
     async def certificate(self, issuer_key: str, serial_number: int) -> CertificateRecord | None:
         """See :meth:`cmpkit.parts.Store.certificate`."""
-        return await self._database.read(lambda connection: queries.certificate(connection, issuer_key, serial_number))
+        return await self._database.look_up(
+            lambda connection: queries.certificate(connection, issuer_key, serial_number)
+        )
 
     async def certificate_by_fingerprint(self, fingerprint: bytes) -> CertificateRecord | None:
         """See :meth:`cmpkit.parts.Store.certificate_by_fingerprint`."""
-        return await self._database.read(lambda connection: queries.certificate_by_fingerprint(connection, fingerprint))
+        return await self._database.look_up(
+            lambda connection: queries.certificate_by_fingerprint(connection, fingerprint)
+        )
 
     async def certificates(
         self, *, subject: str | None = None, states: Sequence[CertificateState] = (), limit: int = 1000
@@ -159,7 +163,7 @@ class SQLStore:
 
         :raises ConfigurationError: if the sealing key is not the one that it was stored with.
         """
-        return await self._database.read(lambda connection: undertakings.find(connection, kind, key, self._sealer))
+        return await self._database.look_up(lambda connection: undertakings.find(connection, kind, key, self._sealer))
 
     async def abandoned_intents(self, *, before: datetime, limit: int = 1000) -> tuple[Intent, ...]:
         """See :meth:`cmpkit.parts.Store.abandoned_intents`."""
@@ -170,7 +174,7 @@ class SQLStore:
 
         :raises ConfigurationError: if the sealing key is not the one that it was stored with.
         """
-        return await self._database.read(lambda connection: relaying.find(connection, key, self._sealer))
+        return await self._database.look_up(lambda connection: relaying.find(connection, key, self._sealer))
 
     async def relayed_messages(
         self, *, upstream: str, states: Sequence[RelayState] = (), batch: str | None = None, limit: int = 1000
@@ -214,7 +218,7 @@ class SQLStore:
 
         :raises ConfigurationError: if the sealing key is not the one that it was stored with.
         """
-        return await self._database.read(lambda connection: shared_secrets.find(connection, reference, self._sealer))
+        return await self._database.look_up(lambda connection: shared_secrets.find(connection, reference, self._sealer))
 
     async def secrets(self) -> tuple[tuple[bytes, Grant, bool], ...]:
         """See :meth:`cmpkit.parts.Store.secrets`; ordered by reference."""
@@ -238,7 +242,7 @@ class SQLStore:
 
         :raises ConfigurationError: if the sealing key is not the one that it was stored with.
         """
-        return await self._database.read(lambda connection: kept_values.find(connection, kind, key, self._sealer))
+        return await self._database.look_up(lambda connection: kept_values.find(connection, kind, key, self._sealer))
 
     async def audit_entries(self, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """See :meth:`cmpkit.parts.Store.audit_entries`."""
