@@ -29,39 +29,49 @@ class Forward(enum.Enum):
     UNCHANGED = "unchanged"
 
 
+_Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to make; must not exist, or be empty.")]
+_Upstream = Annotated[str, typer.Option("--upstream", metavar="URL", help="Address of the CA.")]
+_Trusted = Annotated[
+    Path, typer.Option("--trusted", metavar="FILE", help="Trust anchors for answers of the CA and for requests.")
+]
+_Cert = Annotated[
+    Path,
+    typer.Option("--cert", metavar="FILE", help="Certificate of the registration authority, then those above it."),
+]
+_Key = Annotated[Path, typer.Option("--key", metavar="FILE", help="Its private key.")]
+_Chain = Annotated[
+    Path | None, typer.Option("--chain", metavar="FILE", help="The certificates above it, if they are in another file.")
+]
+_KeyPassword = Annotated[
+    str | None,
+    typer.Option("--keypass", metavar="file:PATH|env:NAME|fd:N", help="Where the password of the key is."),
+]
+_Forward = Annotated[
+    Forward,
+    typer.Option(
+        "--forward",
+        help="What the CA gets: messages under the protection of the registration authority in place of a MAC, each "
+        "inside a message of its own, many inside one, or as they came.",
+    ),
+]
+_Listen = Annotated[
+    list[str] | None,
+    typer.Option("--listen", metavar="URL", help="Address to listen on; may be repeated.", show_default=False),
+]
+
+
 def init_ra(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory to make; must not exist, or be empty.")],
+    directory: _Directory,
     *,
-    upstream: Annotated[str, typer.Option("--upstream", metavar="URL", help="Address of the CA.")],
-    trusted: Annotated[
-        Path, typer.Option("--trusted", metavar="FILE", help="Trust anchors for answers of the CA and for requests.")
-    ],
-    cert: Annotated[
-        Path,
-        typer.Option("--cert", metavar="FILE", help="Certificate of the registration authority, then those above it."),
-    ],
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Its private key.")],
-    chain: Annotated[
-        Path | None,
-        typer.Option("--chain", metavar="FILE", help="The certificates above it, if they are in another file."),
-    ] = None,
-    keypass: Annotated[
-        str | None,
-        typer.Option("--keypass", metavar="file:PATH|env:NAME|fd:N", help="Where the password of the key is."),
-    ] = None,
-    forward: Annotated[
-        Forward,
-        typer.Option(
-            "--forward",
-            help="What the CA gets: messages under the protection of the registration authority in place of a MAC, "
-            "each inside a message of its own, many inside one, or as they came.",
-        ),
-    ] = Forward.REPROTECT,
-    listen: Annotated[
-        list[str] | None,
-        typer.Option("--listen", metavar="URL", help="Address to listen on; may be repeated.", show_default=False),
-    ] = None,
+    upstream: _Upstream,
+    trusted: _Trusted,
+    cert: _Cert,
+    key: _Key,
+    chain: _Chain = None,
+    keypass: _KeyPassword = None,
+    forward: _Forward = Forward.REPROTECT,
+    listen: _Listen = None,
     json: JSONOption = False,
 ) -> None:
     """Make a registration authority in front of a CA: store and configuration in one directory. Asks nothing."""
