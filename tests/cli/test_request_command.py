@@ -24,7 +24,7 @@ def waiting(device: Device) -> Path:
         '# check_after = "60s"', 'check_after = "1s"'
     )
     config.write_text(text)
-    told = device.enroll("--total-timeout", 0.5, status=7)
+    told = device.enroll("--total-timeout", 1, status=7)
     assert "a person has to agree to it" in told.err
     (saved,) = device.saved
     return saved

@@ -293,7 +293,7 @@ class TestWaiting:
         slow = Slow(world, times=2, check_after=3600)
         waiting = world.with_(front=slow)
         key = generate_key("p256", world.plugins)
-        async with waiting.client(secret, state=tmp_path, total_timeout=0.5) as client:
+        async with waiting.client(secret, state=tmp_path, sleep=world.clock.sleep, total_timeout=60) as client:
             with pytest.raises(StillWaiting) as caught:
                 await client.enroll(subject="CN=dev-42", key=key)
         assert caught.value.waiting
