@@ -57,9 +57,6 @@ class Gateway:
             message = await receive_message(der, max_size=settings.max_message_size, leniency=leniency)
         except CMPError:
             return await self.server.handle(der, peer, settings)
-        if message.body.type is BodyType.NESTED:
-            # Whoever forwards is known here; each message inside takes its own route.
-            return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         route = await self._route(message, peer)
         if route is None:
             return await self._refuse(message, peer, _no_route())
