@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cmpkit.inspection.sources import Source
     from cmpkit.plugins import Plugins
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "read_messages"]
 
 _HOW = "How it is shown"
 _CHECKS = "What proofs are checked with"
@@ -68,7 +68,7 @@ def inspect(
 
     Broken messages are shown as far as they can be read; the exit status is 0 for them, too.
     """
-    sources = [source for name in files for source in _read(name)]
+    sources = [source for name in files for source in read_messages(name)]
     inspections = _inspect(sources, plugins_of(ctx), secret, trusted or (), secrets=full)
     if diff:
         _print_difference(inspections, as_json=json, full=full)
@@ -84,7 +84,12 @@ def inspect(
         print("\n\n".join("\n".join(inspection_lines(one, full=full)) for one in inspections))
 
 
-def _read(name: str) -> tuple[Source, ...]:
+def read_messages(name: str) -> tuple[Source, ...]:
+    """The messages in a file.
+
+    :param name: of the file; ``-`` is standard input.
+    :raises ConfigurationError: if it cannot be read.
+    """
     from cmpkit.inspection.sources import MAX_FILE_SIZE, read_source
 
     try:

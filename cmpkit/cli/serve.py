@@ -15,10 +15,12 @@ import anyio.abc
 import typer
 
 from cmpkit.cli.command import plugins_of
-from cmpkit.cli.serverside import ConfigOption, server_packages
-from cmpkit.errors import CMPError
+from cmpkit.cli.serverside import ConfigOption, JSONOption, server_packages
+from cmpkit.errors import CMPError, ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cmpkit.config import Configuration
     from cmpkit.plugins import Plugins
 
@@ -51,6 +53,21 @@ def serve(
     check: Annotated[
         bool, typer.Option("--check", help="Only look for mistakes in the configuration and in what it names.")
     ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="MESSAGE",
+            help="Only say what would become of a message in this file (- is stdin), and why. Nothing is stored.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="LABEL|URL", help="With --explain: the label, or the address, that the message comes to."
+        ),
+    ] = None,
+    json: JSONOption = False,
     backend: Annotated[Backend, typer.Option("--backend", help="Event loop to run on.")] = Backend.ASYNCIO,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What goes to standard error.")] = LogLevel.INFO,
 ) -> None:
@@ -58,6 +75,11 @@ def serve(
     with server_packages():
         from cmpkit.config import check_configuration, load_configuration
     plugins = plugins_of(ctx)
+    if explain is not None:
+        _explain(config, plugins, explain, address, as_json=json, backend=backend)
+        return
+    if address is not None or json:
+        raise ConfigurationError("--from and --json go with --explain")
     if check:
         now = datetime.now(UTC)
         checked = anyio.run(partial(check_configuration, config, plugins, now=now), backend=backend.value)
@@ -66,6 +88,19 @@ def serve(
     log_to_standard_error(log_level)
     configuration = load_configuration(config, plugins)
     anyio.run(_serve, configuration, plugins, backend=backend.value)
+
+
+def _explain(
+    config: Path, plugins: Plugins, name: str, address: str | None, *, as_json: bool, backend: Backend
+) -> None:
+    from cmpkit.cli.explaining import print_explanations
+    from cmpkit.cli.inspect import read_messages
+    from cmpkit.config import load_configuration
+    from cmpkit.config.explaining import explain_messages
+
+    messages = tuple(source.octets for source in read_messages(name))
+    run = partial(explain_messages, load_configuration(config, plugins), plugins, messages, address=address)
+    print_explanations(anyio.run(run, backend=backend.value), as_json=as_json)
 
 
 def log_to_standard_error(level: LogLevel) -> None:

@@ -15,6 +15,8 @@ from cmpkit.ca.documents import configuration_text
 from cmpkit.ca.opening import IssuerSettings
 from cmpkit.ca.policy import PolicySettings
 from cmpkit.ca.profiles import ProfileSettings
+from cmpkit.ca.python_policy import PythonPolicySettings
+from cmpkit.ca.rule_settings import ChangeSettings, RuleSettings
 from cmpkit.ca.settings import Settings
 from cmpkit.config import load_configuration
 from cmpkit.config.reading import TABLES
@@ -53,8 +55,13 @@ ELSEWHERE: dict[str, type[Settings]] = {
     "[[upstream]]": UpstreamTable,
     "[[route]]": RouteTable,
     'kind = "cross-certificate"': CrossProfileSettings,
+    'kind = "rules"': RuleSettings,
+    "change": ChangeSettings,
+    'kind = "python"': PythonPolicySettings,
 }
 """Tables that ``init`` does not write."""
+REQUIRED = {"action": "default"}
+"""Values of keys that must be there, and cannot be any text."""
 IN_FILE = {"[profiles.NAME]": "[profiles.device]"}
 
 
@@ -86,7 +93,7 @@ def test_the_reference_has_the_keys_and_defaults_of_the_code(title: str) -> None
         else:
             assert field.default is not PydanticUndefined
             value = tomllib.loads(f"value = {written[name]}")["value"]
-            others = {key: "x" for key, other in model.model_fields.items() if other.is_required()}
+            others = {key: REQUIRED.get(key, "x") for key, other in model.model_fields.items() if other.is_required()}
             assert getattr(model(**others, **{name: value}), name) == field.default
 
 

@@ -265,7 +265,8 @@ class Reader:
             if command.text == "^C":
                 self._running.pop().stop()
                 continue
-            if command.text.startswith("cmpkit serve ") and "--check" not in command.words and not status:
+            serving = command.text.startswith("cmpkit serve ") and not {"--check", "--explain"} & set(command.words)
+            if serving and not status:
                 ready = ready or LISTENING
             assert block.openssl is not None or command.program in TOOLS, f"{command.program} may not be there"
             if ready is not None:
