@@ -26,6 +26,7 @@ from cmpkit.endpoints.announcements import (
     AnnouncedRoot,
     AnnouncementVerifier,
 )
+from cmpkit.endpoints.reporting import origin
 from cmpkit.engine.header import check_message_time
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Answer, Disposition, Event, Peer
@@ -60,12 +61,12 @@ class Repository:
             check_message_time(message, now, time_window)
             announced = await self.verifier.verify(message, now=now)
         except CMPError as error:
-            _log.warning("refused %s from %s: %s", body, peer.address or peer.road, error)
+            _log.warning("refused %s from %s: %s", body, origin(peer), error)
             return Answer(None, Disposition.REFUSED)
         try:
             await anyio.to_thread.run_sync(self._keep, announced)
         except ConfigurationError as error:
-            _log.error("%s from %s cannot be kept: %s", body, peer.address or peer.road, error)
+            _log.error("%s from %s cannot be kept: %s", body, origin(peer), error)
             return Answer(None, Disposition.UNAVAILABLE)
         details = {"body": body, "announced": announced, "peer": peer.address}
         self.verifier.plugins.observe(Event("announced", message.header.transaction_id, details))

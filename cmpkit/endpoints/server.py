@@ -182,7 +182,7 @@ class Server:
         if self.repository is not None:
             return await self.repository.take(message, peer, now=now, time_window=window)
         body = message.body.type.wire_name
-        _log.warning("refused %s from %s: this server is no repository", body, peer.address or peer.road)
+        _log.warning("refused %s from %s: this server is no repository", body, origin(peer))
         return Answer(None, Disposition.REFUSED)
 
     async def _answer_somehow(self, turn: Turn) -> Answer:

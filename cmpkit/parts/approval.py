@@ -56,7 +56,7 @@ class HeldRequest:
     :param key: its idempotency key.
     :param credential: :attr:`Credential.id` of the requester.
     :param at: when it came.
-    :param address: where it came from, as the road tells.
+    :param address: where it came from, as the road tells, and who forwarded it.
     :param profile: the profile that it is for.
     :param subject: the subject that the certificate would have, as RFC 4514 text.
     :param facts: more that helps to decide, in words: texts and lists of texts.

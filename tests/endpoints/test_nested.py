@@ -20,6 +20,7 @@ from cmpkit.asn1 import (
     Null,
     PKIBody,
     PKIMessage,
+    PollReq,
     RDNSequence,
     RevDetails,
     Variant,
@@ -27,6 +28,7 @@ from cmpkit.asn1 import (
     encode_list,
     to_tlv,
 )
+from cmpkit.ca.approval import Approvals, decide_request
 from cmpkit.ca.certificates import read_issuer_certificate
 from cmpkit.ca.issuer import LocalIssuer
 from cmpkit.ca.profiles import load_profile
@@ -38,7 +40,7 @@ from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.nesting import NestingLimits, find_answers, nest, nested_header
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, TrustError
-from cmpkit.parts import Answer, Disposition, Peer, PrivateKey, SharedSecret
+from cmpkit.parts import Answer, Decision, Disposition, Peer, PrivateKey, SharedSecret
 from cmpkit.plugins import Plugins
 from cmpkit.transports import MemoryRoad
 
@@ -185,6 +187,22 @@ class TestOne:
         came = [details["message"].body.type.wire_name for details in told]
         through = came[came.index("nested") :]
         assert through == ["nested", "ir", "nested", "certConf", "nested", "kur", "nested", "certConf"]
+
+    @pytest.mark.rule("R-110", "R-151", "R-162")
+    async def test_a_request_waits_for_a_person_and_is_polled_for_through_the_authority(self, scene: Scene) -> None:
+        profile = load_profile("device", {"approval": "manual"}, scene.world.plugins)
+        world = scene.world.with_(approvals=Approvals({"device": profile}, timedelta(seconds=10)))
+        device = scene.forge(await world.secret())
+        waiting = await scene.handle(await scene.ra.around(await device.request(scene.key(), DEV)), world)
+        assert waiting.body.content.response[0].status.status is PKIStatus.WAITING
+        poll = await device.message(PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=0)]), to=waiting)
+        later = await scene.handle(await scene.ra.around(poll), world)
+        assert later.body.type is BodyType.POLL_REP
+        (held,) = await world.store.held_requests(now=world.clock())
+        assert held.address == "192.0.2.1, forwarded by ra"
+        await decide_request(world.store, held, Decision(held.key, True, by="alice", at=world.clock()))
+        poll = await device.message(PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=0)]), to=later)
+        assert granted(await scene.handle(await scene.ra.around(poll), world))
 
     @pytest.mark.rule("R-151")
     @pytest.mark.parametrize("name", ["transaction_id", "sender_nonce"])
