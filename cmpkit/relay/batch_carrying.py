@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -76,35 +77,44 @@ class BatchCarrying:
         if not flight.relayed.batch:
             self._collect([flight])
         elif self._tasks is not None:
-            tasks.start_soon(self._take_up, [flight])
+            tasks.start_soon(self._go_on, flight)
 
     async def run(self) -> None:
         """Go on with what was on its way, then make batches, until cancelled."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._carrying.run)
-            await self._take_up([flight for flight in self._waiting.values() if flight.relayed.batch])
+            before = [flight for flight in self._waiting.values() if flight.relayed.batch]
+            for flight in sorted(before, key=lambda flight: flight.relayed.batch):
+                await self._go_on(flight)
+            await self._forget_answered()
             while True:
                 keys = await self._collector.take()
                 await self._send([self._waiting[key] for key in keys if key in self._waiting])
+
+    async def _forget_answered(self) -> None:
+        """Forget batches in which every answer was kept, and only that was not noted."""
+        find = partial(self._store.batches, upstream=self._upstream.name)
+        for batch in await self._insist(find):
+            if batch.key not in self._loads:
+                await self._forget(batch.key)
 
     def _collect(self, flights: Iterable[Flight]) -> None:
         for flight in flights:
             self._collector.put(flight.relayed.key, len(flight.relayed.outgoing))
 
-    async def _take_up(self, flights: Sequence[Flight]) -> None:
-        """Go on with messages that are in batches already."""
-        batches = await self._insist(lambda: self._store.batches(upstream=self._upstream.name))
-        for batch in batches:
-            members = [flight for flight in flights if flight.relayed.batch == batch.key]
-            if batch.key in self._loads:
-                self._loads[batch.key].members.update({flight.relayed.key: flight for flight in members})
-            else:
-                # One without members was answered, and only that was not noted.
-                self._let_go(batch, members)
-        known = {batch.key for batch in batches}
-        # The same message in another batch gets the same answer, if it arrived before.
-        self._collect(flight for flight in flights if flight.relayed.batch not in known)
+    async def _go_on(self, flight: Flight) -> None:
+        """Have a message carried that was in a batch before, and was not waited for meanwhile."""
+        key = flight.relayed.batch
+        find = partial(self._store.batches, upstream=self._upstream.name, key=key)
+        found = () if key in self._loads else await self._insist(find)
+        if key in self._loads:
+            self._loads[key].members[flight.relayed.key] = flight
+        elif found:
+            self._let_go(found[0], [flight])
+        else:
+            # The same message in another batch gets the same answer, if it arrived before.
+            self._collect([flight])
 
     async def _send(self, flights: Sequence[Flight]) -> None:
         """Make a batch of messages that are still to be sent, and let it go."""
@@ -127,7 +137,7 @@ class BatchCarrying:
         """Look what became of messages elsewhere, and collect the others again."""
         for flight in flights:
             key = flight.relayed.key
-            found = await self._insist(lambda key=key: self._store.relayed(key))  # type: ignore[misc]
+            found = await self._insist(partial(self._store.relayed, key))
             if found is None or found.answer:
                 del self._waiting[key]
             else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,9 +19,10 @@ from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.engine.nesting import nest
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
-from cmpkit.errors import PeerRefusal
-from cmpkit.parts import PrivateKey, RelayState, SharedSecret
+from cmpkit.errors import CMPError, PeerRefusal
+from cmpkit.parts import Batch, PrivateKey, RelayChange, RelayState, SharedSecret, TransportOptions, UnitOfWork
 from cmpkit.relay.wrapping import OwnProtection
+from cmpkit.transports.memory_post import MemoryPost
 
 LONG = timedelta(seconds=60)
 
@@ -184,14 +187,7 @@ async def test_after_a_restart_the_same_octets_go_and_what_polls_is_served(ra: A
     async with ra.running():
         secret = await shared(ra)
         requests = [await ra.request(secret) for _ in range(3)]
-        waiting: list[PKIMessage] = []
-
-        async def ask(message: PKIMessage) -> None:
-            waiting.append(await ra.ask(message))
-
-        async with anyio.create_task_group() as tasks:
-            for message in requests:
-                tasks.start_soon(ask, message)
+        waiting = await asked(ra, requests)
         assert {answer.body.content.response[0].status.status for answer in waiting} == {PKIStatus.WAITING}
         (batch,) = await ra.store.batches(upstream="ca")
     ra.line.before, sent = None, len(ra.line.sent)
@@ -216,3 +212,114 @@ async def test_what_was_collected_before_a_restart_goes_after_it(ra: Authority) 
         await ra.wait_for(RelayState.ANSWERED)
         final = await ra.ask(await ra.poll(secret, waiting))
         assert final.body.content.response[0].status.status is PKIStatus.ACCEPTED
+
+
+async def test_batches_go_by_a_road_on_which_answers_travel_apart(ra: Authority, key: PrivateKey) -> None:
+    """The CA comes to life after the authority ended."""
+    post, url = MemoryPost(), "memory-post:ca"
+    ra.terms |= {"timeout": SOON}
+    ra.road = post.open(url, TransportOptions())
+    async with ra.running():
+        secret = await shared(ra)
+        requests = [await ra.request(secret) for _ in range(3)]
+        waiting = await asked(ra, requests)
+        with anyio.fail_after(5):
+            while [batch.is_sent for batch in await ra.store.batches(upstream="ca")] != [True]:  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+    ra.road = post.open(url, TransportOptions())
+    async with serving(post, url, ra), ra.running():
+        await ra.wait_for(RelayState.ANSWERED, count=3)
+        assert await ra.store.batches(upstream="ca") == ()
+        for answer in waiting:
+            final = await ra.ask(await ra.poll(secret, answer))
+            assert final.body.content.response[0].status.status is PKIStatus.ACCEPTED
+
+
+@asynccontextmanager
+async def serving(post: MemoryPost, url: str, ra: Authority) -> AsyncIterator[None]:
+    """The CA at an address."""
+    shutdown = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        serve = partial(post.serve, url, ra.ca.handle, max_message_size=1 << 20, shutdown=shutdown)
+        await tasks.start(serve)
+        yield
+        shutdown.set()
+
+
+async def test_what_became_of_a_message_elsewhere_is_seen_before_it_goes(ra: Authority) -> None:
+    ra.terms |= {"timeout": SOON}
+    async with ra.running():
+        secret = await shared(ra)
+        await asked(ra, [await ra.request(secret) for _ in range(2)])
+        given_up, forgotten = await ra.store.relayed_messages(upstream="ca")
+        changes = RelayChange(given_up.key, RelayState.GIVEN_UP), RelayChange(forgotten.key, None)
+        await ra.store.commit(UnitOfWork(relay_changes=changes))
+        await asked(ra, [await ra.request(secret) for _ in range(2)])
+        await ra.wait_for_audit("late certificate")
+        (octets,) = ra.line.sent
+        inside = {inner.raw for inner in decode_message(octets).nested}
+        assert (given_up.outgoing in inside, forgotten.outgoing in inside) == (True, False)
+
+
+async def test_a_batch_waits_for_the_store(ra: Authority, key: PrivateKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = 2
+    async with ra.running():
+        commit = ra.store.commit
+
+        async def fail(unit: UnitOfWork) -> None:
+            nonlocal failures
+            if unit.batches and failures:
+                failures -= 1
+                raise CMPError("the disk is full", PKIFailureInfo.SYSTEM_UNAVAIL)
+            await commit(unit)
+
+        monkeypatch.setattr(ra.store, "commit", fail)
+        devices = Devices(ra, key)
+        await devices.enrol(3)
+        assert devices.served == {0, 1, 2}
+        assert failures == 0
+        assert len(ra.line.sent) == 1
+
+
+async def test_a_batch_that_was_answered_before_a_restart_is_forgotten_after_it(ra: Authority) -> None:
+    async with ra.running():
+        batch = Batch("0" * 64, "ca", b"t" * 16, b"n" * 16, b"octets", ra.ca.clock())
+        await ra.store.commit(UnitOfWork(batches=(batch,)))
+    async with ra.running():
+        with anyio.fail_after(5):
+            while await ra.store.batches(upstream="ca"):  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+    assert not ra.line.sent
+
+
+async def test_a_batch_for_which_nobody_waits_any_more_is_forgotten(ra: Authority) -> None:
+    """What the CA makes of it later is looked for by asking once more."""
+    ra.terms |= {"timeout": SOON, "deadline": timedelta(seconds=0.3)}
+    ra.line.before = dead
+    async with ra.running():
+        secret = await shared(ra)
+        waiting = await asked(ra, [await ra.request(secret) for _ in range(3)])
+        with anyio.fail_after(5):
+            while await ra.store.batches(upstream="ca"):  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+        (sent,) = {*ra.line.sent}
+        refused = await asked(ra, [await ra.poll(secret, answer) for answer in waiting])
+        assert {answer.body.type for answer in refused} == {BodyType.ERROR}
+        ra.line.before = None
+        await ra.relay.housekeep()
+        await ra.wait_for_audit("late certificate")
+        again = decode_message(ra.line.sent[-1])
+        assert {inner.raw for inner in again.nested} == {inner.raw for inner in decode_message(sent).nested}
+
+
+async def asked(ra: Authority, messages: Sequence[PKIMessage]) -> list[PKIMessage]:
+    """What the authority answers to messages that come at the same time."""
+    answers: dict[int, PKIMessage] = {}
+
+    async def ask(number: int) -> None:
+        answers[number] = await ra.ask(messages[number])
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(len(messages)):
+            tasks.start_soon(ask, number)
+    return [answers[number] for number in range(len(messages))]
