@@ -28,6 +28,7 @@ class Device:
 
     :param key_types: of its keys, in turns.
     :param way: options about the way to the server.
+    :param ca: the CA, if the server is a registration authority before it.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Device:
         name: str,
         *key_types: str,
         way: tuple[object, ...] = (),
+        ca: Served | None = None,
     ) -> None:
         self.openssl, self.server, self.folder, self.name = openssl, server, folder, name
         self.key_types = itertools.cycle(key_types)
         self.way = way
+        self.ca = ca or server
 
     def make_key(self, name: str) -> Path:
         path = self.folder / f"{name}.key"
@@ -60,13 +63,13 @@ class Device:
         """Protection by a certificate; the chain that came with it lies beside."""
         return (
             *("-cert", self.folder / f"{certificate}.pem", "-key", self.folder / f"{key or certificate}.key"),
-            *("-untrusted", self.server.directory / "issuing.pem"),
+            *("-untrusted", self.ca.directory / "issuing.pem"),
         )
 
     def verify(self, certificate: str, *options: object) -> bool:
         """Whether OpenSSL finds a path from the certificate to the trust anchor."""
         done = self.openssl.run(
-            *("verify", "-CAfile", self.server.trust, "-untrusted", self.server.directory / "issuing.pem"),
+            *("verify", "-CAfile", self.server.trust, "-untrusted", self.ca.directory / "issuing.pem"),
             *(*options, self.folder / f"{certificate}.pem"),
             check=False,
         )
@@ -124,10 +127,10 @@ class Device:
         self.cmp("genm", *self.by("fourth"), *map(str, got))
 
         crl = folder / "crl.pem"
-        cmpkit("crl", "--config", self.server.config, "--out", crl)
+        cmpkit("crl", "--config", self.ca.config, "--out", crl)
         assert self.verify("second", "-crl_check", "-CRLfile", crl)
         self.cmp("rr", *self.by("second"), "-oldcert", folder / "second.pem", "-revreason", 1)
-        cmpkit("crl", "--config", self.server.config, "--out", crl)
+        cmpkit("crl", "--config", self.ca.config, "--out", crl)
         assert not self.verify("second", "-crl_check", "-CRLfile", crl)
         assert self.verify("third", "-crl_check", "-CRLfile", crl)
         refused = self.cmp(
