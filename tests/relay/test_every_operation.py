@@ -28,7 +28,7 @@ from cmpkit.relay.wrapping import FORWARD
 def ra(ra: Authority, request: pytest.FixtureRequest) -> Authority:
     """An authority that forwards in one of the ways; in batches of two, or of one if there is no second."""
     ra.forward = request.param
-    ra.terms = {"batch_count": 2, "batch_time": timedelta(seconds=0.2)} if ra.forward == "batch" else {}
+    ra.terms = {"batch_count": 2, "batch_time": timedelta(seconds=0.1)} if ra.forward == "batch" else {}
     return ra
 
 
@@ -126,6 +126,7 @@ async def test_a_device_hears_why_the_ca_refuses(ra: Authority) -> None:
 
 
 @pytest.mark.rule("R-158")
+@pytest.mark.parametrize("ra", ["unchanged", "nest"], indirect=True)
 async def test_a_device_gets_and_is_told_of_what_the_policy_made_of_its_request(ra: Authority) -> None:
     """Also after polling, when the request is long gone."""
     ra.line.handler, given = SlowCA(ra.ca).handle, parse_name("CN=given,O=Example")
