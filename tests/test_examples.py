@@ -19,6 +19,7 @@ from cmpkit.testing import InProcessCA
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "info_type": ["Load(certificates=1, note='asked by dev-42')", "Load(certificates=3, note='asked by dev-42')"],
+    "issuer": ["it came: "],
     "odd_messages": [
         "unknown-general-info     ir        pkiconf                          enrolled",
         "wrong-pop                ir        rejection badPOP                 PeerRefusal",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, StrictStr, model_validator
+from pydantic import Field, StrictStr, field_validator
 
 from cmpkit.ca.addresses import check_urls
 from cmpkit.ca.certificates import IssuerCertificate, read_issuer_certificate
@@ -44,7 +44,7 @@ class CMPIssuerSettings(PeerTable):
     """
 
     authority: StrictStr
-    profiles: Mapping[StrictStr, StrictStr] = Field(default_factory=dict)
+    profiles: dict[StrictStr, StrictStr] = Field(default={})
     confirm: Literal["with-requester", "at-once"] = "with-requester"
     timeout: Duration = timedelta(seconds=20)
     check_after: Duration = timedelta(seconds=10)
@@ -53,15 +53,10 @@ class CMPIssuerSettings(PeerTable):
     crl_file: StrictStr | None = None
     crl_urls: tuple[StrictStr, ...] = ()
 
-    @model_validator(mode="after")
-    def _check(self) -> CMPIssuerSettings:
-        mistakes = [*credential_mistakes(self)]
-        if self.secret is None and self.certificate is None:
-            mistakes.append("certificate: is missing, as is secret; one of them protects what is sent")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        check_urls(self.crl_urls, "http", "https", "ldap")
-        return self
+    @field_validator("crl_urls")
+    @classmethod
+    def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return check_urls(urls, "http", "https", "ldap")
 
 
 async def open_cmp_issuer(table: Mapping[str, Any], context: OpenContext) -> CMPIssuer:
@@ -70,6 +65,11 @@ async def open_cmp_issuer(table: Mapping[str, Any], context: OpenContext) -> CMP
     :raises ConfigurationError: naming the key that is wrong, or the file.
     """
     settings = read_settings(CMPIssuerSettings, table, "issuer")
+    mistakes = [*credential_mistakes(settings)]
+    if settings.secret is None and settings.certificate is None:
+        mistakes.append("certificate: is missing, as is secret; one of them protects what is sent")
+    if mistakes:
+        raise ConfigurationError(f"{_WHERE} {'; '.join(mistakes)}")
     unknown = [name for name in settings.profiles if name not in context.profiles]
     if unknown:
         raise ConfigurationError(f"{_WHERE} profiles: there is no profile {', '.join(unknown)} here")

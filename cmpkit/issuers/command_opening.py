@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr
+from pydantic import Field, StrictStr, field_validator
 
+from cmpkit.ca.addresses import check_urls
 from cmpkit.ca.settings import Duration, Settings, read_settings
 from cmpkit.errors import ConfigurationError
 from cmpkit.issuers.authority import Authority
@@ -53,6 +54,11 @@ class CommandIssuerSettings(Settings):
     timeout: Duration = timedelta(seconds=30)
     check_after: Duration = timedelta(seconds=10)
     late: Literal["revoke", "keep"] = "revoke"
+
+    @field_validator("crl_urls")
+    @classmethod
+    def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return check_urls(urls, "http", "https", "ldap")
 
 
 async def open_command_issuer(table: Mapping[str, Any], context: OpenContext) -> CommandIssuer:

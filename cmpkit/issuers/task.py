@@ -156,7 +156,7 @@ def issue_task(facts: Mapping[str, Any], now: datetime) -> Task:
         "key": facts["key"],
         "subject": _slashed(decode(x509.Name, base64.b64decode(facts["subject_der"]))),
         "profile": facts["profile"],
-        "days": str(max(1, (not_after - now) // timedelta(days=1))),
+        "days": str(max(1, (not_after - now + timedelta(minutes=1)) // timedelta(days=1))),
         "not_after": f"{not_after:%Y%m%d%H%M%SZ}",
     }
     return Task(facts, words, files)

@@ -33,6 +33,8 @@ from cmpkit.config.tables import (
     StoreTable,
     UpstreamTable,
 )
+from cmpkit.issuers.cmp_opening import CMPIssuerSettings
+from cmpkit.issuers.command_opening import CommandIssuerSettings
 from cmpkit.plugins import load_plugins
 from cmpkit.transports import ServerTLSOptions
 
@@ -54,6 +56,8 @@ ELSEWHERE: dict[str, type[Settings]] = {
     "[repository]": RepositoryTable,
     "[[upstream]]": UpstreamTable,
     "[[route]]": RouteTable,
+    'kind = "cmp"': CMPIssuerSettings,
+    'kind = "command"': CommandIssuerSettings,
     'kind = "cross-certificate"': CrossProfileSettings,
     'kind = "rules"': RuleSettings,
     "change": ChangeSettings,
