@@ -25,8 +25,8 @@ from cmpkit.relay.wrapping.own import OwnProtection
 __all__ = ["BatchLimits", "Collector", "make_batch", "open_batch", "refuse_member"]
 
 _log = logging.getLogger("cmpkit.relay")
-_ENVELOPE: Final = 1 << 16
-"""Octets that header, protection and certificates of the outer message may need."""
+_MOST_OCTETS: Final = MAX_MESSAGE_SIZE // 4
+"""Answers are up to four times as large as what they answer, and have to be read, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BatchLimits:
 
     count: int = 100
     seconds: float = 2.0
-    octets: int = MAX_MESSAGE_SIZE - _ENVELOPE
+    octets: int = _MOST_OCTETS
 
     def __post_init__(self) -> None:
         """Look whether they can be kept."""
