@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anyio
+from authority import AuthorityReport, measure_authority
 from factory import make_factory
 from figures import Series
 from in_process import measure_in_process
@@ -115,14 +116,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under 40 s")
     parser.add_argument("--roads", action="store_true", help="measure each road against HTTP, in place of all else")
+    parser.add_argument("--ra", action="store_true", help="measure registration authorities against the CA, likewise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")
     arguments = parser.parse_args()
     extent = QUICK if arguments.quick else FULL
-    report: Report | RoadsReport
+    report: Report | RoadsReport | AuthorityReport
+    counts = {"rounds": extent.http_rounds, "per_round": extent.per_http_round}
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "ca"
-        if arguments.roads:
-            counts = {"rounds": extent.http_rounds, "per_round": extent.per_http_round}
+        if arguments.ra:
+            report = anyio.run(partial(measure_authority, Path(folder), clients=CLIENTS, **counts))
+        elif arguments.roads:
             report = anyio.run(partial(measure_roads, directory, clients=CLIENTS, **counts))
         else:
             report = anyio.run(measure, directory, extent)

@@ -21,7 +21,15 @@ from cmpkit.endpoints.server import Server
 from cmpkit.parts import CertificateRecord, StoredAnswer, Transaction, UnitOfWork
 from cmpkit.plugins import Plugins, load_plugins
 
-__all__ = ["CONFIGURATION", "listen_elsewhere", "make_directory", "open_servers", "plugins_with_policy", "serving"]
+__all__ = [
+    "CONFIGURATION",
+    "listen_elsewhere",
+    "make_directory",
+    "open_servers",
+    "plugins_with_policy",
+    "put_policy",
+    "serving",
+]
 
 CONFIGURATION = "cmpkit.toml"
 _CMPKIT = (sys.executable, "-m", "cmpkit.cli")
@@ -57,10 +65,20 @@ def make_directory(directory: Path, trusted: bytes) -> None:
     :param trusted: DER of the trust anchor.
     """
     subprocess.run([*_CMPKIT, "init", directory, "--listen", "http://127.0.0.1:0"], check=True, capture_output=True)
+    put_policy(directory, trusted)
+
+
+def put_policy(directory: Path, trusted: bytes) -> None:
+    """The policy and the trust anchor, in the configuration of a directory.
+
+    :param trusted: DER of the trust anchor.
+    """
     (directory / "maker.pem").write_bytes(to_pem(trusted))
     text = (directory / CONFIGURATION).read_text()
-    text, tables = re.subn(r"(?ms)^\[policy\]\n.*?^$", f'[policy]\nkind = "{device_policy.KIND}"\n', text)
-    text, headings = re.subn(r"(?m)^\[server\]$", '[server]\ntrusted = ["maker.pem"]', text)
+    text, tables = re.subn(
+        r"(?ms)^\[policy\]\n.*?(?=^\[(?!\[policy)|\Z)", f'[policy]\nkind = "{device_policy.KIND}"\n\n', text
+    )
+    text, headings = re.subn(r"(?m)^\[server\]$(\ntrusted = .*)?", '[server]\ntrusted = ["maker.pem"]', text)
     if (tables, headings) != (1, 1):
         raise RuntimeError(f"{directory / CONFIGURATION} is not as it was")
     (directory / CONFIGURATION).write_text(text)
