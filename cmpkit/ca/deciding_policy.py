@@ -14,7 +14,7 @@ from typing import Final
 
 from cryptography import x509
 
-from cmpkit.ca.limits import check_credential, is_same, led_to, refuse_request
+from cmpkit.ca.limits import check_credential, check_usable, is_same, led_to, refuse_request
 from cmpkit.ca.policy import DefaultPolicy
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.enums import BodyType, PKIFailureInfo
@@ -114,6 +114,9 @@ class DecidingPolicy(abc.ABC):
         if auth.grant is not None:
             return self._limits.granted_request(request, auth, auth.grant, now)
         updating = request.body_type is BodyType.KUR
+        if updating and not own and "ra" in auth.roles and request.old_certificate is not None:
+            check_usable(request.old_certificate, now)
+            return self._limits.own_request(request, auth, request.old_certificate)
         if auth.record is not None and (own or updating):
             return self._limits.own_request(request, auth, auth.record)
         if updating:

@@ -16,6 +16,7 @@ from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.changes import confirmation, revocation
 from cmpkit.ca.crl import CRLMaker
 from cmpkit.ca.extensions import ISSUER_EXTENSIONS, read_key_identifier
+from cmpkit.ca.limits import line_of
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.x509 import (
     CertificateContent,
@@ -164,7 +165,7 @@ class LocalIssuer:
             profile=request.profile or "",
             request_key=idempotency_key,
             state=_ISSUED,
-            enrolled_by=auth.credential.id if auth.record is None else auth.record.enrolled_by,
+            enrolled_by=line_of(request, auth),
             publish=self._is_published(request),
         )
         return Issued(record, chain=self._chain, modified=modified)

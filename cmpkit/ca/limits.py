@@ -31,6 +31,7 @@ __all__ = [
     "check_usable",
     "is_same",
     "led_to",
+    "line_of",
     "refuse_request",
 ]
 
@@ -216,6 +217,15 @@ def check_usable(record: CertificateRecord, now: datetime) -> None:
 def is_same(one: CertificateRecord, other: CertificateRecord | None) -> bool:
     """Whether two records are of the same certificate."""
     return other is not None and (one.issuer_key, one.serial_number) == (other.issuer_key, other.serial_number)
+
+
+def line_of(request: CertificateRequest, auth: Authenticated) -> str:
+    """What :attr:`~cmpkit.parts.CertificateRecord.enrolled_by` is to be; an RA begins a line of its own."""
+    if request.old_certificate is not None:
+        return request.old_certificate.enrolled_by
+    if auth.record is None or "ra" in auth.roles:
+        return auth.credential.id
+    return auth.record.enrolled_by
 
 
 def led_to(auth: Authenticated, record: CertificateRecord) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509 import ObjectIdentifier
 
-from cmpkit.asn1 import CertificateWire, decode, read_name
+from cmpkit.asn1 import read_name
 from cmpkit.ca.extensions import name_keys, read_alternative_names
 from cmpkit.ca.facts import name_text
+from cmpkit.ca.own_names import own_names, own_subject
 from cmpkit.ca.patterns import AlternativeNamePattern, SubjectPattern, TextPattern
 from cmpkit.ca.rule_changes import Change
 from cmpkit.ca.rule_settings import FAILURES, RuleSettings
@@ -18,7 +19,7 @@ from cmpkit.crypto.names import attribute_type, format_name
 from cmpkit.crypto.x509 import outline
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
-from cmpkit.parts import Asked, Authenticated, ProtectionKind
+from cmpkit.parts import Asked, Authenticated, CertificateRecord, ProtectionKind
 
 __all__ = ["Rule"]
 
@@ -180,21 +181,30 @@ def _issuer_fits(patterns: Sequence[SubjectPattern], auth: Authenticated) -> boo
 def _subject_in_question(asked: Asked) -> x509.Name | None:
     """The subject that is asked for, or of the certificate to be revoked; who names none means itself."""
     if asked.certificate is not None:
-        return read_name(outline(asked.certificate.der).subject_der)
+        return own_subject(asked.certificate)
     assert asked.request is not None
     subject = asked.request.subject
     if subject is not None and subject.rdns:
         return subject
+    if asked.request.old_certificate is not None:
+        return own_subject(asked.request.old_certificate)
     # An RA asks for others.
     return None if "ra" in asked.auth.roles else asked.auth.subject
 
 
 def _names_in_question(asked: Asked) -> tuple[bytes, ...]:
-    """DER of the subjectAltNames that are asked for, or of those in the certificate to be revoked."""
+    """DER of the subjectAltNames that are asked for, kept by an update, or in the certificate to be revoked."""
     if asked.certificate is not None:
-        return read_alternative_names(decode(CertificateWire, asked.certificate.der).tbs.extensions or ()) or ()
+        return _names_of(asked.certificate)
     assert asked.request is not None
-    names = read_alternative_names(asked.request.extensions) or ()
+    names = read_alternative_names(asked.request.extensions)
+    if names is None:
+        return () if asked.request.old_certificate is None else _names_of(asked.request.old_certificate)
     # Whoever asks for a name that cannot be read hears that, whatever rules there are.
     name_keys(names)
     return names
+
+
+def _names_of(record: CertificateRecord) -> tuple[bytes, ...]:
+    kept = own_names(record)
+    return () if kept is None else read_alternative_names([kept]) or ()

@@ -194,7 +194,10 @@ class RulesPolicy(DecidingPolicy):
     def _profile_in_question(self, asked: Asked) -> str:
         if asked.certificate is not None:
             return asked.certificate.profile
-        return self._profile_of_sender(None if asked.request is None else asked.request.profile, asked.auth)
+        request = asked.request
+        if request is not None and request.old_certificate is not None:
+            return request.profile or request.old_certificate.profile
+        return self._profile_of_sender(None if request is None else request.profile, asked.auth)
 
     def _profile_of_sender(self, asked: str | None, auth: Authenticated) -> str:
         """The profile that is asked for, or that stands for that."""

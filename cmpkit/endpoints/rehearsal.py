@@ -12,7 +12,7 @@ from cmpkit.ca.facts import describe_request
 from cmpkit.ca.passphrases import check_owner
 from cmpkit.crypto.names import format_name
 from cmpkit.endpoints.work import Workshop
-from cmpkit.engine.needs import Authorize, CheckProof, FindCertificate, Issue, Need, Recover, Revoke
+from cmpkit.engine.needs import Authorize, CheckProof, FindCertificate, FindNamed, Issue, Need, Recover, Revoke
 from cmpkit.engine.work import Steps
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
@@ -87,7 +87,7 @@ class Rehearsal(Workshop):
             return self._rehearse_issue(need, auth, now)
         if self.upstream and isinstance(need, CheckProof):
             return _nothing()
-        if isinstance(need, CheckProof | FindCertificate):
+        if isinstance(need, CheckProof | FindCertificate | FindNamed):
             return super().run(need, auth, transaction_id, now)
         return self._rehearse_other(need, auth, now)
 
@@ -141,7 +141,7 @@ class Rehearsal(Workshop):
         asked = Asked(BodyType.RR, auth, now, revocation=need.request)
         what = f"serial number {need.request.serial_number:x}"
         try:
-            _, record = await self._find_issued(need.request)
+            _, record = await self._find_issued(need.request.issuer, need.request.serial_number)
             asked = replace(asked, certificate=record)
             check_owner(need.request, record, auth)
             await self.policy.authorize_revocation(need.request, record, auth, now=now)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from cryptography import x509
+
 from cmpkit import oids
 from cmpkit.asn1 import (
     CertReqMsg,
@@ -36,6 +38,7 @@ from cmpkit.engine.needs import (
     CheckProof,
     Confirm,
     FindCertificate,
+    FindNamed,
     Inform,
     Issue,
     MakeChallenge,
@@ -61,7 +64,6 @@ from cmpkit.parts import (
     Recovered,
     RecoveryPolicy,
     Rejected,
-    RevocationRequest,
     Revoked,
     Store,
     Told,
@@ -283,22 +285,25 @@ class Workshop:
         return await issuer.confirm(need.certificate, accepted=need.accepted, now=now)
 
     async def _revoke(self, need: Revoke, auth: Authenticated, _: bytes, now: datetime) -> Revoked | Pending | Rejected:
-        issuer, record = await self._find_issued(need.request)
+        issuer, record = await self._find_issued(need.request.issuer, need.request.serial_number)
         check_owner(need.request, record, auth)
         await self.policy.authorize_revocation(need.request, record, auth, now=now)
         return await issuer.revoke(need.request, auth, now=now)
 
-    async def _find_issued(self, named: RevocationRequest) -> tuple[Issuer, CertificateRecord]:
+    async def _find_named(self, need: FindNamed, _: Authenticated, __: bytes, ___: datetime) -> CertificateRecord:
+        return (await self._find_issued(need.issuer, need.serial_number))[1]
+
+    async def _find_issued(self, name: x509.Name, serial_number: int) -> tuple[Issuer, CertificateRecord]:
         """A certificate, and the issuer with the key that signed it.
 
         :raises CMPError: badCertId if there is none, or another CA is named.
         """
         for issuer_key, issuer in ((self.issuer_key, self.issuer), *self.former.items()):
-            record = await self.store.certificate(issuer_key, named.serial_number)
-            if record is not None and names_match(read_name(outline(record.der).issuer_der), named.issuer):
+            record = await self.store.certificate(issuer_key, serial_number)
+            if record is not None and names_match(read_name(outline(record.der).issuer_der), name):
                 return issuer, record
         raise CMPError(
-            f"no certificate of {format_name(named.issuer)} with serial number {named.serial_number:x}",
+            f"no certificate of {format_name(name)} with serial number {serial_number:x}",
             PKIFailureInfo.BAD_CERT_ID,
             rule="RFC 9483 section 4.2",
             hint="name issuer and serial number as the certificate has them, to the CA that issued it",
@@ -363,6 +368,7 @@ _WORK: dict[type[Any], Callable[..., Awaitable[Any]]] = {
     MakeChallenge: Workshop._make_challenge,
     Issue: Workshop._issue,
     FindCertificate: Workshop._find_certificate,
+    FindNamed: Workshop._find_named,
     Confirm: Workshop._confirm,
     Revoke: Workshop._revoke,
     Recover: Workshop._recover,

@@ -8,17 +8,29 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from cryptography import x509
+
 from cmpkit import oids
-from cmpkit.asn1 import CertificationRequest, CertReqMsg, EnvelopedData, InfoTypeAndValue, Null, PKIBody, PKIMessage
+from cmpkit.asn1 import (
+    CertificationRequest,
+    CertReqMsg,
+    EnvelopedData,
+    InfoTypeAndValue,
+    Null,
+    PKIBody,
+    PKIMessage,
+    distinguished_name,
+)
 from cmpkit.engine.challenging import challenge, challenged
 from cmpkit.engine.header import whole_seconds
-from cmpkit.engine.needs import Authorize, CheckProof, Confirm, Issue, Need
+from cmpkit.engine.needs import Authorize, CheckProof, Confirm, FindNamed, Issue, Need
 from cmpkit.engine.polling import delay, put_again
 from cmpkit.engine.registration import check_registration, is_replaced
 from cmpkit.engine.replies import Reply, certificate_response, change_event
 from cmpkit.engine.states import OPENS
 from cmpkit.engine.template import (
     archived_key_faults,
+    certificate_named,
     is_by_rsa,
     key_generation_faults,
     proof_version_faults,
@@ -34,6 +46,7 @@ from cmpkit.parts import (
     ArchivedKey,
     AuditEntry,
     CertificateChange,
+    CertificateRecord,
     CertificateRequest,
     Grant,
     Issued,
@@ -142,6 +155,8 @@ def put(
         request = read_p10(asked, profile)
     else:
         request = read_request(opening.body.type, asked, work.auth, profile)
+        if opening.body.type is BodyType.KUR and request.old_certificate is None and "ra" in work.auth.roles:
+            request = yield from _on_behalf(asked, request)
     if not request.public_key_info:
         raise_first(key_generation_faults(opening.header.pvno), work.leniency)
     encrypted = request.proof is ProofMethod.ENCRYPTED_CERTIFICATE
@@ -162,6 +177,16 @@ def put(
         # The requester gets another certificate than it asked for.
         result = replace(result, modified=True)
     return request, result
+
+
+def _on_behalf(asked: CertReqMsg, request: CertificateRequest) -> Generator[Need, Any, CertificateRequest]:
+    """The update that a registration authority asks for, with the certificate that it names (R-122)."""
+    named = certificate_named(asked.request)
+    if named is None:
+        return request
+    issuer = distinguished_name(named.issuer)
+    old: CertificateRecord = yield FindNamed(x509.Name([]) if issuer is None else issuer, named.serial_number)
+    return replace(request, old_certificate=old)
 
 
 def _answer(work: Work, opening: PKIMessage, outcomes: Sequence[tuple[int, Issued | CMPError]]) -> Steps:

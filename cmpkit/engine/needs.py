@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from cryptography.x509 import Name
+
 from cmpkit.asn1 import CertificationRequest, CertReqMsg, CertStatus, GeneralName, InfoTypeAndValue, PKIMessage
 from cmpkit.enums import BodyType
 from cmpkit.parts import CertificateRecord, CertificateRequest, RecoveryRequest, RevocationRequest, Transaction
@@ -23,6 +25,7 @@ __all__ = [
     "Confirm",
     "Consider",
     "FindCertificate",
+    "FindNamed",
     "Inform",
     "Issue",
     "MakeChallenge",
@@ -97,6 +100,18 @@ class FindCertificate:
     issuer_key: str
     serial_number: int
     status: CertStatus | None = None
+
+
+@quick
+@dataclass(frozen=True)
+class FindNamed:
+    """Our record of a certificate that a registration authority names. Answered by ``CertificateRecord``.
+
+    :param issuer: who issued it, as the message says.
+    """
+
+    issuer: Name
+    serial_number: int
 
 
 @quick
@@ -208,6 +223,7 @@ Need: TypeAlias = (
     | MakeChallenge
     | Issue
     | FindCertificate
+    | FindNamed
     | Confirm
     | Revoke
     | Recover

@@ -52,6 +52,7 @@ from cmpkit.tolerances import Leniency
 
 __all__ = [
     "archived_key_faults",
+    "certificate_named",
     "is_by_rsa",
     "key_generation_faults",
     "p10_faults",
@@ -295,16 +296,29 @@ def _datetime(time: Time | None) -> datetime | None:
     return None if time is None else time.as_datetime()
 
 
-def _certificate_to_update(request: CertRequest, auth: Authenticated) -> CertificateRecord | None:
-    """The certificate that protects a kur; oldCertID, if there, must name it (R-121, R-122)."""
+def certificate_named(request: CertRequest) -> CertId | None:
+    """The certificate that a request names as the one to update; ``None`` if it names none.
+
+    :raises CMPError: badDataFormat if it cannot be read.
+    """
     control = find_attribute(request.controls, oids.OLD_CERT_ID)
-    if control is None or auth.record is None:
+    return None if control is None else parse_tlv(control.value, CertId)
+
+
+def _certificate_to_update(request: CertRequest, auth: Authenticated) -> CertificateRecord | None:
+    """The certificate that protects a kur; oldCertID, if there, must name it (R-121, R-122).
+
+    ``None`` if it is not known here, or is that of another, in whose name a registration authority asks.
+    """
+    named = certificate_named(request)
+    if named is None or auth.record is None:
         return auth.record
-    named = parse_tlv(control.value, CertId)
     issuer = x509.load_der_x509_certificate(auth.record.der).issuer
     named_issuer = distinguished_name(named.issuer)
     same_issuer = named_issuer is not None and names_match(named_issuer, issuer)
     if named.serial_number != auth.record.serial_number or not same_issuer:
+        if "ra" in auth.roles:
+            return None
         serial_number = f"{named.serial_number:x}"[:40]
         raise CMPError(
             f"oldCertID names certificate {serial_number}, the signer is {auth.record.serial_number:x}",

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmpkit.asn1 import CertificationRequest, decode
 from cmpkit.ca.certificates import IssuerCertificate
+from cmpkit.ca.limits import line_of
 from cmpkit.crypto.crls import check_crl_signature, load_crl
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.stand_ins import check_signature
@@ -94,7 +95,7 @@ class Authority:
             public_key_info=request.public_key_info,
             subject=subject,
             profile=request.profile or "",
-            enrolled_by=auth.credential.id if auth.record is None else auth.record.enrolled_by,
+            enrolled_by=line_of(request, auth),
             publish=publish and wish is not False,
             modified=modified or (bool(wish) and not publish),
         )

@@ -37,6 +37,7 @@ from cmpkit.engine.needs import (
     CheckProof,
     Confirm,
     FindCertificate,
+    FindNamed,
     Inform,
     Issue,
     MakeChallenge,
@@ -220,6 +221,7 @@ class ResponderEnd:
             MakeChallenge: lambda need: self._challenge(),
             Issue: self._issue,
             FindCertificate: self._find,
+            FindNamed: lambda need: self._find(need)[0],
             Confirm: self._confirm,
             Revoke: lambda need: self._revoke(need.request),
             Inform: self._inform,
@@ -241,7 +243,7 @@ class ResponderEnd:
         record = _toy_certificate(_FIRST_SERIAL + number)
         return Issued(replace(record, request_key=need.key))
 
-    def _find(self, need: FindCertificate) -> tuple[CertificateRecord, bytes]:
+    def _find(self, need: FindCertificate | FindNamed) -> tuple[CertificateRecord, bytes]:
         (record,) = (record for record in self.certificates if record.serial_number == need.serial_number)
         return record, hashlib.sha256(record.der).digest()
 
