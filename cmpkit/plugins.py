@@ -85,6 +85,8 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._kinds = _kinds()
         self.loaded: list[LoadedPlugin] = []
+        self.observed = False
+        """Whether there is anybody to tell."""
 
     def add(self, plugin: Any, name: str, distribution: str = "") -> None:
         """Register a plugin (a module, or an object with hook implementations) and its parts.
@@ -109,6 +111,7 @@ class Plugins:
             for identifier in ids:
                 self._kinds[kind].parts[identifier] = part
                 self._kinds[kind].owners[identifier] = name
+        self.observed = bool(self._kinds["observer"].parts)
         shown = tuple(f"{kind} {' '.join(_show(identifier) for identifier in ids)}" for kind, ids, _ in found)
         self.loaded.append(LoadedPlugin(name, distribution, parts=shown))
 
@@ -219,11 +222,6 @@ class Plugins:
     def key_types(self) -> tuple[str, ...]:
         """The names of key types that can be generated."""
         return tuple(name for part in self.all("key algorithm") for name in part.key_types)
-
-    @property
-    def observed(self) -> bool:
-        """Whether there is anybody to tell."""
-        return bool(self._kinds["observer"].parts)
 
     def observe(self, event: parts.Event) -> None:
         """Tell every observer."""

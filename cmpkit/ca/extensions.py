@@ -45,6 +45,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_NO_CONSTRAINTS = BasicConstraints()
+
 ISSUER_EXTENSIONS = frozenset(
     {
         oids.SUBJECT_KEY_IDENTIFIER,
@@ -88,10 +90,11 @@ def read_extensions(extensions: Sequence[Extension]) -> AskedExtensions:
         values[item.extn_id] = item.extn_value
     usage = values.get(oids.KEY_USAGE)
     purposes = values.get(oids.EXTENDED_KEY_USAGE)
+    names = values.get(oids.SUBJECT_ALTERNATIVE_NAME)
     der = values.get(oids.BASIC_CONSTRAINTS)
-    constraints = BasicConstraints() if der is None else _read(BasicConstraints, der)
+    constraints = _NO_CONSTRAINTS if der is None else _read(BasicConstraints, der)
     return AskedExtensions(
-        names=read_alternative_names(extensions),
+        names=None if names is None else _read_names(names),
         key_usage=None if usage is None else _read_key_usage(usage),
         purposes=None if purposes is None else _read_list(ObjectIdentifier, purposes),
         ca=constraints.c_a,
@@ -105,9 +108,11 @@ def read_alternative_names(extensions: Iterable[Extension]) -> tuple[bytes, ...]
     :raises CMPError: badCertTemplate if it cannot be read.
     """
     found = next((item for item in extensions if item.extn_id == oids.SUBJECT_ALTERNATIVE_NAME), None)
-    if found is None:
-        return None
-    return tuple(encode(name) for name in _read_list(TLV, found.extn_value))
+    return None if found is None else _read_names(found.extn_value)
+
+
+def _read_names(der: bytes) -> tuple[bytes, ...]:
+    return tuple(encode(name) for name in _read_list(TLV, der))
 
 
 def check_name_constraints(der: bytes) -> None:

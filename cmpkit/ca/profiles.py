@@ -315,6 +315,8 @@ class ConfiguredProfile:
 
     def _choose_names(self, asked: AskedExtensions, auth: Authenticated) -> Extension | None:
         wanted = asked.names or ()
+        if not wanted and not self._names:
+            return None
         if named_by_policy(auth):
             return alternative_names_extension(wanted) if wanted else None
         granted = tuple(_name_der(template.render(auth.identity)) for template in self._names)
@@ -333,8 +335,8 @@ class ConfiguredProfile:
     def _choose_validity(self, request: CertificateRequest, now: datetime) -> tuple[datetime, datetime]:
         now = now.replace(microsecond=0)
         latest = now + self._settings.validity
-        not_before = max(now, (request.not_before or now).replace(microsecond=0))
-        not_after = min(latest, (request.not_after or latest).replace(microsecond=0))
+        not_before = now if request.not_before is None else max(now, request.not_before.replace(microsecond=0))
+        not_after = latest if request.not_after is None else min(latest, request.not_after.replace(microsecond=0))
         if not_before >= not_after:
             raise self._refuse(
                 f"no validity is left between {not_before} and {not_after}",
