@@ -44,7 +44,7 @@ _ANSWERS_TO: Mapping[BodyType, frozenset[BodyType]] = {
     BodyType.CERT_CONF: frozenset({BodyType.PKICONF}),
     BodyType.PKICONF: frozenset({BodyType.PKICONF}),
     BodyType.ERROR: frozenset({BodyType.PKICONF}),
-    BodyType.NESTED: frozenset({BodyType.NESTED}),
+    BodyType.NESTED: frozenset({BodyType.NESTED, BodyType.POLL_REP}),
 }
 """What may answer a body besides ``error``."""
 

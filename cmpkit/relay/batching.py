@@ -5,26 +5,36 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import anyio
 
-from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIMessage, decode_message
+from cmpkit.asn1 import MAX_MESSAGE_SIZE, PKIBody, PKIMessage, PollReq, decode_message
 from cmpkit.engine.answers import answer_statuses
-from cmpkit.engine.header import response_header
+from cmpkit.engine.header import NONCE_SIZE, response_header, whole_seconds
 from cmpkit.engine.nesting import MAX_COUNT, find_answers, is_batch
 from cmpkit.engine.replies import refusal
+from cmpkit.engine.states import WHOLE_MESSAGE
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Batch, Relayed
 from cmpkit.relay.wrapping.adding import add_protection
 from cmpkit.relay.wrapping.own import OwnProtection
 
-__all__ = ["BatchLimits", "Collector", "make_batch", "open_batch", "refuse_member"]
+__all__ = [
+    "BatchLimits",
+    "Collector",
+    "make_batch",
+    "open_batch",
+    "pause_before_polling",
+    "poll_for_batch",
+    "refuse_member",
+]
 
 _log = logging.getLogger("cmpkit.relay")
+_LONGEST_PAUSE: Final = 86_400
 _MOST_OCTETS: Final = MAX_MESSAGE_SIZE // 4
 """Answers are up to four times as large as what they answer, and have to be read, too."""
 
@@ -132,7 +142,7 @@ def open_batch(
     :param answer: to the batch as a whole, verified, with its transactionID and nonce. What refuses the batch refuses
         each message in it (RFC 9483 section 3.6.3; R-154); who is missing in it gets systemUnavail (R-153).
     :param members: those of its messages that are not answered yet.
-    :raises CMPError: if it is no answer to a batch; systemUnavail if it says that the upstream needs time for it.
+    :raises CMPError: if it is no answer to a batch.
     """
     if not is_batch(outer):
         return {one.key: answer for one in members}
@@ -148,16 +158,41 @@ def open_batch(
 
 
 def _refused(answer: PKIMessage) -> CMPError:
-    """What the refusal of a batch is to each of its messages.
-
-    :raises CMPError: if it is none.
-    """
+    """What the refusal of a batch is to each of its messages."""
     status = answer_statuses(answer)[0]
     said = "; ".join(status.texts)
-    if status.status is PKIStatus.WAITING:
-        raise CMPError(f"the upstream needs time for a batch: {said or 'no reason'}", PKIFailureInfo.SYSTEM_UNAVAIL)
     names = ", ".join(status.failures.wire_names) or "no failInfo"
     return CMPError(f"the upstream refused the batch: {names}: {said or 'no text'}", status.failures, status_text=said)
+
+
+def pause_before_polling(answer: PKIMessage, usual: timedelta) -> float | None:
+    """How many seconds the upstream needs for a batch, if that is what an answer to it as a whole says.
+
+    It does by ``error`` with the status waiting, and then by pollRep (RFC 9810 section 5.3.22).
+
+    :param usual: how soon to ask where it does not say.
+    """
+    if answer.body.type is BodyType.POLL_REP:
+        return float(min(max(answer.body.content[0].check_after, 0), _LONGEST_PAUSE)) if answer.body.content else None
+    if answer.body.type is BodyType.ERROR and answer_statuses(answer)[0].status is PKIStatus.WAITING:
+        return usual.total_seconds()
+    return None
+
+
+async def poll_for_batch(outer: PKIMessage, answer: PKIMessage, own: OwnProtection, *, now: datetime) -> PKIMessage:
+    """The pollReq for a batch as a whole (RFC 9483 section 4.4).
+
+    :param answer: what said that it takes time.
+    """
+    header = replace(
+        outer.header,
+        message_time=whole_seconds(now),
+        protection_alg=own.algorithm(outer.header.transaction_id or b""),
+        sender_nonce=own.random(NONCE_SIZE),
+        recip_nonce=answer.header.sender_nonce,
+    )
+    body = PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=WHOLE_MESSAGE)])
+    return await own.protect(PKIMessage(header, body))
 
 
 async def refuse_member(request: PKIMessage, error: CMPError, own: OwnProtection, *, now: datetime) -> PKIMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -19,6 +19,7 @@ from cmpkit.asn1 import (
     PKIHeader,
     PKIMessage,
     PKIStatusInfo,
+    PollRep,
     decode_message,
     directory_name,
     to_tlv,
@@ -29,7 +30,14 @@ from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError
 from cmpkit.parts import Relayed, SharedSecret
 from cmpkit.plugins import load_plugins
-from cmpkit.relay.batching import BatchLimits, Collector, make_batch, open_batch
+from cmpkit.relay.batching import (
+    BatchLimits,
+    Collector,
+    make_batch,
+    open_batch,
+    pause_before_polling,
+    poll_for_batch,
+)
 from cmpkit.relay.wrapping import OwnProtection
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -160,12 +168,26 @@ class TestOpening:
             assert isinstance(error, CMPError)
             assert (error.fail_info, error.status_text) == (PKIFailureInfo.SIGNER_NOT_TRUSTED, "not you")
 
-    def test_a_batch_that_the_upstream_needs_time_for_is_not_refused(self) -> None:
+    @pytest.mark.rule("R-110", "R-112")
+    def test_how_long_the_upstream_needs_is_what_it_says(self) -> None:
+        usual = timedelta(seconds=7)
+        assert pause_before_polling(refusing(PKIStatus.WAITING, "busy"), usual) == 7
+        assert pause_before_polling(refusing(PKIStatus.REJECTION, "no"), usual) is None
+        assert pause_before_polling(nested(answer_to(relayed(1))), usual) is None
+        for said, pause in ((5, 5), (0, 0), (-3, 0), (1 << 40, 86_400)):
+            poll_rep = PKIBody(BodyType.POLL_REP, [PollRep(cert_req_id=-1, check_after=said)])
+            assert pause_before_polling(message(poll_rep, 1 << 100, 1, 2), usual) == pause
+
+    @pytest.mark.rule("R-111")
+    async def test_a_batch_is_polled_for_as_a_whole_message(self, own: OwnProtection) -> None:
         members = [relayed(1), relayed(2)]
-        with pytest.raises(CMPError) as caught:
-            open_batch(outer_of(members), refusing(PKIStatus.WAITING, "busy"), members)
-        assert caught.value.fail_info is PKIFailureInfo.SYSTEM_UNAVAIL
-        assert "busy" in caught.value.detail
+        outer = decode_message((await make_batch(members, own, now=NOW)).outgoing)
+        answer = refusing(PKIStatus.WAITING, "busy")
+        polling = decode_message((await poll_for_batch(outer, answer, own, now=NOW)).raw)
+        assert [one.cert_req_id for one in polling.body.content] == [-1]
+        assert polling.header.transaction_id == outer.header.transaction_id
+        assert polling.header.recip_nonce == answer.header.sender_nonce
+        assert polling.header.sender_nonce != outer.header.sender_nonce
 
     def test_what_is_not_nested_is_no_answer_to_a_batch(self) -> None:
         members = [relayed(1), relayed(2)]
