@@ -18,9 +18,18 @@ from cmpkit.engine.nesting import is_batch
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError, ConflictError
 from cmpkit.parts import Batch, RelayChange, Relayed, Store, UnitOfWork
-from cmpkit.relay.batching import BatchLimits, Collector, make_batch, open_batch, refuse_member
+from cmpkit.relay.batching import (
+    BatchLimits,
+    Collector,
+    make_batch,
+    open_batch,
+    pause_before_polling,
+    poll_for_batch,
+    refuse_member,
+)
 from cmpkit.relay.carrying import Carrying, Office, pause_after
 from cmpkit.relay.flights import Flight, check_answer
+from cmpkit.relay.signers import Signers
 from cmpkit.relay.upstream import Upstream
 
 __all__ = ["BatchCarrying"]
@@ -50,7 +59,7 @@ class BatchCarrying:
     :param office: for the messages.
     :param carry: makes what carries the batches, for an office.
     :param clock: gives the time, in UTC.
-    :param sleep: waits for some seconds after the store failed.
+    :param sleep: waits for some seconds: after the store failed, and before a batch is polled for.
     """
 
     def __init__(
@@ -64,7 +73,7 @@ class BatchCarrying:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._upstream, self._store, self._office = upstream, store, office
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._signers = clock, sleep, Signers()
         self._collector = Collector(BatchLimits(upstream.batch_count, upstream.batch_time.total_seconds()))
         self._waiting: dict[str, Flight] = {}
         self._loads: dict[str, _Load] = {}
@@ -195,7 +204,7 @@ class BatchCarrying:
         :raises CMPError: naming what is not to be believed.
         """
         if is_batch(flight.sent):
-            return await check_answer(flight, octets, self._upstream, known=(), now=self._clock())
+            return await check_answer(flight, octets, self._upstream, self._signers, now=self._clock())
         # One message alone is answered by its own answer (RFC 9483 section 5.2.2.1).
         (member,) = self._loads[flight.relayed.key].members.values()
         return await self._office.check(member, octets)
@@ -212,6 +221,11 @@ class BatchCarrying:
         :raises CMPError: if it is no answer to a batch.
         """
         load = self._loads[flight.relayed.key]
+        pause = pause_before_polling(answer, self._upstream.check_after) if is_batch(flight.sent) else None
+        if pause is not None:
+            assert self._tasks is not None
+            self._tasks.start_soon(self._poll, flight, answer, pause)
+            return
         reach(self._upstream.own.plugins, Checkpoint.RELAY_SENT, flight.relayed.transaction_id)
         opened = open_batch(flight.sent, answer, [member.relayed for member in load.members.values()])
         for key, found in opened.items():
@@ -221,6 +235,15 @@ class BatchCarrying:
             self._waiting.pop(key, None)
         del self._loads[flight.relayed.key]
         await self._forget(flight.relayed.key)
+
+    async def _poll(self, flight: Flight, answer: PKIMessage, pause: float) -> None:
+        """Ask again for the answer to a batch; after a restart the batch itself is sent, and is answered as before."""
+        await self._sleep(pause)
+        polling = await poll_for_batch(flight.sent, answer, self._upstream.own, now=self._clock())
+        flight.nonces = (*flight.nonces[:1], polling.header.sender_nonce or b"")
+        flight.relayed = replace(flight.relayed, outgoing=polling.raw, is_sent=False)
+        assert self._tasks is not None
+        self._carrying.start(flight, self._tasks)
 
     async def _believed(self, member: Flight, found: PKIMessage | CMPError) -> PKIMessage:
         """The answer to one message of a batch; a refusal of our own in place of one that is not to be believed."""

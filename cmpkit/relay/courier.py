@@ -35,12 +35,12 @@ from cmpkit.relay.batch_carrying import BatchCarrying
 from cmpkit.relay.carrying import Carrying, DirectCarrying, Office, PostalCarrying
 from cmpkit.relay.flights import Flight, Flights, check_answer
 from cmpkit.relay.late import LateCertificates
+from cmpkit.relay.signers import Signers
 from cmpkit.relay.upstream import Upstream
 
 __all__ = ["Courier"]
 
 _log = logging.getLogger("cmpkit.relay")
-_MOST_KNOWN: Final = 32
 _MOST_TAKEN_UP: Final = 100_000
 _UNANSWERED = (RelayState.WAITING, RelayState.GIVEN_UP)
 
@@ -81,7 +81,7 @@ class Courier:
         self._secrets = secrets
         self._clock = clock
         self._flights = Flights()
-        self._known: dict[bytes, None] = {}
+        self._signers = Signers()
         self._tasks: TaskGroup | None = None
         self._late = LateCertificates(upstream, store, clock)
         carry = partial(_carrying_for, upstream, sleep=sleep)
@@ -198,11 +198,7 @@ class Courier:
 
         :raises CMPError: naming what is not to be believed.
         """
-        answer = await check_answer(flight, octets, self.upstream, known=(*self._known,), now=self._clock())
-        for der in answer.extra_certs:
-            if der not in self._known and len(self._known) < _MOST_KNOWN:
-                self._known[der] = None
-        return answer
+        return await check_answer(flight, octets, self.upstream, self._signers, now=self._clock())
 
     async def note_sent(self, flight: Flight) -> None:
         """Write down that a message was handed over to a store-and-forward road."""

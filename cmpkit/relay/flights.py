@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,13 +10,14 @@ import anyio
 
 from cmpkit.asn1 import PKIMessage, decode_message
 from cmpkit.crypto.protection import find_protection
-from cmpkit.endpoints.reading import certificates_in, read_answer
+from cmpkit.endpoints.reading import read_answer
 from cmpkit.engine.header import Correlation, check_response_header
 from cmpkit.engine.relay_states import relayed_answer_faults
 from cmpkit.engine.relaying import UNVERIFIED
 from cmpkit.enums import BodyType
 from cmpkit.errors import raise_first
 from cmpkit.parts import ProtectionKind, Relayed, SharedSecret
+from cmpkit.relay.signers import Signers
 from cmpkit.relay.upstream import Upstream
 from cmpkit.tolerances import Leniency
 
@@ -89,13 +90,13 @@ class Flights:
 
 
 async def check_answer(
-    flight: Flight, octets: bytes, upstream: Upstream, *, known: Sequence[bytes], now: datetime
+    flight: Flight, octets: bytes, upstream: Upstream, signers: Signers, *, now: datetime
 ) -> PKIMessage:
     """The answer to a message, once it is known to be one, and to be authentic.
 
     Of a requester that is not verified here a MAC cannot be verified either: he does that.
 
-    :param known: DER certificates of earlier answers.
+    :param signers: of this upstream.
     :raises CMPError: naming what is not to be believed.
     """
     leniency = Leniency(upstream.tolerances)
@@ -108,9 +109,7 @@ async def check_answer(
         if flight.relayed.credential == UNVERIFIED and _is_under_mac(answer, upstream):
             return answer
         verifier = upstream.verifier_of(flight.secret)
-    await verifier.verify(
-        answer, known=(*answer.extra_certs, *known), issuers=certificates_in(answer), now=now, leniency=leniency
-    )
+    await signers.verify(answer, verifier, now=now, leniency=leniency)
     return answer
 
 

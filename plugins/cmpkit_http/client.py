@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import anyio
 import httpx
@@ -16,9 +17,20 @@ from cmpkit.transports import client_context
 from cmpkit_http.addresses import WELL_KNOWN_PATH
 from cmpkit_http.answers import EXCERPT_OCTETS, HTTPAnswer, shown
 from cmpkit_http.failures import transport_errors
+from cmpkit_http.kept import KeptConnections
 from cmpkit_http.media import CMP_MEDIA_TYPE
 
-__all__ = ["HTTPClient", "Reply", "is_direct", "open_client", "post", "read_body", "read_url", "shown_url"]
+__all__ = [
+    "HTTPClient",
+    "Reply",
+    "is_direct",
+    "is_proxied",
+    "open_client",
+    "post",
+    "read_body",
+    "read_url",
+    "shown_url",
+]
 
 _OK, _ACCEPTED = 200, 202
 
@@ -55,6 +67,9 @@ class HTTPClient:
         self._shown_url = shown_url(self._url)
         self._options = options
         self._client = open_client(self._url, options)
+        self._kept = (
+            None if self._url.scheme != "http" or is_proxied(self._url, options) else KeptConnections(self._url)
+        )
         self._persistent = False
 
     @property
@@ -69,7 +84,10 @@ class HTTPClient:
         """
         # OpenSSL's server takes a transaction for aborted if a connection that it was to keep is closed; and h11 closes
         # it, since that server answers with HTTP/1.0. So a server has to show HTTP/1.1 first.
-        reply = await self.ask(request, keep=self._persistent)
+        if self._persistent and self._kept is not None:
+            reply = await self._ask_again(request, self._kept)
+        else:
+            reply = await self.ask(request, keep=self._persistent)
         self._persistent = reply.version != "HTTP/1.0"
         if not reply.head.is_cmp or not reply.body:
             raise reply.head.error(reply.body)
@@ -109,6 +127,26 @@ class HTTPClient:
             response.http_version != "HTTP/1.0" and response.headers.get("connection", "").lower() != "close",
         )
 
+    async def _ask_again(self, request: bytes, kept: KeptConnections) -> Reply:
+        """POST one message over a connection that is kept."""
+        limit = self._options.max_response_size
+        with transport_errors(self._shown_url, self._options.timeout), anyio.fail_after(self._options.timeout):
+            answer = await kept.post(request, limit)
+        named = answer.headers.get
+        location = named("location", "")
+        head = HTTPAnswer(
+            self._shown_url,
+            answer.status,
+            content_type=named("content-type", ""),
+            content_encoding=named("content-encoding", ""),
+            location=shown_url(self._url.join(location)) if location else "",
+            retry_after=named("retry-after", ""),
+        )
+        if head.is_cmp and len(answer.body) > limit:
+            raise head.too_large(limit)
+        closes = answer.version == "HTTP/1.0" or named("connection", "").lower() == "close"
+        return Reply(head, answer.body, answer.version, shown(named("server", "")), not closes)
+
     def _head(self, response: httpx.Response) -> HTTPAnswer:
         headers = response.headers
         redirected = response.next_request
@@ -131,6 +169,8 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._kept is not None:
+            await self._kept.aclose()
         await self._client.aclose()
 
 
@@ -194,6 +234,11 @@ def is_direct(url: httpx.URL, options: TransportOptions) -> bool:
     """Whether the options say that a host is reached without a proxy; that of the environment included."""
     hosts = (options.no_proxy or "").lower().replace(",", " ").split()
     return any(url.host == host.strip("[]") or (host[0] == "." and url.host.endswith(host)) for host in hosts)
+
+
+def is_proxied(url: httpx.URL, options: TransportOptions) -> bool:
+    """Whether messages may go by a proxy, of the options or of the environment."""
+    return not is_direct(url, options) and (options.proxy is not None or bool(getproxies()))
 
 
 def open_client(url: httpx.URL, options: TransportOptions) -> httpx.AsyncClient:
