@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,13 +15,23 @@ import pytest
 from cryptography import x509
 from relaying import SOON, Authority, dead
 
-from cmpkit.asn1 import ErrorMsgContent, PKIBody, PKIMessage, PKIStatusInfo, decode_message
+from cmpkit.asn1 import ErrorMsgContent, PKIBody, PKIMessage, PKIStatusInfo, PollRep, decode_message
 from cmpkit.crypto.keys import generate_key
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.engine.nesting import nest
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal
-from cmpkit.parts import Batch, PrivateKey, RelayChange, RelayState, SharedSecret, TransportOptions, UnitOfWork
+from cmpkit.parts import (
+    Answer,
+    Batch,
+    Peer,
+    PrivateKey,
+    RelayChange,
+    RelayState,
+    SharedSecret,
+    TransportOptions,
+    UnitOfWork,
+)
 from cmpkit.relay.wrapping import OwnProtection
 from cmpkit.transports.memory_post import MemoryPost
 
@@ -143,6 +154,34 @@ async def test_what_refuses_the_batch_refuses_everybody_in_it(ra: Authority, key
         assert {refusal.fail_info for refusal in devices.refusals.values()} == {PKIFailureInfo.NOT_AUTHORIZED}
         assert {refusal.texts for refusal in devices.refusals.values()} == {("not now",)}
         assert len(devices.refusals) == 3
+
+
+@pytest.mark.rule("R-110", "R-111", "R-112")
+async def test_a_batch_that_the_upstream_needs_time_for_is_polled_for(ra: Authority, key: PrivateKey) -> None:
+    """First it says so by an error, then by pollRep, then it answers."""
+    status = PKIStatusInfo.of(PKIStatus.WAITING, ["busy"])
+    said = [
+        PKIBody(BodyType.ERROR, ErrorMsgContent(pki_status_info=status)),
+        PKIBody(BodyType.POLL_REP, [PollRep(cert_req_id=-1, check_after=0)]),
+    ]
+    own, batches = OwnProtection(ra.ca.plugins, ra.ca.signer), []
+
+    async def answer(octets: bytes, peer: Peer) -> Answer:
+        request = decode_message(octets)
+        if request.body.type is BodyType.NESTED:
+            batches.append(octets)
+        made = decode_message((await ra.ca.handle(batches[0], peer)).der or b"")
+        header = replace(made.header, recip_nonce=request.header.sender_nonce)
+        body = said.pop(0) if said else made.body
+        return Answer((await own.protect(PKIMessage(header, body))).raw)
+
+    ra.line.handler, ra.terms = answer, {**ra.terms, "check_after": timedelta(0)}
+    async with ra.running():
+        devices = Devices(ra, key)
+        await devices.enrol(3)
+        assert devices.served == {0, 1, 2}
+        kinds = [decode_message(octets).body.type for octets in ra.line.sent]
+        assert kinds == [BodyType.NESTED, BodyType.POLL_REQ, BodyType.POLL_REQ]
 
 
 async def test_an_answer_that_is_not_to_be_believed_concerns_its_own_requester_only(
