@@ -29,6 +29,7 @@ from cmpkit.relay.batching import (
 )
 from cmpkit.relay.carrying import Carrying, Office, pause_after
 from cmpkit.relay.flights import Flight, check_answer
+from cmpkit.relay.signers import Signers
 from cmpkit.relay.upstream import Upstream
 
 __all__ = ["BatchCarrying"]
@@ -72,7 +73,7 @@ class BatchCarrying:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._upstream, self._store, self._office = upstream, store, office
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._signers = clock, sleep, Signers()
         self._collector = Collector(BatchLimits(upstream.batch_count, upstream.batch_time.total_seconds()))
         self._waiting: dict[str, Flight] = {}
         self._loads: dict[str, _Load] = {}
@@ -203,7 +204,7 @@ class BatchCarrying:
         :raises CMPError: naming what is not to be believed.
         """
         if is_batch(flight.sent):
-            return await check_answer(flight, octets, self._upstream, known=(), now=self._clock())
+            return await check_answer(flight, octets, self._upstream, self._signers, now=self._clock())
         # One message alone is answered by its own answer (RFC 9483 section 5.2.2.1).
         (member,) = self._loads[flight.relayed.key].members.values()
         return await self._office.check(member, octets)
