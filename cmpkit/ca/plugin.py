@@ -67,37 +67,34 @@ class LocalIssuerFactory:
         return issuer
 
 
-class DefaultPolicyFactory:
+class _PolicyFactory:
+    """Opens a policy of ours."""
+
+    kind: str
+    _module: str
+
+    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
+        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
+        policy: Policy = await _import(self._module).open_policy(settings, context)
+        return policy
+
+
+class DefaultPolicyFactory(_PolicyFactory):
     """Opens the default policy; see :class:`cmpkit.ca.policy.PolicySettings`."""
 
-    kind = "default"
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
-        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
-        policy: Policy = await _import("policy").open_policy(settings, context)
-        return policy
+    kind, _module = "default", "policy"
 
 
-class RulesPolicyFactory:
+class RulesPolicyFactory(_PolicyFactory):
     """Opens a policy by rules; see :class:`cmpkit.ca.rule_settings.RulesSettings`."""
 
-    kind = "rules"
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
-        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
-        policy: Policy = await _import("rules_policy").open_rules_policy(settings, context)
-        return policy
+    kind, _module = "rules", "rules_policy"
 
 
-class PythonPolicyFactory:
+class PythonPolicyFactory(_PolicyFactory):
     """Opens a policy by a function; see :class:`cmpkit.ca.python_policy.PythonPolicySettings`."""
 
-    kind = "python"
-
-    async def open(self, settings: Mapping[str, Any], context: OpenContext) -> Policy:
-        """The policy; see :meth:`cmpkit.parts.PolicyFactory.open`."""
-        policy: Policy = await _import("python_policy").open_python_policy(settings, context)
-        return policy
+    kind, _module = "python", "python_policy"
 
 
 class StoredSecretsFactory:

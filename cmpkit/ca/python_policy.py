@@ -37,7 +37,7 @@ from cmpkit.parts import (
     Ruling,
 )
 
-__all__ = ["PythonPolicy", "PythonPolicySettings", "open_python_policy"]
+__all__ = ["PythonPolicy", "PythonPolicySettings", "open_policy"]
 
 _log = logging.getLogger("cmpkit.policy")
 _FIXED: Final = ("body_type", "cert_req_id", "public_key_info", "old_certificate")
@@ -55,7 +55,7 @@ class PythonPolicySettings(PolicySettings):
     paths: tuple[StrictStr, ...] = ()
 
 
-async def open_python_policy(table: Mapping[str, Any], context: OpenContext) -> PythonPolicy:
+async def open_policy(table: Mapping[str, Any], context: OpenContext) -> PythonPolicy:
     """The policy of a table ``[policy]``.
 
     :raises ConfigurationError: naming every key that is wrong, or why the function cannot be had.

@@ -33,7 +33,7 @@ from cmpkit.parts import (
     RuleFinding,
 )
 
-__all__ = ["RulesPolicy", "load_rules_policy", "open_rules_policy"]
+__all__ = ["RulesPolicy", "load_rules_policy", "open_policy"]
 
 _log = logging.getLogger("cmpkit.policy")
 _ENROLMENTS = (BodyType.IR, BodyType.CR, BodyType.P10CR, BodyType.KUR)
@@ -50,7 +50,7 @@ def load_rules_policy(table: Mapping[str, Any], profiles: Mapping[str, Certifica
     return RulesPolicy(DefaultPolicy(settings, profiles), settings.rule)
 
 
-async def open_rules_policy(table: Mapping[str, Any], context: OpenContext) -> RulesPolicy:
+async def open_policy(table: Mapping[str, Any], context: OpenContext) -> RulesPolicy:
     """The policy of a table ``[policy]``, with the certificates that it names.
 
     :raises ConfigurationError: naming every key that is wrong, or the file that cannot be used.
@@ -97,8 +97,11 @@ class RulesPolicy(DecidingPolicy):
         found: list[RuleFinding] = []
         profile = self._profile_in_question(asked)
         for rule in self._rules:
-            found.append(RuleFinding(rule.name, rule.mismatch(asked, profile)))
-            if not found[-1].why_not:
+            reason = rule.mismatch(asked, profile)
+            if not reason and asked.is_opening and rule.looks_inside:
+                reason = "it depends on what is asked for, and lets nothing in here"
+            found.append(RuleFinding(rule.name, reason))
+            if not reason:
                 break
         return tuple(found)
 
@@ -211,7 +214,8 @@ class RulesPolicy(DecidingPolicy):
 
 def _check_names(rule: Rule, request: CertificateRequest, auth: Authenticated) -> None:
     """Whether somebody whose names profiles leave to the policy asks for some that the rule does not look at."""
-    looked_at = rule.names is not None or rule.change.names is not None or rule.subjects is None
+    own = rule.subjects is None and auth.record is not None
+    looked_at = own or rule.names is not None or rule.change.names is not None
     if looked_at or request.body_type is BodyType.KUR or not named_by_policy(auth):
         return
     if read_alternative_names(request.extensions):

@@ -374,6 +374,11 @@ async def test_r_065_names_that_a_rule_says_nothing_of_are_refused_to_an_ra(
     policy = policies({"who": ["ra"], "subjects": ["*"], "action": "accept"})
     request = ask.request("CN=ee", ask.names(x509.DNSName("bank.example")))
     assert "says nothing of them" in (await refused(policy, request, authority(record), ask.now)).detail
+    # One that another CA certified has no names here that its own could be held against.
+    listed = replace(authority(record), record=None)
+    for rules in ({"who": ["ra"], "subjects": ["*"], "action": "accept"}, {"who": ["ra"], "action": "accept"}):
+        own = ask.request("CN=ra", ask.names(x509.DNSName("bank.example")))
+        assert "says nothing of them" in (await refused(policies(rules), own, listed, ask.now)).detail
 
 
 @pytest.mark.rule("R-140", "R-161")
@@ -433,10 +438,10 @@ async def test_of_rules_that_look_inside_one_that_may_fit_lets_a_message_in(poli
     await policies(inside).authorize(BodyType.IR, ask.by_secret(), now=ask.now)
     error = await refused(policies(inside, DEFAULT), BodyType.KUR, ask.by_secret(), ask.now)
     assert error.fail_info is PKIFailureInfo.WRONG_INTEGRITY
-    assert (
-        "used up"
-        in (await refused(policies(inside), BodyType.IR, ask.by_secret(grant=replace(DEV_42, uses=0)), ask.now)).detail
-    )
+    spent = ask.by_secret(grant=replace(DEV_42, uses=0))
+    assert "used up" in (await refused(policies(inside), BodyType.IR, spent, ask.now)).detail
+    (finding,) = policies(inside).explain(Asked(BodyType.IR, spent, ask.now))
+    assert finding.why_not == "it depends on what is asked for, and lets nothing in here"
     # A genm shows neither subjects nor names.
     await refused(policies(inside), BodyType.GENM, ask.by_secret(), ask.now)
 
