@@ -18,7 +18,7 @@ kind = "rules"
 
 [[policy.rule]]
 who = ["ra"]
-subjects = ["CN=*"]
+subjects = ["CN=*", "CN=*,OU=*"]
 action = "accept"
 
 [[policy.rule]]
