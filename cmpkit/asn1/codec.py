@@ -35,6 +35,7 @@ __all__ = [
     "decode_with_names",
     "der_wrap",
     "encode",
+    "encode_integer",
     "encode_list",
     "has_odd_name",
     "parse_tlv",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_INTEGER = 0x02
 MAX_OPEN_SEQUENCE = 2
 """Elements that "SEQUENCE { OID, ANY OPTIONAL }" may have."""
 
@@ -260,6 +262,16 @@ def encode_list(values: Iterable[Any]) -> bytes:
     return der_wrap(0x30, b"".join([value if isinstance(value, bytes) else encode(value) for value in values]))
 
 
+def encode_integer(value: int) -> bytes:
+    """DER of an INTEGER that is not negative, such as a serial number, for which hazmat.asn1 takes ten times as long.
+
+    :raises CMPError: systemFailure if it is negative.
+    """
+    if value < 0:
+        raise CMPError(f"cannot encode {value} as a positive INTEGER", PKIFailureInfo.SYSTEM_FAILURE)
+    return der_wrap(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1))
+
+
 def to_tlv(value: Any) -> TLV:
     """A value as one unread element; octets are taken as DER.
 
@@ -279,6 +291,7 @@ def der_wrap(tag: int, content: bytes) -> bytes:
     return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
 
 
+_OBJECT_IDENTIFIER = b"\x06"
 _OID_TLVS: dict[ObjectIdentifier, TLV] = {}
 _CACHED_OIDS = 1024
 
@@ -292,9 +305,11 @@ def _oid_tlv(oid: ObjectIdentifier) -> TLV:
     return tlv
 
 
-# Only what we name is kept: octets of strangers must not fill it.
-_OIDS = {encode(oid): oid for oid in vars(oids).values() if isinstance(oid, ObjectIdentifier)}
+# By their contents. Only what we name is kept: octets of strangers must not fill it.
+_OIDS = {encode(oid)[2:]: oid for oid in vars(oids).values() if isinstance(oid, ObjectIdentifier)}
 
 
 def _read_oid(tlv: TLV) -> ObjectIdentifier:
-    return _OIDS.get(hazmat.encode_der(tlv)) or typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))
+    # A view of the contents finds them, without a copy.
+    known = _OIDS.get(tlv.data) if tlv.tag_bytes == _OBJECT_IDENTIFIER else None  # type: ignore[call-overload]
+    return known or typing.cast(ObjectIdentifier, tlv.parse(ObjectIdentifier))

@@ -39,7 +39,7 @@ from cmpkit.asn1 import (
     read_public_key_info,
     sequence,
 )
-from cmpkit.asn1.codec import der_wrap
+from cmpkit.asn1.codec import der_wrap, encode_integer
 from cmpkit.caching import cached_property, keep_last
 from cmpkit.crypto.digests import HASH_NAMES, digest
 from cmpkit.crypto.names import format_name
@@ -202,7 +202,7 @@ async def build_certificate(content: CertificateContent, issuer_key: PrivateKey)
     read_public_key_info(content.public_key_info)  # a plugin may have given it
     fields: list[Any] = [
         _VERSION_3,
-        content.serial_number,
+        encode_integer(content.serial_number),
         algorithm_der,
         content.issuer,
         encode_list((_time_der(content.not_before), _time_der(content.not_after))),

@@ -33,7 +33,7 @@ from cmpkit.asn1 import (
     parse_tlv,
     to_tlv,
 )
-from cmpkit.asn1.codec import der_wrap, quietly
+from cmpkit.asn1.codec import der_wrap, encode_integer, quietly
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 
@@ -294,3 +294,20 @@ def test_an_open_sequence_of_a_stranger_works_alike() -> None:
     assert decode(Control, encode(control)) == control
     assert control.parse(int) == 5
     assert repr(control) == "Control(1.3.6.1.5.5.7.5.1.5, <020105>)"
+
+
+@given(st.integers(min_value=0) | st.sampled_from([0, 127, 128, 255, 256, (1 << 159) - 1]))
+def test_an_integer_is_written_as_hazmat_writes_it(value: int) -> None:
+    assert encode_integer(value) == encode(value)
+
+
+def test_a_negative_integer_is_refused() -> None:
+    with pytest.raises(CMPError, match="-1") as caught:
+        encode_integer(-1)
+    assert caught.value.fail_info is PKIFailureInfo.SYSTEM_FAILURE
+
+
+def test_octets_that_look_like_those_of_an_oid_are_none() -> None:
+    other = der_wrap(0x30, der_wrap(0x04, encode(oids.ECDSA_SHA256)[2:]))
+    with pytest.raises(CMPError):
+        decode(AlgorithmIdentifier, other)
