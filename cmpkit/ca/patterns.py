@@ -40,11 +40,6 @@ class TextPattern:
         """Read a pattern."""
         return cls(text.replace(_IDENTITY, _WHO).replace("*", _ANY))
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether it fits one text only."""
-        return _ANY not in self.marked
-
     def fits(self, text: str, identity: str = "") -> bool:
         """Whether a text is of this pattern; case matters.
 
@@ -118,11 +113,6 @@ class SubjectPattern:
             for rdn in name.rdns
         )
         return cls(text, rdns, is_open=rest != text)
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether it fits one name only, for each requester."""
-        return not self.is_open and all(pattern.is_fixed for rdn in self.rdns for _, pattern in rdn)
 
     def fits(self, name: x509.Name, identity: str = "") -> bool:
         """Whether a name is of this pattern.

@@ -156,6 +156,17 @@ def test_revocations_and_questions_are_explained(operator: Operator, device: Dev
     assert "by a certificate of this CA" in one["sender"]
 
 
+def test_what_would_not_be_revoked_or_issued_is_told(operator: Operator, device: Device, keep: Keep) -> None:
+    device.enroll()
+    unknown = keep("revoke", "test://server", *device.by_certificate(), "--issuer", "CN=Example CA", "--serial", "0x42")
+    (case,) = explain(operator, unknown)["cases"]
+    assert (case["what"], case["fail_info"], case["rules"]) == ("serial number 42", ["badCertId"], [])
+    subject = ("--subject", "CN=dev-42", "--newkeyout", device.path("n.key"), "--certout", device.path("n.pem"))
+    central = keep("certify", "test://server", *device.by_certificate(), *subject, "--centralkeygen")
+    (case,) = explain(operator, central)["cases"]
+    assert (case["outcome"], case["fail_info"]) == ("refused", ["badCertTemplate"])
+
+
 def test_what_came_before_and_what_is_old_is_noted(
     operator: Operator, device: Device, message: Path, tmp_path: Path
 ) -> None:
