@@ -30,7 +30,7 @@ from cmpkit.endpoints.requests import (
 from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, begin, decide
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import HEADER_FAULTS
-from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConflictError, PeerRefusal
 from cmpkit.issuers.authority import Authority, Order, failed
 from cmpkit.issuers.correspondence import AT_IT, JUDGED, Came, Correspondence
@@ -52,6 +52,8 @@ from cmpkit.parts import (
 __all__ = ["CMPIssuer"]
 
 _log = logging.getLogger("cmpkit.issuer")
+_UNPROVEN = "unproven"
+"""In the context of a transaction whose requester proves its key by its certConf (RFC 9810 section 5.2.8.3.2)."""
 
 
 class CMPIssuer:
@@ -134,7 +136,8 @@ class CMPIssuer:
             if isinstance(came, Finished):
                 return Rejected(error)
             fault = error
-        if isinstance(came, Decide) and (fault is not None or self._at_once):
+        at_once = self._at_once and _UNPROVEN not in came.transaction.context
+        if isinstance(came, Decide) and (fault is not None or at_once):
             return await self._result(journal, await self._confirm_there(journal, came, fault), now)
         if isinstance(came, Decide) and JUDGED not in came.transaction.context:
             await journal.save(replace(came.transaction, context={**came.transaction.context, JUDGED: "yes"}))
@@ -305,9 +308,10 @@ async def _opening(order: Order, asked: CertificateRequest, now: datetime, conve
         "enrolled_by": order.enrolled_by,
         "subject": base64.b64encode(order.subject.public_bytes()).decode(),
     }
-    flags = {name: "yes" for name in ("publish", "modified") if getattr(order, name)}
-    options = conversation.options
-    return Send(begin(body.type, sought=[sought], context=context | flags, random=options.random), body)
+    context |= {name: "yes" for name in ("publish", "modified") if getattr(order, name)}
+    if asked.proof is ProofMethod.ENCRYPTED_CERTIFICATE:
+        context[_UNPROVEN] = "yes"
+    return Send(begin(body.type, sought=[sought], context=context, random=conversation.options.random), body)
 
 
 def _order_of(key: str, transaction: ClientTransaction) -> Order:

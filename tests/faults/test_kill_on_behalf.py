@@ -55,8 +55,6 @@ def certified(ca: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ((Checkpoint.REQUEST_SAVED, 1), "asyncio"),
         ((Checkpoint.ANSWER_RECEIVED, 1), "trio"),
-        ((Checkpoint.BEFORE_COMMIT, 1), "asyncio"),
-        ((Checkpoint.CERTIFICATE_SAVED, 1), "trio"),
         ((Checkpoint.BEFORE_COMMIT, 2), "asyncio"),
     ],
 )

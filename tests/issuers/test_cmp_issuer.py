@@ -22,7 +22,7 @@ from cmpkit.crypto.x509 import certificate_public_key_info, to_pem
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
-from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
+from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, TransportError
 from cmpkit.issuers.cmp import CMPIssuer
 from cmpkit.issuers.cmp_opening import open_cmp_issuer
@@ -174,6 +174,15 @@ async def test_what_was_confirmed_at_once_and_is_rejected_is_revoked_above(lands
     await issuer.confirm(result.certificate, accepted=False, now=landscape.clock())
     assert bodies(landscape) == ["ir", "certConf", "rr"]
     assert await landscape.issued_by_ca() == [REVOKED]
+
+
+async def test_what_is_proven_by_the_confirmation_is_not_confirmed_before_it(landscape: Landscape) -> None:
+    landscape.profile = {"proofs": ["encrCert"]}
+    issuer = landscape.cmp_issuer(at_once=True)
+    result = await ask(landscape, issuer, landscape.request(proof=ProofMethod.ENCRYPTED_CERTIFICATE))
+    assert await landscape.issued_by_ca() == [ISSUED]
+    await issuer.confirm(result.certificate, accepted=True, now=landscape.clock())
+    assert await landscape.issued_by_ca() == [VALID]
 
 
 async def test_a_confirmation_that_the_ca_does_not_take_is_refused(landscape: Landscape) -> None:
