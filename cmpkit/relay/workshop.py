@@ -94,8 +94,11 @@ class RelayWorkshop:
             allowed = await self._allowed(asked, auth, key, need, now)
             if isinstance(allowed, Pending):
                 waiting.append(allowed)
-            elif _is_changed(asked, allowed):
+            elif asked.profile not in (None, allowed.profile):
                 changed.append(allowed)
+            elif _is_changed(asked, allowed):
+                # The profile is what the policy here calls the request: the upstream has profiles of its own.
+                changed.append(replace(allowed, profile=None))
         return tuple(waiting or changed)
 
     async def _allowed(
@@ -168,12 +171,7 @@ class RelayWorkshop:
 
 
 def _is_changed(asked: CertificateRequest, allowed: CertificateRequest) -> bool:
-    """Whether what goes upstream has to say something else than what came.
-
-    A profile that is filled in is what the policy here calls the request: the upstream has profiles of its own.
-    """
-    if asked.profile is not None and asked.profile != allowed.profile:
-        return True
+    """Whether the template that goes upstream has to say something else than that which came."""
     return (
         _is_another_name(asked.subject, allowed.subject)
         or allowed.extensions != asked.extensions

@@ -130,7 +130,7 @@ async def test_a_device_hears_why_the_ca_refuses(ra: Authority) -> None:
 async def test_a_device_gets_and_is_told_of_what_the_policy_made_of_its_request(ra: Authority) -> None:
     """Also after polling, when the request is long gone."""
     ra.line.handler, given = SlowCA(ra.ca).handle, parse_name("CN=given,O=Example")
-    ra.policy.change = lambda asked: replace(asked, subject=given)
+    ra.policy.change = lambda asked: replace(asked, subject=given, profile="what only the RA calls it")
     async with ra.running():
         client = ra.client(await secret_of(ra))
         key = generate_key("p256", ra.ca.plugins)

@@ -47,7 +47,8 @@ class Wrapping(Protocol):
         :param message: as the requester sent it.
         :param auth: who sent it; ``None`` if that was not verified here.
         :param changed: what the requests in it are to become, by their certReqId, where a policy wants something else
-            than they ask for; those that are not named stay as they are.
+            than they ask for; those that are not named stay as they are, and so does the profile that one asks for
+            where its profile is ``None`` here.
         :raises CMPError: if it may not go as it would have to: badCertTemplate, notAuthorized.
         """
 
