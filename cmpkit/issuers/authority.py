@@ -136,7 +136,7 @@ class Authority:
         if certificate.not_valid_after_utc <= now:
             raise failed(f"the CA gave a certificate that ended at {certificate.not_valid_after_utc}")
         if not 0 < certificate.serial_number <= _LARGEST_SERIAL_NUMBER:
-            raise failed(f"the CA gave a certificate with the serial number {certificate.serial_number:#.42x}")
+            raise failed(f"the CA gave a certificate with the serial number {certificate.serial_number:x}"[:120])
         return CertificateRecord(
             issuer_key=self.certificate.key_id,
             serial_number=certificate.serial_number,

@@ -430,6 +430,31 @@ async def test_what_never_came_is_forgotten(landscape: Landscape, caplog: pytest
     assert await landscape.store.undertaking("cmp transaction", KEY) is None
 
 
+async def test_what_is_refused_late_is_forgotten(landscape: Landscape) -> None:
+    class Refusing(SlowIssuer):
+        async def issue(self, *_: Any, **__: Any) -> Any:
+            return Pending(1) if self.slow else Rejected(CMPError("no", PKIFailureInfo.BAD_CERT_TEMPLATE))
+
+    slow = {"issue"}
+    landscape.ca = replace(landscape.ca, front=lambda inner: Refusing(inner, slow))
+    issuer = landscape.cmp_issuer(patience=0.5)
+    await ask(landscape, issuer, landscape.request())
+    slow.clear()
+    landscape.clock.advance(5)
+    assert (await issuer.abandon(KEY, now=landscape.clock())).certificate is None
+    assert await landscape.store.undertaking("cmp transaction", KEY) is None
+
+
+async def test_a_late_certificate_that_the_ca_rejected_meanwhile_is_not_kept(landscape: Landscape) -> None:
+    issuer = landscape.cmp_issuer(late="keep")
+    await ask(landscape, issuer, landscape.request())
+    landscape.clock.advance(3600)
+    async with landscape.ca.store() as store:
+        await landscape.ca.server(store).housekeep()
+    ended = await issuer.abandon(KEY, now=landscape.clock())
+    assert ended.certificate.state is REVOKED
+
+
 async def test_a_certificate_that_went_out_unnoticed_is_found(landscape: Landscape) -> None:
     issuer = landscape.cmp_issuer()
     await ask(landscape, issuer, landscape.request())

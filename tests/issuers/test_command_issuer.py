@@ -19,7 +19,7 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.pop import build_p10
 from cmpkit.crypto.x509 import to_pem
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo
-from cmpkit.errors import ConfigurationError, PeerRefusal
+from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.issuers.command import CommandIssuer
 from cmpkit.issuers.command_opening import open_command_issuer
 from cmpkit.issuers.program import PENDING, REJECTED, Programs
@@ -235,6 +235,33 @@ async def test_what_comes_late_is_revoked_or_kept(
     assert kept.certificate is not None
     assert kept.certificate.state is CertificateState.VALID
     assert await issuer.abandon("never asked", now=landscape.clock()) == Abandoned()
+
+
+async def test_what_is_refused_late_is_forgotten(landscape: Landscape, ca: ProgramCA) -> None:
+    ca.answer = lambda facts: (PENDING, b"")
+    issuer = issuer_of(landscape, ca)
+    await ask(landscape, issuer)
+    ca.answer = lambda facts: (REJECTED, b"")
+    assert await issuer.abandon("ab" * 32, now=landscape.clock()) == Abandoned()
+    assert await landscape.store.undertaking("command", "ab" * 32) is None
+
+
+async def test_a_crl_that_is_not_there_is_told(landscape: Landscape, ca: ProgramCA) -> None:
+    with pytest.raises(CMPError, match="there is no CRL"):
+        await issuer_of(landscape, ca, crl=None).crl(now=landscape.clock())
+    ca.answer = lambda facts: (PENDING, b"")
+    with pytest.raises(CMPError, match="takes longer"):
+        await issuer_of(landscape, ca).crl(now=landscape.clock())
+
+
+async def test_a_rejection_that_nobody_can_be_told_is_in_the_log(
+    landscape: Landscape, ca: ProgramCA, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = issuer_of(landscape, ca, revoke=None)
+    issued = await ask(landscape, issuer)
+    change = await issuer.confirm(issued.certificate, accepted=False, now=landscape.clock())
+    assert change.state is CertificateState.REVOKED
+    assert "there is no program to tell that" in caplog.text
 
 
 async def test_nothing_is_revoked_without_a_program_for_it(landscape: Landscape, ca: ProgramCA) -> None:
