@@ -46,6 +46,9 @@ __all__ = ["UNVERIFIED", "RelayTerms", "expire_relayed", "relay"]
 UNVERIFIED: Final = "unverified"
 """The credential of whoever is not verified here, but by the upstream alone."""
 
+_NO_NEWS = frozenset({BodyType.PKICONF, BodyType.POLL_REP})
+"""Answers that the audit says nothing of."""
+
 _LATE: Final = timedelta(days=30)
 """How long an answer is looked for that nobody waits for any more."""
 
@@ -235,9 +238,17 @@ class _Relaying:
             expires=None if over else self._expires(stage, answer),
         )
         forgotten = RelayChange(work.request_key(message), None, (RelayState.WAITING, RelayState.ANSWERED))
+        return Reply(
+            None,
+            transaction=state,
+            given=given,
+            relay_changes=(forgotten,),
+            audit=() if answer.body.type in _NO_NEWS else (self._told(message, answer),),
+        )
+
+    def _told(self, message: PKIMessage, answer: PKIMessage) -> AuditEntry:
         details = {"upstream": self.terms.upstream, "body": message.body.type.wire_name}
-        audit = work.audit("relayed", answer=_said(answer), identity=work.auth.identity, **details)
-        return Reply(None, transaction=state, given=given, relay_changes=(forgotten,), audit=(audit,))
+        return self.work.audit("relayed", answer=_said(answer), identity=self.work.auth.identity, **details)
 
     def _expires(self, stage: RelayStage, answer: PKIMessage) -> datetime:
         settings, now = self.work.settings, self.work.now
