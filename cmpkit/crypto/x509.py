@@ -29,6 +29,7 @@ from cmpkit.asn1 import (
     Extension,
     GeneralizedTime,
     Implicit,
+    OptionalValidity,
     Time,
     UTCTime,
     Validity,
@@ -64,6 +65,7 @@ __all__ = [
     "outline",
     "random_serial",
     "to_pem",
+    "wished_validity",
 ]
 
 _VERSION_3 = bytes.fromhex("a003020102")
@@ -226,6 +228,16 @@ def as_time(moment: datetime) -> Time:
     """UTCTime through 2049, GeneralizedTime after, in whole seconds (RFC 5280 section 4.1.2.5)."""
     moment = moment.astimezone(UTC).replace(microsecond=0)
     return UTCTime(moment) if moment.year < _FIRST_GENERALIZED_YEAR else GeneralizedTime(moment)
+
+
+def wished_validity(not_before: datetime | None, not_after: datetime | None) -> OptionalValidity | None:
+    """The validity that a template asks for; ``None`` if it asks for none (RFC 4211 section 5)."""
+    if not_before is None and not_after is None:
+        return None
+    return OptionalValidity(
+        not_before=None if not_before is None else as_time(not_before),
+        not_after=None if not_after is None else as_time(not_after),
+    )
 
 
 def extension(ext: x509.ExtensionType, *, critical: bool = False) -> Extension:

@@ -23,7 +23,6 @@ from cmpkit.asn1 import (
     GeneralizedTime,
     GeneralName,
     Null,
-    OptionalValidity,
     PKIBody,
     PKMACValue,
     ProofOfPossession,
@@ -41,7 +40,7 @@ from cmpkit.crypto.agreed_proof import AgreedProof, prove_by_agreement
 from cmpkit.crypto.handed_keys import HandedKey
 from cmpkit.crypto.later_proof import later_popo, proof_method
 from cmpkit.crypto.pop import mac_public_key, sign_popo
-from cmpkit.crypto.x509 import as_time, extension, outline
+from cmpkit.crypto.x509 import extension, outline, wished_validity
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.credentials import Credentials
 from cmpkit.engine.sought import SoughtCertificate
@@ -177,7 +176,7 @@ async def _request(number: int, wish: Wish, sender: GeneralName, prover: Prover 
         version=None if cross is None else _VERSION_3,
         signing_alg=None if cross is None else cross.signing_algorithm,
         issuer=None if cross is None else RDNSequence.of(cross.issuer),
-        validity=_validity(wish),
+        validity=wished_validity(wish.not_before, wish.not_after),
         subject=None if wish.subject is None else RDNSequence.of(wish.subject),
         public_key=_template_key(key),
         extensions=list(wish.extensions) or None,
@@ -238,15 +237,6 @@ def _signs(key: PrivateKey) -> bool:
 
 def _template_key(key: PrivateKey | CentralKey | PublicKey) -> SubjectPublicKeyInfo | None:
     return key.template_key if isinstance(key, CentralKey) else decode(SubjectPublicKeyInfo, key.public_key_info)
-
-
-def _validity(wish: Wish) -> OptionalValidity | None:
-    if wish.not_before is None and wish.not_after is None:
-        return None
-    return OptionalValidity(
-        not_before=None if wish.not_before is None else as_time(wish.not_before),
-        not_after=None if wish.not_after is None else as_time(wish.not_after),
-    )
 
 
 def p10_request(csr: bytes) -> PKIBody:

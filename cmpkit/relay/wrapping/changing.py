@@ -32,7 +32,7 @@ from cmpkit.asn1 import (
     encode_list,
 )
 from cmpkit.crypto.pop import leaves_key_to_server, verify_popo
-from cmpkit.crypto.x509 import as_time
+from cmpkit.crypto.x509 import wished_validity
 from cmpkit.engine.registration import replaced_request
 from cmpkit.engine.states import CRMF_REQUESTS, P10_CERT_REQ_ID
 from cmpkit.engine.template import read_p10, requested_profiles
@@ -168,7 +168,7 @@ def _change_template(template: CertTemplate, wanted: CertificateRequest) -> Cert
     times = (wanted.not_before, wanted.not_after)
     validity = template.validity or OptionalValidity()
     if times != (_moment(validity.not_before), _moment(validity.not_after)):
-        changes["validity"] = _validity(*times)
+        changes["validity"] = wished_validity(*times)
     if leaves_key_to_server(template):
         if wanted.public_key_info:
             changes["public_key"] = decode(SubjectPublicKeyInfo, wanted.public_key_info)
@@ -179,15 +179,6 @@ def _change_template(template: CertTemplate, wanted: CertificateRequest) -> Cert
 
 def _moment(time: Time | None) -> datetime | None:
     return None if time is None else time.as_datetime()
-
-
-def _validity(not_before: datetime | None, not_after: datetime | None) -> OptionalValidity | None:
-    if not_before is None and not_after is None:
-        return None
-    return OptionalValidity(
-        not_before=None if not_before is None else as_time(not_before),
-        not_after=None if not_after is None else as_time(not_after),
-    )
 
 
 def _check_p10(content: CertificationRequest, wanted: CertificateRequest | None) -> None:
