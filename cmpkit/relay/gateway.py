@@ -17,6 +17,7 @@ from cmpkit.engine.states import OPENS
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Answer, Event, Peer, Transaction
+from cmpkit.relay.no_issuer import no_route
 from cmpkit.relay.relay import Relay
 from cmpkit.relay.routes import LOCAL, Route, find_route
 from cmpkit.tolerances import Leniency
@@ -59,13 +60,13 @@ class Gateway:
             return await self.server.handle(der, peer, settings)
         route = await self._route(message, peer)
         if route is None:
-            return await self._refuse(message, peer, _no_route())
+            return await self._refuse(message, peer, no_route())
         if route.to == LOCAL:
             return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         relay = self.relays.get(route.to)
         if relay is None:
             return await self._refuse(message, peer, _no_upstream(route.to))
-        return await relay.handle(message, peer, settings, verify=route.verify)
+        return await relay.handle(message, peer, settings, verify=route.verify, leniency=leniency)
 
     async def _route(self, message: PKIMessage, peer: Peer) -> Route | None:
         """That of its transaction, if there is one; the first that it fits, if not."""
@@ -101,15 +102,6 @@ def _own_transaction(known: Sequence[Transaction], message: PKIMessage) -> Trans
     """
     answered = (one for one in known if one.sender_nonce and one.sender_nonce == message.header.recip_nonce)
     return next(answered, next(iter(known), None))
-
-
-def _no_route() -> CMPError:
-    return CMPError(
-        "no [[route]] takes this message, and there is no [issuer]",
-        PKIFailureInfo.WRONG_AUTHORITY,
-        hint="add a [[route]] that it fits, or one without conditions",
-        status_text="nobody here answers for that",
-    )
 
 
 def _no_upstream(name: str) -> CMPError:

@@ -19,7 +19,7 @@ from cmpkit.parts import (
     RootKeyUpdate,
 )
 
-__all__ = ["NoIssuer"]
+__all__ = ["NoIssuer", "no_route"]
 
 
 class NoIssuer:
@@ -33,7 +33,7 @@ class NoIssuer:
         self, request: CertificateRequest, auth: Authenticated, *, idempotency_key: str, now: datetime
     ) -> Issued | Pending | Rejected:
         """Refuse it."""
-        return Rejected(_refusal())
+        return Rejected(no_route())
 
     async def confirm(
         self, certificate: CertificateRecord, *, accepted: bool, now: datetime
@@ -42,13 +42,13 @@ class NoIssuer:
 
         :raises CMPError: always.
         """
-        raise _refusal()
+        raise no_route()
 
     async def revoke(
         self, request: RevocationRequest, auth: Authenticated, *, now: datetime
     ) -> Revoked | Pending | Rejected:
         """Refuse it."""
-        return Rejected(_refusal())
+        return Rejected(no_route())
 
     async def ca_certificates(self) -> tuple[bytes, ...]:
         """None."""
@@ -59,14 +59,15 @@ class NoIssuer:
 
         :raises CMPError: always.
         """
-        raise _refusal()
+        raise no_route()
 
     async def root_key_update(self) -> RootKeyUpdate | None:
         """None."""
         return None
 
 
-def _refusal() -> CMPError:
+def no_route() -> CMPError:
+    """Why a message is refused that fits no route, where nothing is issued."""
     return CMPError(
         "no [[route]] takes this message, and there is no [issuer]",
         PKIFailureInfo.WRONG_AUTHORITY,

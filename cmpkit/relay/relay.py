@@ -21,6 +21,7 @@ from cmpkit.relay.courier import Courier
 from cmpkit.relay.unverified import NoVerifier
 from cmpkit.relay.upstream import Upstream
 from cmpkit.relay.workshop import RelayWorkshop
+from cmpkit.tolerances import Leniency
 
 __all__ = ["Relay"]
 
@@ -60,15 +61,22 @@ class Relay:
         self._unverified = replace(self._verified, verifier=NoVerifier(server.plugins, server.verifier.tolerances))
 
     async def handle(
-        self, message: PKIMessage, peer: Peer, settings: ServerSettings | None = None, *, verify: bool = True
+        self,
+        message: PKIMessage,
+        peer: Peer,
+        settings: ServerSettings | None = None,
+        *,
+        verify: bool = True,
+        leniency: Leniency | None = None,
     ) -> Answer:
         """Answer one message. Never raises for what a peer sent.
 
         :param settings: those of the road on which it came, if they are not those of the server.
         :param verify: whether its protection is verified here; if not, it is passed on as it is.
+        :param leniency: what was let pass so far.
         """
         server = self._verified if verify else self._unverified
-        return await server.answer(message, peer, settings)
+        return await server.answer(message, peer, settings, leniency=leniency)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Carry messages and keep house, until cancelled; :meth:`handle` needs it."""

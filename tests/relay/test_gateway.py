@@ -45,7 +45,9 @@ class Upstream:
 
     taken: list[tuple[BodyType, bool]] = field(default_factory=list)
 
-    async def handle(self, message: PKIMessage, peer: Peer, settings: ServerSettings, *, verify: bool) -> Answer:
+    async def handle(
+        self, message: PKIMessage, peer: Peer, settings: ServerSettings, *, verify: bool, **_: Any
+    ) -> Answer:
         self.taken.append((message.body.type, verify))
         return Answer(message.raw)
 
