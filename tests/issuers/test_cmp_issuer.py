@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,25 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.pop import build_p10
 from cmpkit.crypto.x509 import certificate_public_key_info, to_pem
 from cmpkit.endpoints.central_keys import CentralKey
+from cmpkit.endpoints.requests import PublicKey, Wish
 from cmpkit.endpoints.server import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, TransportError
 from cmpkit.issuers.cmp import CMPIssuer
 from cmpkit.issuers.cmp_opening import open_cmp_issuer
-from cmpkit.parts import CertificateState, Issued, OpenContext, Pending, Rejected, RevocationRequest, UnitOfWork
+from cmpkit.parts import (
+    CertificateState,
+    Issued,
+    OpenContext,
+    Pending,
+    Rejected,
+    RevocationRequest,
+    TransportOptions,
+    UnitOfWork,
+)
 from cmpkit.testing import check_issuer
+from cmpkit.transports import MemoryPost
 
 from .conftest import DEVICE, Landscape
 
@@ -145,6 +157,15 @@ async def test_one_whose_subject_is_changed_goes_as_a_template(landscape: Landsc
     assert x509.load_der_x509_certificate(enrolled.certificate).subject.rfc4514_string() == "CN=dev-42,O=Example"
 
 
+@pytest.mark.rule("R-161")
+async def test_a_client_asks_for_somebody_else(landscape: Landscape) -> None:
+    key = PublicKey(landscape.request().public_key_info)
+    async with landscape.ca.client(landscape.credentials) as client:
+        enrolled = await client.obtain(Wish(key=key, subject=parse_name("CN=dev-42")))
+    assert certificate_public_key_info(enrolled.certificate) == key.public_key_info
+    assert enrolled.key is None
+
+
 async def test_a_device_enrols_updates_and_revokes(landscape: Landscape) -> None:
     async with landscape.device(await landscape.secret(), landscape.cmp_issuer()) as client:
         enrolled = await client.enroll("CN=dev-42")
@@ -241,6 +262,28 @@ async def test_a_ca_that_does_not_answer_is_asked_again_with_the_same_message(la
     assert isinstance(result, Issued)
     assert len(set(landscape.ca.messages)) == 1
     assert len(await landscape.issued_by_ca()) == 1
+
+
+async def test_over_a_road_that_takes_its_time_one_message_goes_and_its_answer_is_found_later(
+    landscape: Landscape,
+) -> None:
+    post, request, url = MemoryPost(), landscape.request(), "memory-post:ca"
+
+    def issuer() -> CMPIssuer:
+        return landscape.cmp_issuer(road=post.open(url, TransportOptions()), patience=0.2)
+
+    for _ in range(2):
+        assert isinstance(await ask(landscape, issuer(), request), Pending)
+    shutdown = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        serve = partial(post.serve, url, landscape.ca.handle, max_message_size=1 << 20, shutdown=shutdown)
+        await tasks.start(serve)
+        result: Any = Pending(0)
+        while isinstance(result, Pending):
+            result = await ask(landscape, issuer(), request)
+        shutdown.set()
+    assert isinstance(result, Issued)
+    assert bodies(landscape) == ["ir"]
 
 
 async def test_a_message_that_is_too_old_to_be_sent_again_is_made_anew(landscape: Landscape) -> None:
