@@ -24,7 +24,8 @@ from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError, ConfigurationError, raise_first
 from cmpkit.parts import Authenticated, Peer, Transaction
 from cmpkit.plugins import Plugins
-from cmpkit.relay.routes import LOCAL, Route, find_route
+from cmpkit.relay.gateway import choose_route
+from cmpkit.relay.routes import LOCAL, Route
 from cmpkit.tolerances import Leniency
 
 __all__ = ["Explanation", "explain_messages"]
@@ -139,7 +140,7 @@ class _Examiner:
         transactions, answers = await self.server.workshop.store.load(identifier, message.digest)
         self._check_time(message, found, is_known=bool(answers))
         route = self._route(message, transactions, found)
-        if route is not None and not route.verify:
+        if not route.verify:
             found.unverified = "the route says verify = false: only the upstream can tell"
             found.cases = (Case("", Outcome.PASSED_ON),)
             return
@@ -160,7 +161,7 @@ class _Examiner:
         transaction = None if answered else find_transaction(transactions, message, auth)
         if self.settings.same_road:
             raise_first(road_faults(transaction, Peer(self.listening.transport.name)))
-        upstream = "" if route is None or route.to == LOCAL else route.to
+        upstream = "" if route.to == LOCAL else route.to
         if upstream and message.body.type not in OPENS:
             found.cases = (Case("", Outcome.PASSED_ON),)
             return
@@ -184,20 +185,18 @@ class _Examiner:
         except CMPError as error:
             found.remarks.append(f"now it would be refused with badTime: {error.detail}")
 
-    def _route(self, message: PKIMessage, transactions: tuple[Transaction, ...], found: Explanation) -> Route | None:
+    def _route(self, message: PKIMessage, transactions: tuple[Transaction, ...], found: Explanation) -> Route:
         """The route that it takes.
 
         :raises CMPError: wrongAuthority if nobody answers it.
         """
-        routes = self.configuration.routes
-        begun = next((one.upstream for one in transactions if message.body.type not in OPENS), None)
-        if begun is not None:
-            found.route = f"goes on with its transaction, at {begun or 'this server'}"
-            return Route(begun or LOCAL)
-        route = find_route(routes, message, self.label)
-        if route is not None:
+        routes, issues = self.configuration.routes, self.configuration.issuer is not None
+        route = choose_route(routes, message, self.label, transactions, issues=issues)
+        if message.body.type not in OPENS and transactions:
+            found.route = f"goes on with its transaction, at {'this server' if route.to == LOCAL else route.to}"
+        elif route in routes:
             found.route = f"[[route]] {routes.index(route) + 1}, to {route.to}"
-        elif routes:
+        elif routes and message.body.type is not BodyType.NESTED:
             found.route = "fits no [[route]], so this server answers"
         return route
 

@@ -22,7 +22,7 @@ from cmpkit.relay.relay import Relay
 from cmpkit.relay.routes import LOCAL, Route, find_route
 from cmpkit.tolerances import Leniency
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "choose_route"]
 
 _log = logging.getLogger("cmpkit.relay")
 _LOCAL = Route(LOCAL)
@@ -58,9 +58,10 @@ class Gateway:
             message = await receive_message(der, max_size=settings.max_message_size, leniency=leniency)
         except CMPError:
             return await self.server.handle(der, peer, settings)
-        route = await self._route(message, peer)
-        if route is None:
-            return await self._refuse(message, peer, no_route())
+        try:
+            route = await self._route(message, peer)
+        except CMPError as error:
+            return await self._refuse(message, peer, error)
         if route.to == LOCAL:
             return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         relay = self.relays.get(route.to)
@@ -68,16 +69,11 @@ class Gateway:
             return await self._refuse(message, peer, _no_upstream(route.to))
         return await relay.handle(message, peer, settings, verify=route.verify, leniency=leniency)
 
-    async def _route(self, message: PKIMessage, peer: Peer) -> Route | None:
-        """That of its transaction, if there is one; the first that it fits, if not."""
-        if message.body.type in _FOR_ENDPOINTS:
-            return _LOCAL
+    async def _route(self, message: PKIMessage, peer: Peer) -> Route:
+        known: Sequence[Transaction] = ()
         if message.body.type not in OPENS and self._may_differ and message.header.transaction_id:
             known, _ = await self.server.workshop.store.load(message.header.transaction_id, message.digest)
-            transaction = _own_transaction(known, message)
-            if transaction is not None:
-                return Route(transaction.upstream or LOCAL, verify=transaction.credential != UNVERIFIED)
-        return find_route(self.routes, message, peer.label) or (_LOCAL if self.issues else None)
+        return choose_route(self.routes, message, peer.label, known, issues=self.issues)
 
     @cached_property
     def _may_differ(self) -> bool:
@@ -93,6 +89,28 @@ class Gateway:
         details = {"error": error, "body": body, "peer": peer.address}
         plugins.observe(Event("refused", message.header.transaction_id, details))
         return Answer(response.raw)
+
+
+def choose_route(
+    routes: Sequence[Route], message: PKIMessage, label: str | None, known: Sequence[Transaction], *, issues: bool
+) -> Route:
+    """The route of a message: that of its transaction, if there is one; the first that it fits, if not.
+
+    :param label: of the address at which it came.
+    :param known: the transactions with its transactionID.
+    :param issues: whether the endpoint answers what fits no route.
+    :raises CMPError: wrongAuthority if nobody does.
+    """
+    if message.body.type in _FOR_ENDPOINTS:
+        return _LOCAL
+    if message.body.type not in OPENS:
+        transaction = _own_transaction(known, message)
+        if transaction is not None:
+            return Route(transaction.upstream or LOCAL, verify=transaction.credential != UNVERIFIED)
+    found = find_route(routes, message, label)
+    if found is None and not issues:
+        raise no_route()
+    return found or _LOCAL
 
 
 def _own_transaction(known: Sequence[Transaction], message: PKIMessage) -> Transaction | None:

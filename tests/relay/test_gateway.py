@@ -26,10 +26,11 @@ from cmpkit.asn1 import (
     directory_name,
 )
 from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.engine.nesting import nest
 from cmpkit.engine.relaying import UNVERIFIED
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.parts import Answer, Disposition, Peer, Store, Transaction, TransactionState, UnitOfWork
-from cmpkit.relay.gateway import Gateway
+from cmpkit.relay.gateway import Gateway, choose_route
 from cmpkit.relay.routes import LOCAL, Route
 from cmpkit.relay.wrapping import OwnProtection
 from cmpkit.relay.wrapping.adding import add_protection
@@ -207,3 +208,9 @@ async def test_where_everything_goes_one_way_no_transaction_is_looked_up(world: 
         world.message(BodyType.CERT_CONF), Peer("memory")
     )
     assert world.one.taken == [(BodyType.CERT_CONF, True)]
+
+
+def test_a_nested_message_is_for_the_endpoint_itself() -> None:
+    header = PKIHeader(pvno=2, sender=directory_name(x509.Name([])), recipient=directory_name(x509.Name([])))
+    nested = PKIMessage(header, nest([PKIMessage(header, PKIBody(BodyType.POLL_REQ, [PollReq(cert_req_id=0)]))]))
+    assert choose_route([Route("one")], nested, None, (), issues=False) == Route(LOCAL)
