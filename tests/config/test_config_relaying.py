@@ -88,6 +88,19 @@ async def test_what_fits_no_route_is_refused_without_an_issuer(write: Write, plu
             await device.enroll(subject="CN=dev-42")
 
 
+async def test_a_label_by_which_a_route_goes_names_no_profile(write: Write, plugins: Plugins) -> None:
+    path = write()
+    await add_secret(path, plugins)
+    async with serving(path, plugins) as ca_url:
+        ra = authority(path, ca_url, '[[route]]\nto = "ca"\npath = "lab"\n')
+        async with serving(ra, plugins) as url:
+            async with client(f"{url}/p/lab", path, plugins) as device:
+                assert (await device.enroll(subject="CN=dev-42")).certificate
+            async with client(url, path, plugins) as device:
+                with pytest.raises(PeerRefusal, match="wrongAuthority"):
+                    await device.enroll(subject="CN=dev-42")
+
+
 async def test_messages_that_people_bring_are_passed_on(write: Write, plugins: Plugins) -> None:
     path = write()
     await add_secret(path, plugins)
