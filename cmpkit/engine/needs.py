@@ -175,7 +175,8 @@ class Consider:
 class Pass:
     """A message on its way upstream. Answered by the transaction as it is stored then, and what the upstream answered.
 
-    There is no answer, ``None``, if none came for a while.
+    There is no answer, ``None``, if none came for a while. A message that needed not be written down has left no trace:
+    the transaction is the one that is to be stored then, without a request.
 
     :param key: of the message, see :class:`cmpkit.parts.Relayed`.
     :param transaction: to be stored before the message leaves.

@@ -238,11 +238,12 @@ class _Relaying:
             expires=None if over else self._expires(stage, answer),
         )
         forgotten = RelayChange(work.request_key(message), None, (RelayState.WAITING, RelayState.ANSWERED))
+        is_kept = bool(stored.request)
         return Reply(
             None,
             transaction=state,
             given=given,
-            relay_changes=(forgotten,),
+            relay_changes=(forgotten,) if is_kept else (),
             audit=() if answer.body.type in _NO_NEWS else (self._told(message, answer),),
         )
 

@@ -104,18 +104,41 @@ class Courier:
                 self._tasks = None
                 self._flights.clear()
 
-    async def deliver(
+    @property
+    def is_direct(self) -> bool:
+        """Whether each message goes by itself, over a road on which its answer comes back."""
+        return isinstance(self._carrying, DirectCarrying)
+
+    def flight(
         self, relayed: Relayed, sent: PKIMessage, *, nonces: tuple[bytes, ...], secret: SharedSecret | None
-    ) -> PKIMessage | None:
-        """Send a message that is in the store, and wait for its answer as long as a requester is kept waiting.
+    ) -> Flight:
+        """A message that is to go; the one that is on its way already, if it is.
 
         :param sent: the message that the answer answers.
-        :param nonces: senderNonces any of which the answer may repeat.
+        :param nonces: further senderNonces that the answer may repeat.
         :param secret: the shared secret of the requester.
-        :returns: the answer, verified; ``None`` if it is not here yet, and will be in the store.
+        """
+        own = sent.header.sender_nonce or b""
+        return self._flights.get(relayed.key) or Flight(relayed, sent, (*nonces, own), secret, is_kept=False)
+
+    async def deliver(self, flight: Flight) -> PKIMessage | None:
+        """Send a message, and wait for its answer as long as a requester is kept waiting.
+
+        :returns: the answer, verified; ``None`` if it is not here yet, and will be in the store if the message is.
         :raises CMPError: systemUnavail if nobody carries.
         """
-        return await self._wait(self._start(Flight(relayed, sent, nonces, secret)))
+        if self._flights.get(flight.relayed.key) is not flight:
+            self._start(flight)
+        return await self._wait(flight)
+
+    def keep(self, flight: Flight) -> PKIMessage | None:
+        """The message is in the store now; its answer, if that came meanwhile."""
+        flight.is_kept = True
+        return flight.answer
+
+    def forget(self, flight: Flight) -> None:
+        """The message was answered, and was not in the store."""
+        self._flights.drop(flight.relayed.key)
 
     async def join(self, key: str) -> PKIMessage | None:
         """Wait for the answer to a message that is under way already; as :meth:`deliver`."""
@@ -218,7 +241,7 @@ class Courier:
         """
         if not keep:
             reach(self._plugins, Checkpoint.RELAY_SENT, flight.relayed.transaction_id)
-        if keep or not flight.waiters:
+        if flight.is_kept and (keep or not flight.waiters):
             await self._record(flight, answer)
         flight.answer = answer
         flight.landed.set()
@@ -286,7 +309,11 @@ class Courier:
         if self._tasks is None:
             return
         for flight in self._flights:
-            if flight.answer is not None and not flight.waiters:
+            if not flight.is_kept:
+                if flight.answer is not None and not flight.waiters:
+                    # Nobody took it: who sends the message again gets the same answer.
+                    self.forget(flight)
+            elif flight.answer is not None and not flight.waiters:
                 await self._look_at(flight.relayed.key, flight)
             else:
                 self.is_over(flight)

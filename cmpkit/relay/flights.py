@@ -31,6 +31,7 @@ class Flight:
     :param sent: the message that the answer answers: the requester's own, or one of ours.
     :param nonces: senderNonces any of which the answer may repeat (R-024).
     :param secret: the shared secret of the requester, if the message goes under it.
+    :param is_kept: whether it is in the store.
     :param waiters: how many wait for the answer.
     :param answer: what the upstream said, verified; ``None`` until then.
     """
@@ -39,6 +40,7 @@ class Flight:
     sent: PKIMessage
     nonces: tuple[bytes, ...]
     secret: SharedSecret | None = None
+    is_kept: bool = True
     waiters: int = 0
     answer: PKIMessage | None = None
     landed: anyio.Event = field(default_factory=anyio.Event)

@@ -152,11 +152,33 @@ class RelayWorkshop:
             at=now,
             deadline=now + upstream.deadline,
         )
-        await self.store.commit(UnitOfWork(transaction=state, relayed=(relayed,), spent=need.spent))
-        reach(self.plugins, Checkpoint.RELAY_RECORDED, state.transaction_id)
-        nonces = tuple(dict.fromkeys((*state.peer_nonces[:1], message.header.sender_nonce or b"")))
-        answer = await self.courier.deliver(relayed, message, nonces=nonces, secret=auth.credential.secret)
+        unit = UnitOfWork(transaction=state, relayed=(relayed,), spent=need.spent)
+        flight = self.courier.flight(relayed, message, nonces=state.peer_nonces[:1], secret=auth.credential.secret)
+        if self._is_its_own_record(message, manner):
+            answer = await self.courier.deliver(flight)
+            if answer is not None:
+                self.courier.forget(flight)
+                return replace(state, request=b""), answer
+            await self._record(unit)
+            answer = self.courier.keep(flight)
+        else:
+            await self._record(unit)
+            self.courier.keep(flight)
+            answer = await self.courier.deliver(flight)
         return replace(state, version=state.version + 1), answer
+
+    def _is_its_own_record(self, message: PKIMessage, manner: Manner) -> bool:
+        """Whether a message need not be written down before it is sent, but only if its answer takes long.
+
+        One that continues a transaction opens nothing that could be forgotten. Where it goes as it came, its requester
+        is who sends the same octets again, and the upstream gives its answer again.
+        """
+        return self.courier.is_direct and message.body.type not in OPENS and manner in (Manner.UNCHANGED, Manner.NESTED)
+
+    async def _record(self, unit: UnitOfWork) -> None:
+        await self.store.commit(unit)
+        assert unit.transaction is not None
+        reach(self.plugins, Checkpoint.RELAY_RECORDED, unit.transaction.transaction_id)
 
     async def _await(self, need: Await, _: Authenticated, __: datetime) -> PKIMessage | None:
         return await self.courier.join(need.key)

@@ -90,6 +90,8 @@ class Bench:
         self.known_above = b""
         """The senderNonce of the last message of the upstream."""
         self.now = NOW
+        self.records_late = False
+        """Whether what continues a transaction is written down only if its answer takes long."""
 
     def nonce(self) -> bytes:
         return next(self.numbers).to_bytes(16, "big")
@@ -132,6 +134,8 @@ class Bench:
     def meet(self, need: Any, answer: PKIMessage | None) -> Any:
         if isinstance(need, Pass):
             assert self.relayed is None, "one message is under way at a time"
+            if self.records_late and answer is not None and need.message.body.type is not BodyType.GENM:
+                return replace(need.transaction, request=b""), answer
             self.transaction = replace(need.transaction, version=need.transaction.version + 1)
             self.relayed = Relayed(
                 need.key,
@@ -195,6 +199,7 @@ class Relaying(RuleBasedStateMachine):
             if not list(relayed_answer_faults(body, bench.message(answer)))
         ]
         name = data.draw(st.sampled_from([*fitting, "nothing"]), label="upstream")
+        bench.records_late = data.draw(st.booleans(), label="records late")
         answer = None if name == "nothing" else bench.answer(name, to=message)
         under_way = bench.relayed
         reply, needs = bench.ask(message, answer)

@@ -269,3 +269,63 @@ async def test_an_answer_after_the_deadline_is_late(ra: Authority) -> None:
         ra.line.before = None
         await ra.relay.housekeep()
         await ra.wait_for_audit("late certificate revoked")
+
+
+@pytest.mark.parametrize("forward", ["unchanged", "reprotect"])
+async def test_a_cert_conf_whose_answer_takes_long_is_polled_for(ra: Authority, forward: str) -> None:
+    ra.forward = forward
+    ra.terms = {"timeout": timedelta(seconds=0.2)}
+    slow, switch = [], Switch()
+
+    async def delay_the_second(request: bytes) -> None:
+        slow.append(request)
+        if len(slow) == 2:
+            await switch.open.wait()
+
+    ra.line.before = delay_the_second
+
+    async def sleep(seconds: float) -> None:
+        await ra.wait_for(RelayState.WAITING)
+        switch.open.set()
+        await ra.wait_for(RelayState.ANSWERED)
+
+    async with ra.running():
+        secret = await new_secret(ra)
+        enrolled = await enrol(ra, secret, sleep=sleep, implicit_confirm=False)
+        assert len(slow) == 2
+        (record,) = [one for one in await ra.ca.certificates() if one.subject == f"CN={secret.reference.decode()}"]
+        assert record.state is CertificateState.VALID
+        assert enrolled.certificate is not None
+        await ra.wait_for(count=0)
+
+
+async def test_an_error_that_is_sent_again_while_it_is_under_way_joins_it(ra: Authority) -> None:
+    switch, sent, answers = Switch(), [], []
+
+    async def hold_the_error(request: bytes) -> None:
+        sent.append(request)
+        if decode_message(request).body.type is BodyType.ERROR:
+            await switch.open.wait()
+
+    ra.line.before = hold_the_error
+    async with ra.running(), anyio.create_task_group() as tasks:
+        secret = await new_secret(ra)
+        answer = await ra.ask(await ra.request(secret, confirm=True))
+        error = await ra.error(secret, answer)
+
+        async def ask() -> None:
+            answers.append(await ra.ask(error))
+
+        for _ in range(2):
+            tasks.start_soon(ask)
+        with anyio.fail_after(5):
+            while len(sent) < 2:  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.05)
+        switch.open.set()
+        with anyio.fail_after(5):
+            while len(answers) < 2:  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+        assert len(sent) == 2
+        assert {one.raw for one in answers} == {answers[0].raw}
+        assert answers[0].body.type is BodyType.PKICONF

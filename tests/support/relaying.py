@@ -189,7 +189,9 @@ class Authority:
         """A device that reaches the authority only."""
         return self.ca.client(credentials, transport=MemoryRoad(self.handle), **options)
 
-    async def message(self, secret: SharedSecret, body: PKIBody, to: PKIMessage | None = None) -> PKIMessage:
+    async def message(
+        self, secret: SharedSecret, body: PKIBody, to: PKIMessage | None = None, *, implicit_confirm: bool = False
+    ) -> PKIMessage:
         """A message of a device.
 
         :param to: the answer that it goes on from.
@@ -205,18 +207,18 @@ class Authority:
             transaction_id=transaction_id,
             recip_nonce=None if to is None else to.header.sender_nonce,
             now=self.ca.clock(),
-            general_info=[InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())] if to is None else (),
+            general_info=[InfoTypeAndValue(oids.IMPLICIT_CONFIRM, Null())] if implicit_confirm else (),
         )
         return decode_message((await own.protect(PKIMessage(header, body))).raw)
 
-    async def request(self, secret: SharedSecret) -> PKIMessage:
-        """An ir of a device, for a certificate that it need not confirm."""
+    async def request(self, secret: SharedSecret, *, confirm: bool = False) -> PKIMessage:
+        """An ir of a device, for a certificate that it need not confirm unless it wants to."""
         key = generate_key("p256", self.ca.plugins)
         sender = distinguished_name(OwnProtection(self.ca.plugins, secret).sender)
         wish = Wish(key=key, subject=sender)
         assert sender is not None
         body = await certificate_request(BodyType.IR, wish, sender=sender, prover=Prover(self.ca.plugins, secret))
-        return await self.message(secret, body)
+        return await self.message(secret, body, implicit_confirm=not confirm)
 
     async def poll(self, secret: SharedSecret, to: PKIMessage, number: int = 0) -> PKIMessage:
         """A pollReq."""
