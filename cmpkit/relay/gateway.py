@@ -16,7 +16,7 @@ from cmpkit.engine.replies import refusal
 from cmpkit.engine.states import OPENS
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
-from cmpkit.parts import Answer, Event, Peer, Transaction
+from cmpkit.parts import Answer, Disposition, Event, Peer, Transaction
 from cmpkit.relay.no_issuer import no_route
 from cmpkit.relay.relay import Relay
 from cmpkit.relay.routes import LOCAL, Route, find_route
@@ -61,12 +61,16 @@ class Gateway:
         try:
             route = await self._route(message, peer)
         except CMPError as error:
-            return await self._refuse(message, peer, error)
+            return await self._refuse(message, peer, settings, error)
+        except Exception:
+            _log.exception("the way of transaction %s cannot be found", (message.header.transaction_id or b"").hex())
+            failed = CMPError("the server failed, see its log", PKIFailureInfo.SYSTEM_FAILURE)
+            return await self._refuse(message, peer, settings, failed)
         if route.to == LOCAL:
             return await self.server.answer(message, peer, settings, leniency=leniency, inner=self.handle)
         relay = self.relays.get(route.to)
         if relay is None:
-            return await self._refuse(message, peer, _no_upstream(route.to))
+            return await self._refuse(message, peer, settings, _no_upstream(route.to))
         return await relay.handle(message, peer, settings, verify=route.verify, leniency=leniency)
 
     async def _route(self, message: PKIMessage, peer: Peer) -> Route:
@@ -80,7 +84,7 @@ class Gateway:
         """Whether it depends on its transaction which way a message goes that continues one."""
         return self.issues or len({(route.to, route.verify) for route in self.routes}) > 1
 
-    async def _refuse(self, message: PKIMessage, peer: Peer, error: CMPError) -> Answer:
+    async def _refuse(self, message: PKIMessage, peer: Peer, settings: ServerSettings, error: CMPError) -> Answer:
         reply, plugins = refusal(error), self.server.plugins
         assert reply.body is not None
         response = await self.server.protector.answer(message.header, reply.body, to=None, now=self.server.clock())
@@ -88,7 +92,8 @@ class Gateway:
         _log.warning("refused %s from %s: %s", body, peer.address or peer.road, error)
         details = {"error": error, "body": body, "peer": peer.address}
         plugins.observe(Event("refused", message.header.transaction_id, details))
-        return Answer(response.raw)
+        later = settings.puts_off and PKIFailureInfo.SYSTEM_UNAVAIL in error.fail_info
+        return Answer(response.raw, Disposition.UNAVAILABLE if later else Disposition.ANSWERED)
 
 
 def choose_route(

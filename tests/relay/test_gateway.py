@@ -165,8 +165,21 @@ async def test_what_fits_no_route_is_refused_where_there_is_no_issuer(world: Wor
 
 async def test_a_transaction_whose_upstream_is_gone_is_refused(world: World) -> None:
     await world.begin("mac:00", "three")
-    answer = await world.gateway(Route("one")).handle(world.message(BodyType.POLL_REQ), Peer("memory"))
+    gateway, poll = world.gateway(Route("one")), world.message(BodyType.POLL_REQ)
+    answer = await gateway.handle(poll, Peer("memory"))
     assert failure(answer) is PKIFailureInfo.SYSTEM_UNAVAIL
+    assert answer.disposition is Disposition.ANSWERED
+    slow = await gateway.handle(poll, Peer("memory"), ServerSettings(puts_off=True))
+    assert slow.disposition is Disposition.UNAVAILABLE
+
+
+async def test_a_store_that_fails_is_no_reason_to_fall_silent(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    nothing: Any = None
+    gateway = world.gateway(Route("one"))
+    broken = replace(gateway, server=replace(gateway.server, workshop=nothing))
+    answer = await broken.handle(world.message(BodyType.POLL_REQ), Peer("memory"))
+    assert failure(answer) is PKIFailureInfo.SYSTEM_FAILURE
+    assert world.transaction_id.hex() in caplog.text
 
 
 @pytest.mark.rule("R-155")
