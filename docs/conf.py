@@ -10,6 +10,8 @@ from sphinx.application import Sphinx
 
 # Its models are made before autodoc writes annotations that it reads in sources into pydantic's classes.
 import cmpkit.config
+import cmpkit.issuers.cmp_opening
+import cmpkit.issuers.command_opening
 
 project = "cmpkit"
 author = "the cmpkit authors"
