@@ -255,6 +255,7 @@ def test_the_same_octets_while_they_are_under_way_wait_for_the_same_answer() -> 
     assert reply.given is answer
 
 
+@pytest.mark.rule("R-150", "R-162")
 def test_what_the_upstream_puts_off_late_goes_on_with_its_own_nonce() -> None:
     bench = Bench()
     message = bench.message(FROM_REQUESTER[BodyType.GENM])
@@ -273,6 +274,7 @@ def test_what_the_upstream_puts_off_late_goes_on_with_its_own_nonce() -> None:
     assert [type(need) for need in needs] == [Pass, Unwrap]
 
 
+@pytest.mark.rule("R-024")
 def test_an_answer_to_a_poll_that_is_over_is_said_anew() -> None:
     bench = Bench()
     message = bench.message(FROM_REQUESTER[BodyType.GENM])

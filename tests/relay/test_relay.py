@@ -17,6 +17,7 @@ async def enrolled(ra: Authority, secret: SharedSecret | None = None, **options:
     return (await ra.client(secret, **options).enroll(subject=subject, key=key)).credentials
 
 
+@pytest.mark.rule("R-150")
 async def test_a_device_enrols_through_the_authority_with_every_octet_unchanged(ra: Authority) -> None:
     async with ra.running():
         await enrolled(ra)
@@ -27,6 +28,7 @@ async def test_a_device_enrols_through_the_authority_with_every_octet_unchanged(
 
 
 @pytest.mark.parametrize("forward", ["unchanged", "nest", "reprotect"])
+@pytest.mark.rule("R-162")
 async def test_certificates_are_updated_and_revoked_through_the_authority(ra: Authority, forward: str) -> None:
     ra.forward = forward
     async with ra.running():

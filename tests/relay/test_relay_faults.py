@@ -40,6 +40,7 @@ class Switch:
             await dead(request)
 
 
+@pytest.mark.rule("R-024", "R-110")
 async def test_a_device_polls_while_the_upstream_takes_its_time(ra: Authority) -> None:
     ra.terms = {"timeout": SOON}
     switch = Switch()
@@ -107,6 +108,7 @@ def wrong_body(answer: PKIMessage, own: OwnProtection) -> PKIMessage | bytes:
 
 
 @pytest.mark.parametrize("fault", [garbage, bad_protection, no_protection, other_transaction, wrong_nonce, wrong_body])
+@pytest.mark.rule("R-020", "R-023")
 async def test_nothing_of_a_wrong_answer_reaches_the_device_and_the_right_one_does(ra: Authority, fault: Any) -> None:
     broken: list[bytes] = []
 
@@ -129,6 +131,7 @@ async def test_nothing_of_a_wrong_answer_reaches_the_device_and_the_right_one_do
         assert await issued_to(ra, secret) == 1
 
 
+@pytest.mark.rule("R-160")
 async def test_errors_from_above_are_passed_on(ra: Authority) -> None:
     async with ra.running():
         secret = SharedSecret(f"dev-{secrets.token_hex(4)}", "only the authority knows this one")
@@ -139,6 +142,7 @@ async def test_errors_from_above_are_passed_on(ra: Authority) -> None:
         assert "badMessageCheck" in str(refusal.value)
 
 
+@pytest.mark.rule("R-160")
 async def test_an_upstream_that_never_answers_ends_in_an_error(ra: Authority) -> None:
     ra.terms = {"timeout": SOON, "deadline": timedelta(seconds=0.2)}
     ra.line.before = dead
@@ -242,6 +246,7 @@ async def test_a_late_certificate_is_kept_where_the_operator_wants_that(ra: Auth
         await ra.wait_for(count=0)
 
 
+@pytest.mark.rule("R-116")
 async def test_a_certificate_that_nobody_fetched_before_its_transaction_expired_is_late(ra: Authority) -> None:
     ra.terms = {"timeout": SOON}
     ra.settings = ServerSettings(responder=ResponderSettings(pending_time=timedelta(seconds=0.5)))
@@ -272,6 +277,7 @@ async def test_an_answer_after_the_deadline_is_late(ra: Authority) -> None:
 
 
 @pytest.mark.parametrize("forward", ["unchanged", "reprotect"])
+@pytest.mark.rule("R-100", "R-162")
 async def test_a_cert_conf_whose_answer_takes_long_is_polled_for(ra: Authority, forward: str) -> None:
     ra.forward = forward
     ra.terms = {"timeout": timedelta(seconds=0.2)}
