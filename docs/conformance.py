@@ -10,6 +10,7 @@ none (``untested``), and one that says so must have none.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -22,6 +23,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PAGE = DOCS / "conformance.md"
 RULES = DOCS / "rules.toml"
+_MARK = "pytest.mark.rule"
 INTRODUCTION = """# Conformance
 
 Every rule between an end entity, a registration authority (RA) and a CA that cmpkit knows, with the place in the code
@@ -69,12 +71,16 @@ def _named(text: str) -> Iterator[str]:
             yield f"R-{number:03}"
 
 
+@functools.cache
 def tests() -> dict[str, list[tuple[str, str]]]:
     """The tests of each rule: file and name."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for rule, name in _marked(tree.body, (), ""):
+        text = path.read_text(encoding="utf-8")
+        # Most files have none, and to parse them takes the longest.
+        if _MARK not in text:
+            continue
+        for rule, name in _marked(ast.parse(text).body, (), ""):
             found[rule].append((path.relative_to(ROOT).as_posix(), name))
     return found
 
@@ -90,7 +96,7 @@ def _marked(body: list[ast.stmt], inherited: tuple[str, ...], prefix: str) -> It
 
 def _marks(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.rule":
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == _MARK:
             yield from (ast.literal_eval(argument) for argument in decorator.args)
 
 
