@@ -182,6 +182,8 @@ class Courier:
                 await self._come_late(relayed, decode_message(relayed.answer, max_size=len(relayed.answer)))
             elif relayed.deadline >= self._clock():
                 self._start(await self._flight_of(relayed))
+            elif not relayed.message:
+                await self._give_up(relayed)
 
     async def _flight_of(self, relayed: Relayed) -> Flight:
         """A message that another process, or another time, knew."""
@@ -211,10 +213,21 @@ class Courier:
     def is_over(self, flight: Flight) -> bool:
         """Whether nothing is to be waited for any more."""
         key, relayed = flight.relayed.key, flight.relayed
-        if self._flights.get(key) is flight and relayed.deadline >= self._clock():
+        if self._flights.get(key) is not flight:
+            return True
+        if relayed.deadline >= self._clock():
             return False
         self._flights.drop(key)
+        if flight.is_own and self._tasks is not None:
+            self._tasks.start_soon(self._give_up, relayed)
         return True
+
+    async def _give_up(self, own: Relayed) -> None:
+        """A request of our own was never answered."""
+        try:
+            await self._late.conclude(own, None)
+        except CMPError as error:
+            _log.error("upstream %s: what became of a late certificate cannot be kept: %s", self.upstream.name, error)
 
     async def check(self, flight: Flight, octets: bytes) -> PKIMessage:
         """The answer to a message, if these octets are one.

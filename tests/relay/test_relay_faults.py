@@ -68,7 +68,7 @@ async def test_a_dead_upstream_gets_the_same_octets_until_it_answers(ra: Authori
     ra.line.before = switch.refuse
 
     async def revive() -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(ra.line.sent) < 3:  # noqa: ASYNC110 - the line tells nobody
                 await anyio.sleep(0.01)
         switch.open.set()
@@ -170,7 +170,7 @@ async def test_a_message_sent_again_while_it_is_under_way_joins_it(ra: Authority
             tasks.start_soon(ask)
         await ra.wait_for(RelayState.WAITING)
         switch.open.set()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(answers) < 3:  # noqa: ASYNC110 - three tasks
                 await anyio.sleep(0.01)
         assert len(ra.line.sent) == 1
@@ -324,14 +324,55 @@ async def test_an_error_that_is_sent_again_while_it_is_under_way_joins_it(ra: Au
 
         for _ in range(2):
             tasks.start_soon(ask)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(sent) < 2:  # noqa: ASYNC110 - of another task
                 await anyio.sleep(0.01)
         await anyio.sleep(0.05)
         switch.open.set()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(answers) < 2:  # noqa: ASYNC110 - of another task
                 await anyio.sleep(0.01)
         assert len(sent) == 2
         assert {one.raw for one in answers} == {answers[0].raw}
         assert answers[0].body.type is BodyType.PKICONF
+
+
+async def test_a_late_certificate_that_cannot_be_revoked_is_said_to_be_so(ra: Authority) -> None:
+    ra.terms = {"timeout": SOON, "deadline": timedelta(seconds=1)}
+    switch = Switch()
+
+    async def only_the_first(request: bytes) -> None:
+        if len(ra.line.sent) > 1:
+            await dead(request)
+        await switch.open.wait()
+
+    ra.line.before = only_the_first
+    async with ra.running():
+        secret = await new_secret(ra)
+        waiting = await ra.ask(await ra.request(secret))
+        await ra.ask(await ra.error(secret, waiting))
+        switch.open.set()
+        entry = await ra.wait_for_audit("late certificate not revoked")
+        assert entry.details["answer"] == "no answer"
+        await ra.wait_for(count=0)
+
+
+async def test_a_revocation_that_was_over_when_the_process_came_back_is_said_to_be_so(ra: Authority) -> None:
+    ra.terms = {"timeout": SOON, "deadline": timedelta(seconds=1)}
+    switch = Switch()
+
+    async def only_the_first(request: bytes) -> None:
+        if len(ra.line.sent) > 1:
+            await anyio.sleep_forever()
+        await switch.open.wait()
+
+    ra.line.before = only_the_first
+    async with ra.running():
+        secret = await new_secret(ra)
+        waiting = await ra.ask(await ra.request(secret))
+        await ra.ask(await ra.error(secret, waiting))
+        switch.open.set()
+        await ra.wait_for_audit("late certificate")
+    await anyio.sleep(1)
+    async with ra.running():
+        assert len(await ra.audit("late certificate not revoked")) == 1

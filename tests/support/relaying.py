@@ -238,12 +238,12 @@ class Authority:
 
     async def wait_for(self, *states: RelayState, count: int = 1) -> None:
         """Until so many messages are in one of these states; none: until so many are left."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(await self.store.relayed_messages(upstream="ca", states=states)) != count:  # noqa: ASYNC110 - of another process
                 await anyio.sleep(0.01)
 
     async def wait_for_audit(self, event: str) -> AuditEntry:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while not (found := await self.audit(event)):  # noqa: ASYNC110 - of another process
                 await anyio.sleep(0.01)
         return found[0]
