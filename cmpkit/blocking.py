@@ -23,7 +23,7 @@ from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.requests import ProofChoice, Wish
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal
 from cmpkit.parts import Observer, PrivateKey, RequestTemplate, Road, RootKeyUpdate, SharedSecret, Transform

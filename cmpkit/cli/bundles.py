@@ -16,7 +16,7 @@ from cmpkit.cli.exits import ExitStatus, plain_error, report
 from cmpkit.errors import CMPError, ConfigurationError
 
 if TYPE_CHECKING:
-    from cmpkit.engine.client import ClientTransaction
+    from cmpkit.engine.client_transaction import ClientTransaction
     from cmpkit.offline.bundle import Bundle
     from cmpkit.offline.manifest import Kind, Manifest
     from cmpkit.offline.signing import BundleSigner

@@ -28,7 +28,7 @@ from cmpkit.cli.sources import absolute_address, absolute_source
 from cmpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cmpkit.engine.client import ClientTransaction
+    from cmpkit.engine.client_transaction import ClientTransaction
 
 __all__ = ["Job", "Wanted", "default_state", "job_of", "key_uri"]
 

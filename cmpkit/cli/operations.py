@@ -23,7 +23,7 @@ from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.errors import CMPError, ConfigurationError, StillWaiting
 from cmpkit.offline.road import OFFLINE, without_waiting
 from cmpkit.parts import Road

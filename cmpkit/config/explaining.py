@@ -14,7 +14,8 @@ from cmpkit.config.running import build_server
 from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.receiving import receive_message
 from cmpkit.endpoints.rehearsal import Case, Outcome, Rehearsal, rehearse
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.endpoints.verifier import addressed, road_faults, sender_faults
 from cmpkit.endpoints.work import Workshop
 from cmpkit.engine.header import check_message_time, check_request_header

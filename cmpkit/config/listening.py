@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 
 from cmpkit.ca.settings import naming
 from cmpkit.config.tables import ListenTable
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.errors import CMPError, ConfigurationError, TransportError
 from cmpkit.parts import (
     Answer,

@@ -13,7 +13,7 @@ from cmpkit.config.opening import open_parts, utc_now
 from cmpkit.config.reading import load_configuration
 from cmpkit.config.relaying import passing_on
 from cmpkit.config.running import build_passing, build_server
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.errors import TransportError
 from cmpkit.parts import Disposition, Peer
 from cmpkit.plugins import Plugins

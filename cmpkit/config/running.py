@@ -21,7 +21,8 @@ from cmpkit.config.relaying import Passing, passing_on
 from cmpkit.config.tables import ServerTable
 from cmpkit.endpoints.announcing import Announcer, Subscriber
 from cmpkit.endpoints.protector import Protector
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.endpoints.tolerating import wanted_tolerances
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop

@@ -14,7 +14,7 @@ from cmpkit.ca.hierarchy import OCSP_SIGNER_VALIDITY
 from cmpkit.ca.roads import RoadTable
 from cmpkit.ca.settings import Duration, Settings
 from cmpkit.durations import parse_duration
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.relay.peers import PeerTable
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from cmpkit.asn1 import PKIMessage
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.reading import read_answer
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.errors import CMPError, TransportError
 from cmpkit.parts import ClientTransport
 from cmpkit.tolerances import Leniency

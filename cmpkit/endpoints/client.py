@@ -42,7 +42,8 @@ from cmpkit.endpoints.requests import (
     sought_certificate,
 )
 from cmpkit.endpoints.trust import AnswerVerifier
-from cmpkit.engine.client import ClientTransaction, Finished, Send, begin
+from cmpkit.engine.client import Finished, Send, begin
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal

@@ -34,19 +34,8 @@ from cmpkit.endpoints.solving import solve
 from cmpkit.endpoints.tolerating import counts_as_confirmed, leaves_unconfirmed
 from cmpkit.endpoints.transforming import seal_transformed
 from cmpkit.endpoints.trust import AnswerVerifier
-from cmpkit.engine.client import (
-    ClientTransaction,
-    Decide,
-    Finished,
-    Send,
-    Step,
-    Wait,
-    confirmed,
-    decide,
-    poll,
-    receive,
-    sent,
-)
+from cmpkit.engine.client import Decide, Finished, Send, Step, Wait, confirmed, decide, poll, receive, sent
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.header import request_header
 from cmpkit.engine.judging import Judgement
 from cmpkit.engine.repeating import Repeat, make_anew, resumed
@@ -73,7 +62,7 @@ _log = logging.getLogger("cmpkit.client")
 
 @dataclass
 class Conversation:
-    """Drives one :class:`~cmpkit.engine.client.ClientTransaction` over a road.
+    """Drives one :class:`~cmpkit.engine.client_transaction.ClientTransaction` over a road.
 
     :param transport: a road with answers, or a :class:`~cmpkit.transports.Postbox` before one without.
     :param profiles: the names for certProfile in its first message.

@@ -9,7 +9,8 @@ from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.reading import own_message
 from cmpkit.endpoints.requests import certificate_id, revocation_request
-from cmpkit.engine.client import ClientTransaction, Send, begin
+from cmpkit.engine.client import Send, begin
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.enums import BodyType, CRLReason
 from cmpkit.errors import CMPError

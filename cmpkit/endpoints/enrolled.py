@@ -9,7 +9,7 @@ from cmpkit.asn1 import RevRepContent
 from cmpkit.endpoints.conversation import Conversation
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.discarding import discard
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate, refusal_by
 from cmpkit.engine.states import ANSWERS
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus

@@ -7,7 +7,7 @@ from cmpkit.crypto.x509 import outline
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.reading import certificates_in
 from cmpkit.endpoints.trust import FirstUse
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.enums import BodyType
 from cmpkit.errors import CMPError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmpkit.asn1 import MAX_MESSAGE_SIZE, CertRepMessage, PKIMessage, decode_message, encode
 from cmpkit.endpoints.receiving import receive_message
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.errors import CMPError, TransportError
 from cmpkit.tolerances import STRICT, Leniency
 

@@ -24,7 +24,8 @@ from cmpkit.endpoints.credentials import Credentials, SigningCredentials, as_nam
 from cmpkit.endpoints.enrolled import Enrolled, certificate_results
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.requests import Wish, recovery_request, sought_certificate
-from cmpkit.engine.client import ClientTransaction, Send, begin
+from cmpkit.engine.client import Send, begin
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.enums import PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, ConfigurationError, TrustError
 from cmpkit.parts import PrivateKey

@@ -9,7 +9,7 @@ from cmpkit.asn1 import decode_message
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, PeerRefusal

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cmpkit.crypto.keys import write_file_atomically
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.journal import dump_transaction, load_transaction
 from cmpkit.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.judging import Judgement
 from cmpkit.engine.states import ClientState
 from cmpkit.errors import CMPError, ConfigurationError, TransportError

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from cmpkit.asn1 import PKIMessage
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import Answer, Authenticated, Disposition, Peer
 from cmpkit.tolerances import Leniency
 
-if TYPE_CHECKING:
-    from cmpkit.endpoints.server import ServerSettings
-
 __all__ = ["InnerHandler", "Turn", "given_answer"]
 
-InnerHandler: TypeAlias = "Callable[[bytes, Peer, ServerSettings], Awaitable[Answer]]"
+InnerHandler: TypeAlias = Callable[[bytes, Peer, ServerSettings], Awaitable[Answer]]
 """What answers a message that was inside another one, as the road of that one has it."""
 
 

@@ -1,15 +1,15 @@
 """The client's side of an operation as a value and pure functions over it.
 
-:class:`ClientTransaction` is everything that must survive: saved before the first octet is sent and after each answer,
-it goes on in another process a week later. :func:`receive` says what to do next: :class:`Send`, :class:`Wait`,
-:class:`Decide` or :class:`Finished`. Protection, trust and files lie outside (:mod:`cmpkit.endpoints`).
+A :class:`~cmpkit.engine.client_transaction.ClientTransaction` is everything that must survive. :func:`receive` says
+what to do next: :class:`Send`, :class:`Wait`, :class:`Decide` or :class:`Finished`. Protection, trust and files lie
+outside (:mod:`cmpkit.endpoints`).
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -35,7 +35,8 @@ from cmpkit.engine.answers import (
     revocation_answer_faults,
     waiting_faults,
 )
-from cmpkit.engine.header import NONCE_SIZE, Correlation, check_response_header
+from cmpkit.engine.client_transaction import ClientTransaction
+from cmpkit.engine.header import NONCE_SIZE, check_response_header
 from cmpkit.engine.judging import Judgement, cert_status
 from cmpkit.engine.solving import Solve, challenged
 from cmpkit.engine.sought import SoughtCertificate, answered_by, refusal_by, signing_certificate
@@ -46,7 +47,6 @@ from cmpkit.parts import RandomOctets
 from cmpkit.tolerances import STRICT, Leniency
 
 __all__ = [
-    "ClientTransaction",
     "Decide",
     "Finished",
     "Send",
@@ -64,65 +64,6 @@ MAX_CHECK_AFTER = timedelta(days=1)
 """The longest that a client waits before it asks again, whatever checkAfter says (R-112)."""
 DEFAULT_CHECK_AFTER = timedelta(seconds=1)
 """How long it waits where a pollReq is answered by "waiting" once more, which brings no checkAfter."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientTransaction:
-    """One operation of a client.
-
-    :param operation: the body that opens it.
-    :param implicit_confirm: whether implicit confirmation was asked for.
-    :param sought: the certificates that it asks for; none for other operations.
-    :param asked: how many certificates an rr names.
-    :param poll_ids: the certReqIds to poll for.
-    :param message: DER of the message that was sent last; it is what is sent again.
-    :param is_sent: whether it is known to have left, to wait for its answer without sending it again.
-    :param request_nonce: senderNonce of the message that opened it.
-    :param sender_nonce: senderNonce of the message that was sent last.
-    :param awaited_nonce: senderNonce of the message whose answer is being polled for (R-024).
-    :param recip_nonce: senderNonce of the last answer.
-    :param poll_at: when the next pollReq is due.
-    :param chain: DER of the extraCerts that came.
-    :param recovered: DER of the krp that came.
-    :param ca_pubs: DER of the caPubs that came; they are no trust anchors by themselves (R-048).
-    :param context: what the caller needs to go on in another process, as plain text: no secrets.
-    """
-
-    operation: BodyType
-    transaction_id: bytes
-    state: ClientState = ClientState.SENT
-    pvno: int = PVNO.CMP2000
-    implicit_confirm: bool = False
-    sought: tuple[SoughtCertificate, ...] = ()
-    asked: int = 1
-    poll_ids: tuple[int, ...] = (WHOLE_MESSAGE,)
-    message: bytes = b""
-    is_sent: bool = False
-    request_nonce: bytes = b""
-    sender_nonce: bytes = b""
-    awaited_nonce: bytes = b""
-    recip_nonce: bytes = b""
-    poll_at: datetime | None = None
-    chain: tuple[bytes, ...] = ()
-    ca_pubs: tuple[bytes, ...] = ()
-    recovered: bytes = b""
-    context: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def certificate(self) -> bytes:
-        """DER of the certificate that came, of the first one if there are several; empty before one did."""
-        return next((one.certificate for one in self.sought if one.certificate), b"")
-
-    @property
-    def open_certificates(self) -> tuple[SoughtCertificate, ...]:
-        """Those that came and are not confirmed yet."""
-        return tuple(one for one in self.sought if one.is_open)
-
-    @property
-    def correlation(self) -> Correlation:
-        """What the next answer must fit."""
-        nonces = (self.sender_nonce, self.awaited_nonce) if self.awaited_nonce else (self.sender_nonce,)
-        return Correlation(self.pvno, self.transaction_id, nonces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cmpkit.asn1 import PKIStatusInfo, decode
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, ClientState
 from cmpkit.enums import PVNO, BodyType

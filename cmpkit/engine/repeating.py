@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cmpkit.asn1 import decode_message
-from cmpkit.engine.client import ClientTransaction, Send, Wait
+from cmpkit.engine.client import Send, Wait
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import ConfigurationError, PeerRefusal

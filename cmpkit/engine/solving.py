@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from cmpkit.asn1 import Challenge, GeneralName, PKIMessage
-
-if TYPE_CHECKING:
-    from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 
 __all__ = ["Solve", "challenged"]
 

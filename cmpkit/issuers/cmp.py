@@ -27,7 +27,8 @@ from cmpkit.endpoints.requests import (
     revocation_request,
     sought_certificate,
 )
-from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, begin, decide
+from cmpkit.engine.client import Decide, Finished, Send, begin, decide
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import HEADER_FAULTS
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod

@@ -13,7 +13,8 @@ import anyio
 
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.conversation import Conversation
-from cmpkit.engine.client import ClientTransaction, Decide, Finished, Send, Step, Wait
+from cmpkit.engine.client import Decide, Finished, Send, Step, Wait
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.repeating import Repeat, resumed
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import PKIFailureInfo

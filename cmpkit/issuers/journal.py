@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.journal import dump_transaction, load_transaction
 from cmpkit.engine.states import ClientState
 from cmpkit.parts import Store, Undertaking, UnitOfWork

@@ -15,7 +15,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from cmpkit.crypto.keys import write_file_atomically
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.states import ClientState
 from cmpkit.errors import ConfigurationError
 from cmpkit.offline.bundle import Bundle, digest_of, name_of, write_bundle

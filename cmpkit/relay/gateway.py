@@ -10,7 +10,8 @@ from cmpkit.asn1 import PKIMessage
 from cmpkit.caching import cached_property
 from cmpkit.endpoints.announcements import ANNOUNCEMENTS
 from cmpkit.endpoints.receiving import receive_message
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.relaying import UNVERIFIED
 from cmpkit.engine.replies import refusal
 from cmpkit.engine.states import OPENS

@@ -13,7 +13,8 @@ from anyio.abc import TaskStatus
 
 from cmpkit.asn1 import PKIMessage
 from cmpkit.ca.approval import Approvals
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.relaying import RelayTerms, expire_relayed, relay
 from cmpkit.errors import CMPError, ConflictError
 from cmpkit.parts import Answer, Peer, Policy, SecretSource, Transaction, UnitOfWork

@@ -16,7 +16,7 @@ from cmpkit.endpoints.credentials import Credentials, as_name
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.resuming import is_own_transaction, resume_or_begin
 from cmpkit.endpoints.saving import TransactionFolder
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import BodyType
 from cmpkit.errors import StillWaiting

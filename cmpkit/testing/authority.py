@@ -25,7 +25,8 @@ from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.protector import Protector
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.endpoints.verifier import ServerVerifier, issuer_key_of
 from cmpkit.endpoints.work import Workshop
 from cmpkit.parts import (

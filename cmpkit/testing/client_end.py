@@ -14,19 +14,8 @@ from cryptography import x509
 from cmpkit import oids
 from cmpkit.asn1 import InfoTypeAndValue, Null, PKIBody, PKIMessage, decode, decode_message
 from cmpkit.crypto.later_proof import proof_method
-from cmpkit.engine.client import (
-    ClientTransaction,
-    Decide,
-    Finished,
-    Send,
-    Step,
-    Wait,
-    begin,
-    decide,
-    poll,
-    receive,
-    sent,
-)
+from cmpkit.engine.client import Decide, Finished, Send, Step, Wait, begin, decide, poll, receive, sent
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.header import request_header
 from cmpkit.engine.journal import dump_transaction, load_transaction
 from cmpkit.engine.judging import Judgement

@@ -21,7 +21,7 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import load_certificates
 from cmpkit.endpoints.checkpoints import Checkpoint
 from cmpkit.endpoints.client import Client, ClientOptions
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.errors import ConfigurationError, PeerRefusal, TransportError
 from cmpkit.hookspecs import hookimpl
 from cmpkit.parts import CertificateState, Event, Grant, Handler, SecretRecord, SharedSecret

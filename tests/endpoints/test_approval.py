@@ -17,7 +17,7 @@ from cmpkit.crypto.names import parse_name
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, StillWaiting

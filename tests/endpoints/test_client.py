@@ -21,7 +21,7 @@ from cmpkit.crypto.x509 import fingerprint
 from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.saving import TransactionFolder
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.engine.states import ClientState
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus

@@ -14,7 +14,7 @@ from cmpkit.asn1 import decode_message as decoded
 from cmpkit.crypto.digests import digest
 from cmpkit.crypto.keys import generate_key
 from cmpkit.crypto.names import parse_name
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.parts import CertificateState, Event

@@ -36,7 +36,7 @@ from cmpkit.crypto.keys import generate_key, load_private_key
 from cmpkit.crypto.names import parse_name
 from cmpkit.crypto.x509 import extension, fingerprint
 from cmpkit.endpoints.credentials import SigningCredentials
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.nesting import NestingLimits, find_answers, nest, nested_header
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, TrustError

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import PeerRefusal, TransportError
 from cmpkit.parts import Peer, SharedSecret

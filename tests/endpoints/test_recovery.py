@@ -39,7 +39,7 @@ from cmpkit.endpoints.credentials import Credentials
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.recovery import Recovery
 from cmpkit.endpoints.requests import Wish, certificate_request, recovery_request
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.enums import BodyType, PKIFailureInfo
 from cmpkit.errors import ConfigurationError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.parts import (

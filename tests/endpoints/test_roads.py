@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from cmpkit.asn1 import PKIMessage, decode_message, encode_message
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.parts import Answer, Disposition, Peer, TransportOptions, Wanted

@@ -27,7 +27,8 @@ from cmpkit.endpoints import controls, examine
 from cmpkit.endpoints.credentials import SigningCredentials
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.requests import Wish, certificate_id
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, PKIStatus
 from cmpkit.errors import PeerRefusal, TransportError, TrustError

@@ -24,19 +24,8 @@ from cmpkit.asn1 import (
     Variant,
     to_tlv,
 )
-from cmpkit.engine.client import (
-    MAX_CHECK_AFTER,
-    ClientTransaction,
-    Decide,
-    Finished,
-    Send,
-    Wait,
-    begin,
-    decide,
-    poll,
-    receive,
-    sent,
-)
+from cmpkit.engine.client import MAX_CHECK_AFTER, Decide, Finished, Send, Wait, begin, decide, poll, receive, sent
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.judging import Judgement
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, CERTIFICATE_REQUESTS, ClientState

@@ -28,7 +28,8 @@ from cmpkit.asn1 import (
     to_tlv,
 )
 from cmpkit.crypto.x509 import as_time
-from cmpkit.engine.client import ClientTransaction, Decide, begin, receive, sent
+from cmpkit.engine.client import Decide, begin, receive, sent
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.needs import Issue
 from cmpkit.engine.replies import Reply
 from cmpkit.engine.responder import ResponderSettings

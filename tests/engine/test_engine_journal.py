@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmpkit.asn1 import PKIStatusInfo, encode
-from cmpkit.engine.client import ClientTransaction, begin
+from cmpkit.engine.client import begin
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.journal import FORMAT, dump_transaction, load_transaction
 from cmpkit.engine.sought import SoughtCertificate
 from cmpkit.engine.states import ANSWERS, ClientState

@@ -23,7 +23,8 @@ from cmpkit.asn1 import (
     decode,
     to_tlv,
 )
-from cmpkit.engine.client import ClientTransaction, Finished, Send, Wait, begin, receive, sent
+from cmpkit.engine.client import Finished, Send, Wait, begin, receive, sent
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.needs import Authorize, CheckProof, Issue, Recover
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import CMPError, PeerRefusal, TrustError

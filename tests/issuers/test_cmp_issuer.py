@@ -22,7 +22,7 @@ from cmpkit.crypto.pop import build_p10
 from cmpkit.crypto.x509 import certificate_public_key_info, to_pem
 from cmpkit.endpoints.central_keys import CentralKey
 from cmpkit.endpoints.requests import PublicKey, Wish
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.enums import BodyType, CRLReason, PKIFailureInfo, ProofMethod
 from cmpkit.errors import CMPError, ConfigurationError, PeerRefusal, TransportError

@@ -20,7 +20,7 @@ from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.enrolled import Enrolled
 from cmpkit.endpoints.options import ClientOptions
 from cmpkit.endpoints.saving import TransactionFolder
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.responder import ResponderSettings
 from cmpkit.errors import CMPError, PeerRefusal, StillWaiting, TransportError, TrustError
 from cmpkit.offline.bundle import Bundle, read_bundle, write_bundle

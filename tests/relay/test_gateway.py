@@ -25,7 +25,8 @@ from cmpkit.asn1 import (
     decode_message,
     directory_name,
 )
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.nesting import nest
 from cmpkit.engine.relaying import UNVERIFIED
 from cmpkit.enums import BodyType, PKIFailureInfo

@@ -13,7 +13,7 @@ from relaying import SOON, Authority, dead, issued_to, new_secret
 
 from cmpkit.asn1 import Null, PKIBody, PKIMessage, decode_message
 from cmpkit.crypto.keys import generate_key
-from cmpkit.endpoints.server import ServerSettings
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.engine.work import ResponderSettings
 from cmpkit.enums import BodyType, PKIFailureInfo, PKIStatus
 from cmpkit.errors import PeerRefusal

@@ -18,7 +18,7 @@ from renewing import Renewing
 
 from cmpkit.asn1 import decode_message
 from cmpkit.endpoints.checkpoints import Checkpoint
-from cmpkit.engine.client import ClientTransaction
+from cmpkit.engine.client_transaction import ClientTransaction
 from cmpkit.engine.states import OPENS
 from cmpkit.errors import TransportError
 from cmpkit.renewal.renewer import Deed, Outcome

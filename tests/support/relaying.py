@@ -33,7 +33,8 @@ from cmpkit.endpoints.client import Client
 from cmpkit.endpoints.credentials import Credentials, SigningCredentials
 from cmpkit.endpoints.protector import Protector
 from cmpkit.endpoints.requests import Prover, Wish, certificate_request
-from cmpkit.endpoints.server import Server, ServerSettings
+from cmpkit.endpoints.server import Server
+from cmpkit.endpoints.settings import ServerSettings
 from cmpkit.endpoints.trust import AnswerVerifier
 from cmpkit.endpoints.verifier import ServerVerifier
 from cmpkit.engine.header import request_header
