@@ -30,6 +30,7 @@ __all__ = [
     "KeptElements",
     "OpenSequence",
     "bad_format",
+    "content_start",
     "decode",
     "decode_list",
     "decode_with_names",
@@ -37,6 +38,7 @@ __all__ = [
     "encode",
     "encode_integer",
     "encode_list",
+    "encode_octets",
     "has_odd_name",
     "parse_tlv",
     "quietly",
@@ -45,6 +47,8 @@ __all__ = [
 
 T = TypeVar("T")
 _INTEGER = 0x02
+_OCTET_STRING = 0x04
+_LONG_FORM = 0x80
 MAX_OPEN_SEQUENCE = 2
 """Elements that "SEQUENCE { OID, ANY OPTIONAL }" may have."""
 
@@ -76,7 +80,8 @@ class KeptElements(FrozenList[TLV]):
         return cls.from_elements(hazmat.decode_der(_Elements, der_wrap(0x30, der)).elements)
 
     def _to_der(self) -> bytes:
-        return der_wrap(0x30, b"".join(map(hazmat.encode_der, self)))
+        held = hazmat.encode_der(_Elements(elements=self))
+        return held[content_start(held, 0) :]
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._to_der() == other._to_der()
@@ -272,6 +277,11 @@ def encode_integer(value: int) -> bytes:
     return der_wrap(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1))
 
 
+def encode_octets(value: bytes) -> bytes:
+    """DER of an OCTET STRING, for which hazmat.asn1 takes ten times as long."""
+    return der_wrap(_OCTET_STRING, value)
+
+
 def to_tlv(value: Any) -> TLV:
     """A value as one unread element; octets are taken as DER.
 
@@ -285,10 +295,21 @@ def to_tlv(value: Any) -> TLV:
 def der_wrap(tag: int, content: bytes) -> bytes:
     """``content`` under a one-octet tag, with its definite length in the shortest form (X.690 section 10.1)."""
     length = len(content)
-    if length < 0x80:
-        return bytes((tag, length)) + content
-    size = 1 if length < 0x100 else 2 if length < 0x10000 else (length.bit_length() + 7) // 8
-    return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
+    if length < _LONG_FORM:
+        return b"%c%c%b" % (tag, length, content)
+    if length < 0x100:
+        return b"%c\x81%c%b" % (tag, length, content)
+    size = (length.bit_length() + 7) // 8
+    return b"%c%c%b%b" % (tag, _LONG_FORM | size, length.to_bytes(size), content)
+
+
+def content_start(der: bytes, start: int) -> int:
+    """Where the content of an element begins; ``der`` is well formed, and the tag of the element has one octet.
+
+    :param start: where the element begins.
+    """
+    length = der[start + 1]
+    return start + 2 + (0 if length < _LONG_FORM else length - _LONG_FORM)
 
 
 _OBJECT_IDENTIFIER = b"\x06"

@@ -12,7 +12,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from cmpkit.asn1.algorithms import AlgorithmIdentifier
 from cmpkit.asn1.body import PKIBody
-from cmpkit.asn1.codec import READERS, decode, der_wrap, encode
+from cmpkit.asn1.codec import READERS, content_start, decode, der_wrap, encode
 from cmpkit.asn1.content import InfoTypeAndValue
 from cmpkit.asn1.declare import sequence
 from cmpkit.asn1.diagnosis import diagnose, tolerance_for
@@ -233,7 +233,7 @@ def decode_message(der: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> PKIMessag
     except CMPError as error:
         error.hint, error.tolerance = diagnose(der), tolerance_for(der)
         raise
-    start = _content_start(der, 0)
+    start = content_start(der, 0)
     body_start = _element_end(der, start)
     body_end = _element_end(der, body_start)
     message = PKIMessage(
@@ -275,15 +275,9 @@ def encode_message(message: PKIMessage) -> bytes:
     return message.raw
 
 
-def _content_start(der: bytes, start: int) -> int:
-    """Where the content of an element begins; ``der`` is well formed, and the tag of the element has one octet.
-
-    An unknown tag of more octets makes nonsense of this, and is refused by its first.
-    """
-    length = der[start + 1]
-    return start + 2 + (0 if length < _LONG_FORM else length - _LONG_FORM)
-
-
 def _element_end(der: bytes, start: int) -> int:
-    length, content = der[start + 1], _content_start(der, start)
+    """Where an element ends; of a body, whose unknown tag of more octets makes nonsense of this, and is refused by its
+    first.
+    """
+    length, content = der[start + 1], content_start(der, start)
     return content + (length if length < _LONG_FORM else int.from_bytes(der[start + 2 : content], "big"))

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from cmpkit import oids
 from cmpkit.asn1 import Extension, encode
+from cmpkit.asn1.codec import encode_octets
 from cmpkit.ca.addresses import address_extensions
 from cmpkit.ca.certificates import IssuerCertificate
 from cmpkit.ca.changes import confirmation, revocation
@@ -274,5 +275,5 @@ def _chain(
 def _subject_key(request: CertificateRequest) -> Extension:
     """subjectKeyIdentifier: of the key; of another CA the one that it has, which what it issued names."""
     asked = None if request.cross is None else read_key_identifier(request.extensions)
-    identifier = encode(key_identifier(request.public_key_info) if asked is None else asked)
+    identifier = encode_octets(key_identifier(request.public_key_info) if asked is None else asked)
     return Extension(extn_id=oids.SUBJECT_KEY_IDENTIFIER, extn_value=identifier)

@@ -128,7 +128,7 @@ def _by_proven_issuer(
     :raises CMPError: if the certificate is not valid.
     """
     name = leaf.outline.issuer_der
-    named = {der for der in candidates if name in der and der != leaf.der}
+    named = {der for der in candidates if der != leaf.der and name in der}
     proof = _proven.find((*trusted, *named), now) if len(named) == 1 and name not in trust else None
     if proof is None:
         return None

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from cmpkit import oids
 from cmpkit.asn1 import GeneralName, PKIMessage, decode, distinguished_name, encode_general_name, read_name
+from cmpkit.asn1.codec import encode_octets
 from cmpkit.crypto.names import format_name, names_match
 from cmpkit.crypto.paths import check_digital_signature_usage, validate_path
 from cmpkit.crypto.protection import find_protection, verify_message
-from cmpkit.crypto.x509 import CertificateOutline, certificate_public_key_info, outline
+from cmpkit.crypto.x509 import certificate_public_key_info, outline
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError, fault_of, raise_first
 from cmpkit.parts import ProtectionKind
@@ -38,11 +39,7 @@ def subject_key_identifier(certificate: bytes) -> bytes | None:
 
     :raises CMPError: badDataFormat if the certificate cannot be read.
     """
-    return _key_identifier(outline(certificate))
-
-
-def _key_identifier(certificate: CertificateOutline) -> bytes | None:
-    value = certificate.extension(oids.SUBJECT_KEY_IDENTIFIER)
+    value = outline(certificate).extension(oids.SUBJECT_KEY_IDENTIFIER)
     return None if value is None else decode(bytes, value)
 
 
@@ -97,16 +94,17 @@ def _misfits(message: PKIMessage, der: bytes) -> Iterator[_Misfit]:
     header = message.header
     try:
         certificate = outline(der)
-        identifier = _key_identifier(certificate)
+        identifier = certificate.extension(oids.SUBJECT_KEY_IDENTIFIER)
         subject_der = certificate.subject_der
         subject = read_name(subject_der)
     except CMPError:
         yield _Misfit("a certificate in extraCerts cannot be read", "")
         return
-    if identifier is not None and header.sender_kid is None:
-        yield _Misfit("senderKID is missing", "missing-sender-kid")
-    elif identifier is not None and identifier != header.sender_kid:
-        yield _Misfit("senderKID is not the SubjectKeyIdentifier of a certificate that came", "foreign-sender-kid")
+    if identifier is not None:
+        if header.sender_kid is None:
+            yield _Misfit("senderKID is missing", "missing-sender-kid")
+        elif identifier != encode_octets(header.sender_kid):
+            yield _Misfit("senderKID is not the SubjectKeyIdentifier of a certificate that came", "foreign-sender-kid")
     sender = subject if _is_directory_name(header.sender, subject_der) else distinguished_name(header.sender)
     if sender is None:
         yield _Misfit("sender is no directoryName", "")

@@ -15,7 +15,7 @@ from cmpkit.asn1 import GeneralName, PKIMessage, decode_list, distinguished_name
 from cmpkit.crypto.names import common_name, format_name, names_match
 from cmpkit.crypto.protection import find_protection, verify_message
 from cmpkit.crypto.x509 import certificate_public_key_info, fingerprint, issuer_key_id, outline
-from cmpkit.endpoints.signer import find_signer, validate_signer, verify_signature
+from cmpkit.endpoints.signer import find_signer, validate_signer
 from cmpkit.enums import PKIFailureInfo
 from cmpkit.errors import CMPError
 from cmpkit.parts import (
@@ -89,7 +89,7 @@ class ServerVerifier:
         if protection.kind is ProtectionKind.MAC:
             return await self._verify_mac(message, protection, leniency)
         if protection.kind is ProtectionKind.SIGNATURE:
-            return await self._verify_signature(message, transactions, now, leniency)
+            return await self._verify_signature(message, protection, transactions, now, leniency)
         raise CMPError(
             f"protection by {protection.kind.value} is not served here",
             PKIFailureInfo.WRONG_INTEGRITY,
@@ -146,11 +146,16 @@ class ServerVerifier:
         return None
 
     async def _verify_signature(
-        self, message: PKIMessage, transactions: Sequence[Transaction], now: datetime, leniency: Leniency
+        self,
+        message: PKIMessage,
+        protection: Protection,
+        transactions: Sequence[Transaction],
+        now: datetime,
+        leniency: Leniency,
     ) -> Authenticated:
         known = tuple(der for transaction in transactions for der in transaction.extra_certs)
         certificate = find_signer(message, (*known, *self.registration_authorities), leniency)
-        await verify_signature(message, certificate, self.plugins)
+        await verify_message(protection, message, certificate_public_key_info(certificate))
         digest = fingerprint(certificate)
         # Where nothing is issued, nobody can have a certificate of ours.
         record = await self.store.certificate_by_fingerprint(digest) if self.issuer_certificates else None
