@@ -66,6 +66,8 @@ CONTINUES = {
     TransactionState.ISSUED_ENCRYPTED: frozenset({BodyType.CERT_CONF, BodyType.ERROR}),
     TransactionState.CHALLENGED: frozenset({BodyType.POPDECR, BodyType.ERROR}),
     TransactionState.DONE: frozenset({BodyType.ERROR}),
+    # What was passed on goes on where its upstream is; here it would be answered by who knows nothing of it.
+    TransactionState.RELAYED: frozenset(),
 }
 """Bodies that may continue a server's transaction in each state."""
 

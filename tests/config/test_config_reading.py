@@ -63,7 +63,7 @@ def test_without_optional_tables_there_are_defaults(write: Write, plugins: Plugi
     ("old", "new", "mistake"),
     [
         ("[policy]", "[polcy]", "[polcy]: there is no such table; there are: store, issuer,"),
-        ('kind = "local"', 'kind = "remote"', "[issuer] kind: no issuer for remote; there are: local"),
+        ('kind = "local"', 'kind = "remote"', "[issuer] kind: no issuer for remote; there are: cmp, command, local;"),
         ('kind = "local"', "", "[issuer] kind: is missing"),
         ('kind = "local"', "kind = 1", "[issuer] kind: must be text"),
         ('kind = "default"', 'kind = "lenient"', "[policy] kind: no policy for lenient"),

@@ -198,7 +198,8 @@ def test_the_first_fault_of_a_request_is_what_the_responder_refuses_it_for(
 ) -> None:
     request = message(body, protected=protected, **header)
     found = faults(request)
-    if body.type is BodyType.CRLANN:
+    if body.type in (BodyType.CRLANN, BodyType.NESTED):
+        # Where they are taken at all, that is by an endpoint and not by the engine alone.
         assert told(refused(request)) is not None
     else:
         assert shown(found[0] if found else None) == told(refused(request))

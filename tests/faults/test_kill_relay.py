@@ -59,7 +59,7 @@ def test_the_device_gets_the_one_certificate(
     config = directory / "cmpkit.toml"
     config.write_text(config.read_text().replace("[[upstream]]\n", f"[[upstream]]\n{TERMS[forward]}\n"))
     doomed = start(directory, "--backend", backend, killed_at=(point.value, number))
-    name = f"dev-{point.name.lower()}-{number}"
+    name = f"dev-{point.name.lower()}-{number}-{forward}"
     try:
         (tmp_path / "secret").write_text(doomed.add_secret(name))
         if forward != "reprotect":

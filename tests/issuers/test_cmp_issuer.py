@@ -480,7 +480,7 @@ async def test_what_is_refused_late_is_forgotten(landscape: Landscape) -> None:
 
     slow = {"issue"}
     landscape.ca = replace(landscape.ca, front=lambda inner: Refusing(inner, slow))
-    issuer = landscape.cmp_issuer(patience=0.5)
+    issuer = landscape.cmp_issuer()
     await ask(landscape, issuer, landscape.request())
     slow.clear()
     landscape.clock.advance(5)

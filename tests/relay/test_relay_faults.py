@@ -57,7 +57,7 @@ async def test_a_device_polls_while_the_upstream_takes_its_time(ra: Authority) -
     async with ra.running():
         secret = await new_secret(ra)
         await enrol(ra, secret, sleep=sleep)
-        assert polls == 3
+        assert polls >= 3
         assert await issued_to(ra, secret) == 1
         assert len(ra.line.sent) == 2
 
