@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 SERVER = Path(__file__).with_name("forkserver.py")
+COMMAND = Path(__file__).with_name("forked_command.py")
 
 
 @functools.cache
@@ -139,6 +141,21 @@ class Forked:
         for stream in (self.stdout, self.stderr):
             if stream is not None:
                 stream.close()
+
+
+def shell(text: str, directory: Path) -> subprocess.Popen[str]:
+    """A shell in which ``cmpkit`` is forked, too; one stream for all that it prints."""
+    server = _server().fileno()
+    return subprocess.Popen(
+        ["bash", "-c", f'cmpkit() {{ {shlex.quote(sys.executable)} -IS {shlex.quote(str(COMMAND))} "$@"; }}\n{text}'],
+        cwd=directory,
+        env={**os.environ, "CMPKIT_FORK_SERVER": str(server)},
+        pass_fds=[server],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def run_forked(

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 import typer
-from forking import Forked
+from forking import Forked, shell
 from pages import Block
 
 from cmpkit.cli.app import app
@@ -310,18 +310,13 @@ class Reader:
         return output
 
     def _run_in_shell(self, text: str, status: int) -> str:
-        done = subprocess.run(
-            ["bash", "-c", text],
-            cwd=self._home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-        assert done.returncode == status, f"{text}: {done.returncode}\n{done.stdout}"
-        return done.stdout
+        process = shell(text, self._home)
+        try:
+            output, _ = process.communicate(timeout=_SECONDS)
+        finally:
+            process.kill()
+        assert process.returncode == status, f"{text}: {process.returncode}\n{output}"
+        return output
 
     def _run_program(self, text: str, line: int) -> None:
         path = self._home / f"program_at_line_{line}.py"
