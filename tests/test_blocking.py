@@ -84,7 +84,8 @@ class TestBlocking:
 
     def test_it_has_what_the_client_has(self, road: Road, trust: Path, backend: str) -> None:
         operations = {name for name in dir(cmpkit.Client) if not name.startswith("_")}
-        assert operations <= {*dir(Client), "options", "plugins", "trust"}
+        # What is driven step by step awaits each step.
+        assert operations - {"conversation"} <= {*dir(Client), "options", "plugins", "trust"}
 
     def test_a_passphrase_revokes(self, road: Road, trust: Path, backend: str) -> None:
         secret = cmpkit.SharedSecret("dev-42", SECRET)
