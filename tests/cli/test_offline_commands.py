@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from device import SECRET, Device, server_plugins
+from forking import Forked
 from operating import Operator, Outcome
 
 from cmpkit.asn1 import decode_message
@@ -380,10 +379,11 @@ def test_a_mistake_is_told_before_anything_is_written(trip: Trip) -> None:
     assert not trip.requests.exists()
 
 
-def test_real_processes_in_three_directories(trip: Trip, tmp_path: Path) -> None:
+def test_processes_in_three_directories(trip: Trip, tmp_path: Path) -> None:
     def cmpkit(place: Path, *arguments: object) -> int:
-        command = [sys.executable, "-m", "cmpkit.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=place, capture_output=True, check=False).returncode
+        process = Forked(arguments, directory=place)
+        process.communicate(30)
+        return process.wait()
 
     home, courier, ca = trip.device.home, trip.requests.parent, trip.operator.directory
     shutil.copy(trip.device.trusted, home / "trust.pem")
