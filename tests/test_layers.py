@@ -7,6 +7,7 @@ itself stands outside: it offers the names that applications use; nothing inside
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ def imports_of(source: str, module: str = "", *, package: bool = False) -> Itera
             yield from (Import(start, alias.name, node.lineno) for alias in node.names)
 
 
+@functools.cache
 def imports_in(path: Path) -> list[Import]:
     return list(imports_of(path.read_text(), module_name(path), package=path.name == "__init__.py"))
 
