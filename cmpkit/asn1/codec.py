@@ -103,10 +103,11 @@ class OpenSequence(KeptElements):
     :param value: the element, or a value of a declared class, or ``None`` for "absent".
     """
 
-    __slots__ = ("oid",)
+    __slots__ = ("_der", "oid")
 
     oid: ObjectIdentifier
     """The identifier."""
+    _der: bytes
 
     def __init__(self, oid: ObjectIdentifier, value: Any = None) -> None:
         super().__init__((_oid_tlv(oid),) if value is None else (_oid_tlv(oid), to_tlv(value)))
@@ -114,6 +115,15 @@ class OpenSequence(KeptElements):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name}")
+
+    def _to_der(self) -> bytes:
+        # Kept, because the same few algorithms are written into every certificate.
+        try:
+            return self._der
+        except AttributeError:
+            der = super()._to_der()
+            object.__setattr__(self, "_der", der)
+            return der
 
     @classmethod
     def from_elements(cls, elements: list[TLV]) -> typing.Self:

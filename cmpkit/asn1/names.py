@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -36,7 +37,10 @@ def read_name(der: bytes) -> x509.Name:
 
     :raises CMPError: badDataFormat if it is none.
     """
-    return decode(x509.Name, der)
+    name = decode(x509.Name, der)
+    # Most names that are read are written again as they came; that is what encode() asks a value for.
+    name.__dict__["_to_der"] = functools.partial(bytes, der)
+    return name
 
 
 class RDNSequence(KeptElements):

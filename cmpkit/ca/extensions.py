@@ -78,11 +78,16 @@ class AskedExtensions:
     path_length: int | None = None
 
 
+_NOTHING = AskedExtensions()
+
+
 def read_extensions(extensions: Sequence[Extension]) -> AskedExtensions:
     """Read those that a CA has to understand; others are left alone.
 
     :raises CMPError: badCertTemplate if one cannot be read or is there twice (RFC 5280 section 4.2).
     """
+    if not extensions:
+        return _NOTHING
     values: dict[ObjectIdentifier, bytes] = {}
     for item in extensions:
         if item.extn_id in values:

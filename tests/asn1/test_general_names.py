@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import base_strategies
 import pytest
 import strategies
 from cryptography import x509
@@ -24,6 +25,7 @@ from cmpkit.asn1 import (
     distinguished_name,
     encode,
     encode_general_name,
+    read_name,
     to_tlv,
 )
 from cmpkit.asn1.names import UnreadGeneralName, keep_general_name
@@ -62,6 +64,13 @@ def test_each_alternative_has_its_tag(name: Any, octets: str) -> None:
     assert keep_general_name(element) == name
     assert keep_general_name(element).value == name.value
     assert keep_general_name(name) == name
+
+
+@given(base_strategies.distinguished_names)
+def test_a_name_that_was_read_is_written_as_it_came(name: x509.Name) -> None:
+    again = read_name(encode(name))
+    assert again == name
+    assert encode(again) == encode(name) == encode(x509.Name(again.rdns))
 
 
 @given(strategies.general_names)
