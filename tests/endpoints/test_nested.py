@@ -526,7 +526,7 @@ class TestDepth:
         async def fail(*_: Any) -> Any:
             raise AssertionError("a signature was verified")
 
-        monkeypatch.setattr("cmpkit.endpoints.verifier.verify_signature", fail)
+        monkeypatch.setattr("cmpkit.endpoints.verifier.verify_message", fail)
         assert await scene.refusal(outer, world) is PKIFailureInfo.BAD_REQUEST
 
 
