@@ -109,7 +109,7 @@ async def test_what_it_gave_is_given_again(landscape: Landscape, ca: ProgramCA) 
 async def test_one_that_was_killed_is_asked_again_with_the_same_key(landscape: Landscape, ca: ProgramCA) -> None:
     ca.answer = lambda facts: (ca.issue(facts), (0, b""))[1] if len(ca.tasks) == 1 else None
     asking = " ".join(ca.command())
-    hanging = issuer_of(landscape, ca, limit=0.5, issue=("/bin/sh", "-c", f"{asking}; exec sleep 60"))
+    hanging = issuer_of(landscape, ca, limit=2, issue=("/bin/sh", "-c", f"{asking}; exec sleep 60"))
     request = landscape.request()
     result = await ask(landscape, hanging, request)
     assert result == Pending(10, "the CA has not answered yet")
