@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from loops import in_turns
 
 from cmpkit.asn1 import BitString, CertificateList, CertificateWire, decode, encode
 from cmpkit.ca.hierarchy import Hierarchy
@@ -317,8 +316,8 @@ class TakesAnyKey(Issuer):
 
 
 @pytest.mark.parametrize(
-    ("anyio_backend", "broken", "breach"),
-    in_turns(
+    ("broken", "breach"),
+    [
         (NoLocal, "local must be bool, not NoneType"),
         (NoAddresses, "crl_urls must be tuple, not NoneType"),
         (NoUpdate, r"what root_key_update\(\) returns must be"),
@@ -357,7 +356,7 @@ class TakesAnyKey(Issuer):
         (HoldsForEver, "a hold must be lifted by removeFromCRL, not Rejected"),
         (RevokesUnknown, "the revocation of an unknown certificate must be Rejected, not Revoked"),
         (TakesAnyKey, "a request whose public key cannot be read must be Rejected, not Issued"),
-    ),
+    ],
 )
 async def test_an_issuer_that_breaks_the_contract_is_named(broken: type[Issuer], breach: str, check: Any) -> None:
     with pytest.raises(AssertionError, match=breach):

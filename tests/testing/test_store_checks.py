@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loops import in_turns
 
 from cmpkit.errors import CMPError, ConfigurationError, ConflictError
 from cmpkit.parts import CertificateState, SecretRecord, SharedSecret, Store, UnitOfWork
@@ -324,8 +323,8 @@ class LoadsNone(Broken):
 
 
 @pytest.mark.parametrize(
-    ("anyio_backend", "broken", "breach"),
-    in_turns(
+    ("broken", "breach"),
+    [
         (NeverFails, r"check\(\) where no schema was made must be refused"),
         (ClosesOnce, r"aclose\(\) must give up connections, and do no harm a second time"),
         (Piecemeal, "must leave nothing of its unit in the store"),
@@ -369,7 +368,7 @@ class LoadsNone(Broken):
         (MiscountsPruned, r"prune\(\) must forget the answers whose keep_until has passed, and only those"),
         (LoadsMine, r"load\(\) must give what every credential has"),
         (LoadsNone, r"load\(\) must give two empty tuples where there is nothing"),
-    ),
+    ],
 )
 async def test_a_store_that_breaks_the_contract_is_named(broken: type[Broken], breach: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=breach):
