@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -37,10 +36,7 @@ def read_name(der: bytes) -> x509.Name:
 
     :raises CMPError: badDataFormat if it is none.
     """
-    name = decode(x509.Name, der)
-    # Most names that are read are written again as they came; that is what encode() asks a value for.
-    name.__dict__["_to_der"] = functools.partial(bytes, der)
-    return name
+    return decode(x509.Name, der)
 
 
 class RDNSequence(KeptElements):
